@@ -1,0 +1,278 @@
+"""What an endpoint receives: the request's parameters, body and author, each checked when it is asked for.
+
+Rules: whatever the client got wrong is a MatrixError with the specification's code, raised here, so that endpoints do
+not check shapes by hand. Nothing is parsed that nobody asks for. The access token itself never gets this far.
+
+Not known here: routing, authentication, and where the answer goes.
+"""
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, BinaryIO, Final, TypeVar, overload
+from urllib.parse import parse_qsl
+
+import msgspec
+import orjson
+from twisted.web.http_headers import Headers
+
+from hs_common.http.endpoint import EndpointDeclaration
+from hs_common.matrix.errors import MatrixError
+
+JSON_DEPTH_LIMIT: Final = 100
+"""Deeper bodies are nobody's work, and code that walks them recursively would hit Python's limit of 1000."""
+QUERY_PARAMETERS_LIMIT: Final = 200
+"""`/publicRooms` has a handful, `?via=` at most some tens; a bound on what one URL makes us keep."""
+
+_Struct = TypeVar("_Struct")
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who calls, as the access token says. `device_id` is None for an application service without a device."""
+
+    user_id: str
+    device_id: str | None
+    token_hash: bytes
+    is_guest: bool = False
+    app_service_id: str | None = None
+    locked: bool = False
+    suspended: bool = False
+    admin: bool = False
+
+
+class RequestHeaders:
+    """The headers of a request. Names do not care for case; a value that is not ASCII is read as Latin-1."""
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, headers: Headers | dict[str, str] | None = None) -> None:
+        if not isinstance(headers, Headers):
+            headers = Headers({name: [value] for name, value in (headers or {}).items()})
+        self._headers = headers
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The first value of the header, or the default."""
+        values = self._headers.getRawHeaders(name.encode("ascii"))
+        return values[0].decode("latin-1") if values else default
+
+    def all(self, name: str) -> list[str]:
+        """All values of the header, in order."""
+        return [value.decode("latin-1") for value in self._headers.getRawHeaders(name.encode("ascii"), ())]
+
+
+class Query:
+    """The parameters after the `?`. Wrong ones are 400 `M_INVALID_PARAM`, missing ones 400 `M_MISSING_PARAM`."""
+
+    __slots__ = ("_parameters",)
+
+    def __init__(self, query_string: bytes = b"") -> None:
+        self._parameters: dict[str, list[str]] = {}
+        if not query_string:
+            return
+        try:
+            pairs = parse_qsl(
+                query_string.decode("ascii"),
+                keep_blank_values=True,
+                errors="strict",
+                max_num_fields=QUERY_PARAMETERS_LIMIT,
+            )
+        except ValueError as error:  # also UnicodeDecodeError: bytes that are neither ASCII nor percent-encoded UTF-8
+            raise MatrixError(400, "M_INVALID_PARAM", "The query string cannot be read") from error
+        for name, value in pairs:
+            self._parameters.setdefault(name, []).append(value)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._parameters
+
+    @overload
+    def string(self, name: str) -> str: ...
+    @overload
+    def string(self, name: str, default: str) -> str: ...
+    @overload
+    def string(self, name: str, default: None) -> str | None: ...
+    def string(self, name: str, default: Any = ...) -> str | None:
+        """The parameter's first value. Without a default it is required."""
+        values = self._parameters.get(name)
+        if values:
+            return values[0]
+        return _default(name, default)  # type: ignore[no-any-return]
+
+    def strings(self, name: str) -> list[str]:
+        """All values of a parameter that may be repeated; empty if there is none."""
+        return self._parameters.get(name, [])
+
+    @overload
+    def integer(self, name: str, *, minimum: int | None = None, maximum: int | None = None) -> int: ...
+    @overload
+    def integer(self, name: str, default: int, minimum: int | None = None, maximum: int | None = None) -> int: ...
+    @overload
+    def integer(
+        self, name: str, default: None, minimum: int | None = None, maximum: int | None = None
+    ) -> int | None: ...
+    def integer(
+        self, name: str, default: Any = ..., minimum: int | None = None, maximum: int | None = None
+    ) -> int | None:
+        """A whole number. Below `minimum` it is refused; above `maximum` it is lowered, as the specification lets a
+        server return fewer than it was asked for."""
+        values = self._parameters.get(name)
+        if not values:
+            return _default(name, default)  # type: ignore[no-any-return]
+        text = values[0]
+        digits = text[1:] if text[:1] == "-" else text
+        if not (digits.isascii() and digits.isdigit()) or len(digits) > 16:
+            raise MatrixError(400, "M_INVALID_PARAM", f"{name} must be a whole number")
+        number = int(text)
+        if minimum is not None and number < minimum:
+            raise MatrixError(400, "M_INVALID_PARAM", f"{name} must be at least {minimum}")
+        return number if maximum is None else min(number, maximum)
+
+    @overload
+    def boolean(self, name: str, default: bool) -> bool: ...
+    @overload
+    def boolean(self, name: str, default: None = None) -> bool | None: ...
+    def boolean(self, name: str, default: bool | None = None) -> bool | None:
+        """`true` or `false`, and nothing else."""
+        values = self._parameters.get(name)
+        if not values:
+            return default
+        if values[0] not in ("true", "false"):
+            raise MatrixError(400, "M_INVALID_PARAM", f"{name} must be true or false")
+        return values[0] == "true"
+
+
+def _default(name: str, default: Any) -> Any:
+    if default is ...:
+        raise MatrixError(400, "M_MISSING_PARAM", f"The query parameter {name} is missing")
+    return default
+
+
+class Request:
+    """One request to one endpoint. Everything that an endpoint may look at, and nothing of the connection.
+
+    `path` holds the path's parameters, percent-decoded. `content` is the body as a file, for endpoints with large
+    bodies; `raw` the body as bytes.
+    """
+
+    __slots__ = (
+        "_json",
+        "_query",
+        "_query_string",
+        "_requester",
+        "client_ip",
+        "content",
+        "declaration",
+        "headers",
+        "method",
+        "path",
+        "request_id",
+        "uri_path",
+    )
+
+    def __init__(
+        self,
+        *,
+        method: str = "GET",
+        uri_path: str = "",
+        path: dict[str, str] | None = None,
+        query_string: bytes = b"",
+        headers: RequestHeaders | None = None,
+        content: BinaryIO | None = None,
+        requester: Requester | None = None,
+        request_id: str = "",
+        client_ip: str = "",
+        declaration: EndpointDeclaration | None = None,
+    ) -> None:
+        self.method = method
+        self.uri_path = uri_path
+        self.path = {} if path is None else path
+        self.headers = RequestHeaders() if headers is None else headers
+        self.content: BinaryIO = BytesIO() if content is None else content
+        self.request_id = request_id
+        self.client_ip = client_ip
+        self.declaration = declaration
+        self._requester = requester
+        self._query_string = query_string
+        self._query: Query | None = None
+        self._json: dict[str, Any] | None = None
+
+    @property
+    def requester(self) -> Requester:
+        """Who calls. Asking where no token was needed and none was given is a mistake in the endpoint."""
+        assert self._requester is not None, f"{self.uri_path} is declared to need no access token"
+        return self._requester
+
+    @property
+    def optional_requester(self) -> Requester | None:
+        """Who calls, or None where a token is optional and was not given."""
+        return self._requester
+
+    @property
+    def user_agent(self) -> str:
+        """The client's name for itself; empty if it has none."""
+        return self.headers.get("User-Agent", "") or ""
+
+    @property
+    def query(self) -> Query:
+        """The parameters after the `?`."""
+        if self._query is None:
+            self._query = Query(self._query_string)
+        return self._query
+
+    @property
+    def raw(self) -> bytes:
+        """The body's bytes."""
+        self.content.seek(0)
+        return self.content.read()
+
+    def json(self, *, optional: bool = False) -> dict[str, Any]:
+        """The body as a JSON object.
+
+        400 `M_NOT_JSON` for what is not JSON, 400 `M_BAD_JSON` for JSON that is no object or too deep. With `optional`
+        a missing body is the empty object, for endpoints that clients call with none.
+        """
+        if self._json is None:
+            raw = self.raw
+            self._json = {} if optional and not raw else parse_object(raw)
+        return self._json
+
+    def body(self, struct_type: type[_Struct], *, optional: bool = False) -> _Struct:
+        """The body as a msgspec Struct (unknown keys are ignored).
+
+        Beside the errors of `json`: 400 `M_MISSING_PARAM` for a required key that is missing, 400 `M_BAD_JSON` for a
+        value of the wrong type or out of its bounds.
+        """
+        value = self.json(optional=optional)
+        try:
+            return msgspec.convert(value, type=struct_type)
+        except msgspec.ValidationError as error:
+            missing = "missing required field" in str(error)
+            raise MatrixError(400, "M_MISSING_PARAM" if missing else "M_BAD_JSON", str(error)) from error
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """A JSON object from bytes: UTF-8, of bounded depth. Errors as `Request.json`."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise MatrixError(400, "M_NOT_JSON", "The body is not JSON") from error
+    if not isinstance(value, dict):
+        raise MatrixError(400, "M_BAD_JSON", "The body must be a JSON object")
+    # Opening brackets bound the depth from above, and counting them costs next to nothing.
+    if raw.count(b"{") + raw.count(b"[") > JSON_DEPTH_LIMIT and _is_deeper(value, JSON_DEPTH_LIMIT):
+        raise MatrixError(400, "M_BAD_JSON", f"The body is nested deeper than {JSON_DEPTH_LIMIT} levels")
+    return value
+
+
+def _is_deeper(value: object, limit: int) -> bool:
+    """Whether the value nests deeper than the limit; level by level, so that no stack is needed."""
+    level = [value]
+    for _ in range(limit + 1):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)  # type: ignore[attr-defined]
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
