@@ -1,0 +1,63 @@
+"""What every test can ask for: a database of its own, a Redis of its own. Started at the first use, once a process."""
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from hypothesis import settings
+
+from hs_common.process.embedded_redis import EmbeddedRedis
+from tests.services import TestPostgres, TestRedis, say
+
+# Examples that take long on a busy machine are not failures; and a failing run can be repeated as it was.
+settings.register_profile("viaduct", deadline=None, print_blob=True)
+settings.load_profile("viaduct")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[TestPostgres]:
+    """The PostgreSQL server of this test process."""
+    with TestPostgres() as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres: TestPostgres) -> Iterator[str]:
+    """The URL of a fresh database with the current schema."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgres: TestPostgres) -> Iterator[str]:
+    """The URL of a fresh database without any table."""
+    with postgres.database(migrated=False) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def shared_redis() -> Iterator[TestRedis]:
+    """The Redis server of this test process."""
+    with TestRedis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(shared_redis: TestRedis) -> str:
+    """The URL of an empty Redis database."""
+    url = shared_redis.url()
+    client = redis.Redis.from_url(url)
+    client.flushdb()
+    client.close()
+    return url
+
+
+@pytest.fixture
+def own_redis() -> Iterator[EmbeddedRedis]:
+    """A Redis server of this test alone, which it may kill, stop and start again."""
+    server = EmbeddedRedis(say=say, maximum_memory="64mb")
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
