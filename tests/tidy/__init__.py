@@ -1,0 +1,1 @@
+"""Rules of style as tests: each names the rule, and fails with the place that breaks it."""
