@@ -1,0 +1,102 @@
+"""The one gate for all rate limits: everybody's buckets, and everybody's exemptions.
+
+Each limit class has a bucket per user, or per client address where no user is known. A bucket holds `burst` tokens and
+gains `per_second` of them. It is kept as one number, the time at which it will be full again, so a full bucket need not
+be kept at all (the "generic cell rate algorithm").
+
+Rules: no other place counts requests or knows who is exempt. Limits are per process: behind a proxy that spreads one
+client over n workers they are up to n times as wide, which protects the server all the same.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from hs_common.http.endpoint import Rate
+from hs_common.http.request import Requester
+from hs_common.matrix.errors import limit_exceeded
+
+BUCKETS_LIMIT: Final = 100_000
+"""About 20 MiB. Only buckets that are not full are of use, so a flood of new addresses pushes out the idlest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`burst` requests at once, and then `per_second` of them."""
+
+    per_second: float
+    burst: int
+
+
+class RateLimits:
+    """`monotonic` is a clock in seconds. `limits` names the limits per class: a class without one is not limited, an
+    empty mapping turns all off. `is_exempt` decides for users whom an administrator or a registration exempted."""
+
+    def __init__(
+        self,
+        limits: Mapping[Rate, Limit],
+        monotonic: Callable[[], float],
+        is_exempt: Callable[[Requester], bool] = lambda requester: False,
+        buckets_limit: int = BUCKETS_LIMIT,
+    ) -> None:
+        self._limits = limits
+        self._monotonic = monotonic
+        self._is_exempt = is_exempt
+        self._buckets_limit = buckets_limit
+        self._full_at: dict[tuple[Rate, str], float] = {}
+
+    def check(self, rate: Rate, requester: Requester | None, client_ip: str) -> None:
+        """Takes one token. 429 `M_LIMIT_EXCEEDED` with `retry_after_ms` if there is none.
+
+        https://spec.matrix.org/v1.19/client-server-api/#rate-limiting
+        """
+        if rate is Rate.NONE or (requester is not None and self._is_exempt(requester)):
+            return
+        self._take(rate, requester.user_id if requester else _network(client_ip))
+
+    def check_login_failures(self, account: str) -> None:
+        """Before a password is looked at: 429 if too many were wrong lately, whoever tried them."""
+        limit = self._limits.get(Rate.LOGIN_FAILURE)
+        if limit is not None:
+            self._after_one_more(limit, self._full_at.get((Rate.LOGIN_FAILURE, account), 0.0))
+
+    def login_failed(self, account: str) -> None:
+        """A wrong password: takes a token that only failures take. 429 if that was one too many."""
+        self._take(Rate.LOGIN_FAILURE, account)
+
+    def _take(self, rate: Rate, who: str) -> None:
+        limit = self._limits.get(rate)
+        if limit is None:
+            return
+        key = (rate, who)
+        full_at = self._after_one_more(limit, self._full_at.get(key, 0.0))
+        # Taken out and put back, so that the idlest bucket is the first in the dict.
+        self._full_at.pop(key, None)
+        if len(self._full_at) >= self._buckets_limit:
+            del self._full_at[next(iter(self._full_at))]
+        self._full_at[key] = full_at
+
+    def _after_one_more(self, limit: Limit, full_at: float) -> float:
+        """When the bucket would be full after one more request; raises 429 if it has no token."""
+        now = self._monotonic()
+        full_at = max(full_at, now) + 1 / limit.per_second
+        missing_s = full_at - now - limit.burst / limit.per_second
+        if missing_s > 1e-6:  # what adding floats leaves over
+            raise limit_exceeded(max(1, round(missing_s * 1000)))
+        return full_at
+
+    def __len__(self) -> int:
+        """How many buckets are kept."""
+        return len(self._full_at)
+
+
+def _network(client_ip: str) -> str:
+    """The address, or for IPv6 its /64: one subscriber has at least that many to choose from."""
+    try:
+        address = ip_address(client_ip)
+    except ValueError:
+        return client_ip
+    if isinstance(address, IPv6Address):
+        return str(IPv6Address(int(address) >> 64 << 64))
+    return client_ip
