@@ -1,12 +1,12 @@
 """An event of a room: a PDU together with its id, its parts under typed names.
 
 An Event is immutable and says nothing about acceptance: whether it was rejected, soft failed or redacted is kept by
-those who decided it. `Event.from_pdu` expects a PDU whose format was checked (`limits.check_event_format`).
+those who decided it. `Event.from_pdu` expects a PDU whose format was checked (`event_format.check_event_format`).
 
 Spec: server-server API, #pdus; rooms/v1 to v12, #event-format.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -67,7 +67,7 @@ class Event(msgspec.Struct, frozen=True, eq=False, weakref=True):
             event_id=event_id,
             room_version=room_version,
             pdu=pdu,
-            room_id=_room_id(pdu, room_version, event_id),
+            room_id=hashes.room_id(pdu, room_version, event_id),
             sender=pdu["sender"],
             type=pdu["type"],
             state_key=pdu.get("state_key"),
@@ -80,15 +80,7 @@ class Event(msgspec.Struct, frozen=True, eq=False, weakref=True):
         )
 
 
-def _room_id(pdu: Mapping[str, Any], room_version: RoomVersion, event_id: str) -> str:
-    # A client may send an event of type m.room.create without state key; that one has a room_id like any other.
-    if room_version.room_id_is_create_hash and pdu["type"] == "m.room.create" and pdu.get("state_key") == "":
-        return "!" + event_id[1:]
-    room_id: str = pdu["room_id"]
-    return room_id
-
-
-def _event_ids(references: list[Any], room_version: RoomVersion) -> tuple[str, ...]:
+def _event_ids(references: Sequence[Any], room_version: RoomVersion) -> tuple[str, ...]:
     if room_version.event_id_is_hash:
         return tuple(references)
     return tuple(reference[0] for reference in references)

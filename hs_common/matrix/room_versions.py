@@ -40,7 +40,7 @@ class RedactionRules:
         return replace(self, content_keys=MappingProxyType(merged))
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, repr=False)
 class RoomVersion:
     """The rules of one room version. Instances are singletons, compared by identity; find them in ROOM_VERSIONS."""
 
@@ -89,6 +89,9 @@ class RoomVersion:
 
     # --- State resolution ---
     state_resolution: StateResolution = StateResolution.V2
+
+    def __repr__(self) -> str:
+        return f"RoomVersion({self.identifier!r})"
 
 
 def _keys(names: str) -> frozenset[str]:
