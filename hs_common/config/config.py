@@ -1,0 +1,34 @@
+"""The whole config file as one frozen record. All processes of a server read the same file."""
+
+from typing import Annotated
+
+from hs_common.config.accounts import Accounts, Registration
+from hs_common.config.identity import Server
+from hs_common.config.limits import Limits, Presence
+from hs_common.config.option import Section, describe
+from hs_common.config.rate_limits import RateLimits
+from hs_common.config.services import Cluster, Database, Listen, Logging, Metrics, Redis
+
+
+class Config(Section, frozen=True):
+    """Viaduct's config file."""
+
+    dev: Annotated[
+        bool,
+        describe(
+            "For tests and demonstrations only: anybody may register, nothing is rate limited, passwords are hashed "
+            "cheaply. Goes before what stands below."
+        ),
+    ] = False
+    server: Server = Server()
+    listen: Listen = Listen()
+    database: Database = Database()
+    redis: Redis = Redis()
+    cluster: Cluster = Cluster()
+    registration: Registration = Registration()
+    accounts: Accounts = Accounts()
+    rate_limits: RateLimits = RateLimits()
+    limits: Limits = Limits()
+    presence: Presence = Presence()
+    metrics: Metrics = Metrics()
+    logging: Logging = Logging()

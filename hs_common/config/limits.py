@@ -1,0 +1,31 @@
+"""Bounds on what one request or one user may ask for."""
+
+from typing import Annotated
+
+from hs_common.config.option import Section, describe
+
+
+class Limits(Section, frozen=True):
+    """What one request may ask for at most."""
+
+    request_body_bytes: Annotated[
+        int,
+        describe(
+            "The largest body of a request that is not an upload.", unit="bytes", minimum=65_536, maximum=64 << 20
+        ),
+    ] = 1 << 20
+    open_connections: Annotated[
+        int, describe("Connections that one process accepts at once.", minimum=16, maximum=1_000_000)
+    ] = 20_000
+    sync_timeout_ms: Annotated[
+        int, describe("The longest that a /sync may wait; proxies must wait longer.", unit="ms", minimum=1_000)
+    ] = 120_000
+    page_size: Annotated[
+        int, describe("Events or rooms on a page at most, whatever the client asks for.", minimum=10, maximum=10_000)
+    ] = 1_000
+
+
+class Presence(Section, frozen=True):
+    """Who is online."""
+
+    enabled: Annotated[bool, describe("Whether presence is kept and told at all.")] = True

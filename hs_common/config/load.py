@@ -1,0 +1,177 @@
+"""From a TOML file to a checked `Config`. Every error is one sentence that names the key and what to do."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from hs_common.config.accounts import PasswordHash
+from hs_common.config.config import Config
+from hs_common.config.option import Secret, Section
+from hs_common.matrix.room_versions import ROOM_VERSIONS
+
+_SectionType = TypeVar("_SectionType", bound=Section)
+_MINIMUM_SECRET_LENGTH = 16  # shorter ones can be tried out
+_SERVER_NAME = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")  # appendices, server names
+_CHEAP_HASH = PasswordHash(time_cost=1, memory_kib=8)
+_FILE_OPTIONS = {"secret_file": "secret", "shared_secret_file": "shared_secret"}
+
+
+class ConfigError(Exception):
+    """The config file cannot be used; the text is for the operator and holds no secret."""
+
+
+def load(path: Path | None, environment: Mapping[str, str]) -> Config:
+    """Read and check the file at `path` (None: defaults only).
+
+    Of `environment`, DATABASE_URL and REDIS_URL go before the file. Relative paths in the file count from its folder.
+    Raises ConfigError.
+    """
+    data = _read(path) if path is not None else {}
+    folder = path.parent if path is not None else Path()
+    return parse(data, folder.resolve(), environment)
+
+
+def parse(data: Mapping[str, Any], folder: Path, environment: Mapping[str, str]) -> Config:
+    """As `load`, of what a TOML parser returned for a file that lies in `folder`."""
+    _refuse_unknown_keys(data, Config, "")
+    try:
+        config = msgspec.convert(data, Config, dec_hook=_decode_secret)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_in_words(str(error))) from None
+    config = _with_environment(config, environment)
+    config = _with_files(config, folder)
+    _check(config)
+    return for_development(config) if config.dev else config
+
+
+def for_development(config: Config) -> Config:
+    """The same config with open registration, without rate limits, and with cheap password hashes."""
+    return replace(
+        config,
+        dev=True,
+        registration=replace(config.registration, enabled=True, requires_token=False),
+        rate_limits=replace(config.rate_limits, disabled=True),
+        accounts=replace(config.accounts, password_hash=_CHEAP_HASH),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"There is no config file {path}. `viaduct config` prints one with all defaults.") from None
+    except OSError as error:
+        raise ConfigError(f"The config file {path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The config file {path} is not TOML: {error}.") from None
+
+
+def _refuse_unknown_keys(data: Mapping[str, Any], section: type[Section], prefix: str) -> None:
+    fields = {field.name: field.type for field in msgspec.structs.fields(section)}
+    for key, value in data.items():
+        if key not in fields:
+            raise ConfigError(f"Unknown option {prefix}{key}.{_nearest(key, prefix)}")
+        inner = section_of(fields[key])
+        if inner is not None and isinstance(value, Mapping):
+            _refuse_unknown_keys(value, inner, f"{prefix}{key}.")
+
+
+def _nearest(key: str, prefix: str) -> str:
+    """The known option that was probably meant: in the same table, or anywhere when it stands in the wrong one."""
+    known = list(option_names())
+    siblings = [name[len(prefix) :] for name in known if name.startswith(prefix) and "." not in name[len(prefix) :]]
+    if close := difflib.get_close_matches(key, siblings, n=1, cutoff=0.6):
+        return f" Did you mean {prefix}{close[0]}?"
+    same_name = [name for name in known if name.rpartition(".")[2] == key]
+    leaves = [name for name in known if name.rpartition(".")[2] in difflib.get_close_matches(key, _leaves(known), n=1)]
+    if close := same_name or leaves:
+        return f" Did you mean {close[0]}?"
+    return f" Known here: {', '.join(siblings)}."
+
+
+def _leaves(names: list[str]) -> list[str]:
+    return [name.rpartition(".")[2] for name in names]
+
+
+def option_names(section: type[Section] = Config, prefix: str = "") -> list[str]:
+    """The full names of all options and tables, such as `listen.port` and `listen`."""
+    names = []
+    for field in msgspec.structs.fields(section):
+        names.append(prefix + field.name)
+        inner = section_of(field.type)
+        if inner is not None:
+            names += option_names(inner, f"{prefix}{field.name}.")
+    return names
+
+
+def section_of(annotation: Any) -> type[Section] | None:
+    """The table that an option of this type is; None for plain values."""
+    origin = getattr(annotation, "__origin__", annotation)  # of Annotated[…]
+    return origin if isinstance(origin, type) and issubclass(origin, Section) else None
+
+
+def _decode_secret(kind: type[Any], value: Any) -> Any:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise ValueError("Expected `str`")  # msgspec adds the place
+
+
+def _in_words(error: str) -> str:
+    """msgspec's `Expected `int`, got `str` - at `$.listen.port`` with our way of naming the place."""
+    reason, _, place = error.partition(" - at `$")
+    name = place.strip("`").lstrip(".")
+    return f"Option {name}: {reason}." if name else f"{reason}."
+
+
+def _with_environment(config: Config, environment: Mapping[str, str]) -> Config:
+    if url := environment.get("DATABASE_URL"):
+        config = replace(config, database=replace(config.database, url=Secret(url)))
+    if url := environment.get("REDIS_URL"):
+        config = replace(config, redis=replace(config.redis, url=Secret(url)))
+    return config
+
+
+def _with_files(config: Config, folder: Path) -> Config:
+    """Secrets read from their files, and the signing key's path made absolute."""
+    return replace(
+        config,
+        server=replace(config.server, signing_key_file=str(folder / config.server.signing_key_file)),
+        cluster=_with_secret_file(config.cluster, "cluster", folder),
+        registration=_with_secret_file(config.registration, "registration", folder),
+    )
+
+
+def _with_secret_file(section: _SectionType, name: str, folder: Path) -> _SectionType:
+    for file_option, option in _FILE_OPTIONS.items():
+        file_name = getattr(section, file_option, "")
+        if not file_name:
+            continue
+        if getattr(section, option):
+            raise ConfigError(f"Give either {name}.{option} or {name}.{file_option}, not both.")
+        try:
+            secret = (folder / file_name).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"Option {name}.{file_option}: {folder / file_name}: {error.strerror}.") from None
+        section = replace(section, **{option: Secret(secret)})
+    return section
+
+
+def _check(config: Config) -> None:
+    """What types cannot say."""
+    if not _SERVER_NAME.fullmatch(config.server.name) or len(config.server.name) > 230:
+        raise ConfigError(f"Option server.name: {config.server.name!r} is not a server name, such as example.org.")
+    if config.server.default_room_version not in ROOM_VERSIONS:
+        known = ", ".join(ROOM_VERSIONS)
+        raise ConfigError(f"Option server.default_room_version: known versions are {known}.")
+    for name, secret in (
+        ("cluster.secret", config.cluster.secret),
+        ("registration.shared_secret", config.registration.shared_secret),
+    ):
+        if secret and len(secret) < _MINIMUM_SECRET_LENGTH:
+            raise ConfigError(f"Option {name}: needs {_MINIMUM_SECRET_LENGTH} characters or more.")

@@ -1,0 +1,33 @@
+"""How fast one user or address may call: one token bucket per class of endpoints, named as endpoints declare them."""
+
+from typing import Annotated
+
+from hs_common.config.option import Section, describe
+
+
+class Bucket(Section, frozen=True):
+    """A token bucket: `burst` calls at once, refilled with `per_second` calls each second."""
+
+    per_second: Annotated[float, describe("Calls a second in the long run.", minimum=0.001, maximum=1e6)]
+    burst: Annotated[int, describe("Calls at once after a pause.", minimum=1, maximum=1_000_000)]
+
+
+class RateLimits(Section, frozen=True):
+    """Calls per user (or address, before login): { per_second, burst }. Application services are exempt unless told."""
+
+    disabled: Annotated[bool, describe("Whether nothing is limited at all, as in tests.")] = False
+    default: Annotated[Bucket, describe("All that is not named below.")] = Bucket(per_second=20, burst=100)
+    message: Annotated[Bucket, describe("Sending events, redactions, to-device messages.")] = Bucket(
+        per_second=5, burst=30
+    )
+    join: Annotated[Bucket, describe("Joining and knocking.")] = Bucket(per_second=0.5, burst=20)
+    invite: Annotated[Bucket, describe("Inviting.")] = Bucket(per_second=0.5, burst=20)
+    login: Annotated[Bucket, describe("Logging in, per address and per account.")] = Bucket(per_second=0.2, burst=10)
+    login_failure: Annotated[Bucket, describe("Wrong passwords, per account.")] = Bucket(per_second=0.05, burst=5)
+    registration: Annotated[Bucket, describe("Registering, per address.")] = Bucket(per_second=0.05, burst=5)
+    create_room: Annotated[Bucket, describe("Creating and upgrading rooms.")] = Bucket(per_second=0.1, burst=10)
+    media: Annotated[Bucket, describe("Uploading media.")] = Bucket(per_second=2, burst=30)
+    search: Annotated[Bucket, describe("Searches in messages, users and public rooms.")] = Bucket(
+        per_second=1, burst=10
+    )
+    keys: Annotated[Bucket, describe("Uploading, querying and claiming keys.")] = Bucket(per_second=10, burst=100)
