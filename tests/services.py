@@ -23,6 +23,7 @@ from psycopg2.extensions import connection as Connection
 import hs_common.storage
 from hs_common.process.embedded_postgres import EmbeddedPostgres
 from hs_common.process.embedded_redis import EmbeddedRedis
+from hs_common.storage.migrate import migrate
 
 DATABASE_VARIABLE = "VIADUCT_TEST_DATABASE_URL"
 REDIS_VARIABLE = "VIADUCT_TEST_REDIS_URL"
@@ -98,7 +99,7 @@ class TestPostgres:
             if cursor.fetchone() is None:
                 unfinished = f"{name}_{os.getpid()}"
                 _execute(connection, "CREATE DATABASE {} TEMPLATE template0", unfinished)
-                _migrate(self.url(unfinished))
+                migrate(self.url(unfinished))
                 _execute(connection, "ALTER DATABASE {} RENAME TO {}", unfinished, name)
         return name
 
@@ -135,21 +136,9 @@ class TestRedis:
 
 def _schema_hash() -> str:
     digest = hashlib.sha256()
-    for path in sorted((_STORAGE / "migrations").glob("*.sql")):
+    for path in [*sorted((_STORAGE / "migrations").glob("*.sql")), _STORAGE / "migrate.py"]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _migrate(url: str) -> None:
-    """Every migration in order. They are plain SQL, so a new database needs none of the care of a live one."""
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
-    try:
-        for path in sorted((_STORAGE / "migrations").glob("*.sql")):
-            with connection.cursor() as cursor:
-                cursor.execute(path.read_text())
-    finally:
-        connection.close()
 
 
 def _execute(connection: Connection, statement: str, *names: str) -> None:
