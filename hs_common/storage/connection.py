@@ -27,6 +27,7 @@ from hs_common.storage.queries import (
     Arguments,
     DatabaseError,
     DatabaseUnavailable,
+    Row,
     error_for,
 )
 
@@ -115,12 +116,18 @@ def typed_error(error: BaseException) -> DatabaseError:
     code = getattr(error, "pgcode", None)
     if code is None and isinstance(error, psycopg2.ProgrammingError):
         return DatabaseError("42000", str(error))  # placeholders that do not fit the arguments
-    return error_for(code or CONNECTION_LOST, str(error))
+    diagnosis = getattr(error, "diag", None)
+    return error_for(code or CONNECTION_LOST, str(error), getattr(diagnosis, "constraint_name", None))
+
+
+def rows(cursor: psycopg2.extensions.cursor) -> list[Row]:
+    """Every row of a result; none for a statement that has no result."""
+    return cursor.fetchall() if cursor.description is not None else []
 
 
 @implementer(IReadWriteDescriptor)
 class Connection:
-    """An open connection. Make one with `await Connection.open(dsn, reactor)`."""
+    """An open connection, and `Queries` on it. Make one with `await Connection.open(dsn, reactor)`."""
 
     def __init__(self, dsn: str, reactor: Reactor) -> None:
         self._reactor = reactor
@@ -179,6 +186,15 @@ class Connection:
         cursor = await self._wait(deadline_s)
         assert cursor is not None
         return cursor
+
+    async def fetch(self, sql: str, args: Arguments = ()) -> list[Row]:
+        return rows(await self.run(sql, args))
+
+    async def fetch_one(self, sql: str, args: Arguments = ()) -> Row | None:
+        return (await self.run(sql, args)).fetchone()
+
+    async def execute(self, sql: str, args: Arguments = ()) -> int:
+        return (await self.run(sql, args)).rowcount
 
     @property
     def notices(self) -> list[str]:

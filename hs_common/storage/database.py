@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import psycopg2.extensions
 from twisted.internet.defer import Deferred
 
-from hs_common.storage.connection import Connection, Reactor, session_dsn
+from hs_common.storage.connection import Connection, Reactor, rows, session_dsn
 from hs_common.storage.queries import (
     CONNECTION_LOST,
     TOO_MANY_WAITING,
@@ -62,10 +62,10 @@ class Database:
         self._closed = False
 
     async def fetch(self, sql: str, args: Arguments = ()) -> list[Row]:
-        return _rows(await self._run(sql, args))
+        return rows(await self._run(sql, args))
 
     async def fetch_one(self, sql: str, args: Arguments = ()) -> Row | None:
-        return _first_row(await self._run(sql, args))
+        return (await self._run(sql, args)).fetchone()
 
     async def execute(self, sql: str, args: Arguments = ()) -> int:
         return (await self._run(sql, args)).rowcount
@@ -206,10 +206,10 @@ class _Transaction:
         self._begun = False
 
     async def fetch(self, sql: str, args: Arguments = ()) -> list[Row]:
-        return _rows(await self._run(sql, args))
+        return rows(await self._run(sql, args))
 
     async def fetch_one(self, sql: str, args: Arguments = ()) -> Row | None:
-        return _first_row(await self._run(sql, args))
+        return (await self._run(sql, args)).fetchone()
 
     async def execute(self, sql: str, args: Arguments = ()) -> int:
         return (await self._run(sql, args)).rowcount
@@ -225,11 +225,3 @@ class _Transaction:
             self._begun = True
             sql = self._begin + sql
         return await self._timed(self._connection, sql, args)
-
-
-def _rows(cursor: psycopg2.extensions.cursor) -> list[Row]:
-    return cursor.fetchall() if cursor.description is not None else []
-
-
-def _first_row(cursor: psycopg2.extensions.cursor) -> Row | None:
-    return cursor.fetchone()

@@ -31,10 +31,12 @@ class Queries(Protocol):
 class DatabaseError(Exception):
     """A statement failed. Raised as such it is a mistake of ours (unknown column, wrong type): a bug, never retried."""
 
-    def __init__(self, sqlstate: str, message: str) -> None:
+    def __init__(self, sqlstate: str, message: str, constraint: str | None = None) -> None:
         super().__init__(f"{message.strip()} [{sqlstate}]")
         self.sqlstate = sqlstate
         self.message = message.strip()
+        self.constraint = constraint
+        """The constraint that was violated, by its name in the schema, where one was."""
 
 
 class DatabaseUnavailable(DatabaseError):
@@ -68,6 +70,6 @@ _CLASSES: dict[str, type[DatabaseError]] = {
 }
 
 
-def error_for(sqlstate: str, message: str) -> DatabaseError:
+def error_for(sqlstate: str, message: str, constraint: str | None = None) -> DatabaseError:
     """The kind of `DatabaseError` that a five-character SQLSTATE stands for."""
-    return _CLASSES.get(sqlstate[:2], DatabaseError)(sqlstate, message)
+    return _CLASSES.get(sqlstate[:2], DatabaseError)(sqlstate, message, constraint)

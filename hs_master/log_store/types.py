@@ -1,8 +1,8 @@
 """The seam between deciding and storing: what a batch is, and what can come of committing one.
 
-Rules, the same for every store: positions grow and are never used twice, not even by a history that was lost; each batch
-names the position before its own (`prev`), and nothing of an epoch commits after a later epoch was taken; an outcome
-that is not known is `Doubt`, never a guess. The stores pass one contract suite. Must not know events, rooms or calls.
+Rules, the same for every store: positions grow and are never used twice, not even by a history that was lost; each
+batch names the position before its own (`prev`), and nothing of an epoch commits after a later epoch was taken; an
+outcome that is not known is `Doubt`, never a guess. The stores pass one contract suite. Must not know events or calls.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,9 @@ Cell = bool | int | float | str | bytes | None
 """A value of a row. jsonb, uuid and timestamps travel as text of their type, or as an int that the SQL converts."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Write:
-    """One bulk statement of a batch: `columns` are (name, PostgreSQL type); `sql` reads them as `unnest($1::type[], …)`.
+    """One bulk statement of a batch: `columns` are (name, PostgreSQL type); `sql` reads `unnest($1::type[], …)`.
 
     Column i of the rows arrives as `$i`, an array of its type. The statement is prepared once per session. A store is
     given its writes in the order in which they run.
@@ -64,7 +64,10 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The batch is not in the log, because of something in it (SQLSTATE class 21, 22, 23, 54): halve and decide anew."""
+    """The batch is not in the log, because of something in it (SQLSTATE class 21, 22, 23, 54): halve and decide anew.
+
+    Also when a statement of ours is wrong (class 42 and the like): decided alone, its item fails, and nothing else.
+    """
 
     sqlstate: str
     message: str
@@ -127,7 +130,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Who takes over: the process' id (a uuid, as text), the address where workers call it, the formats it can write."""
+    """Who takes over: the process' id (a uuid, as text), where workers call it, the formats it can write."""
 
     member: str
     address: str
@@ -142,12 +145,12 @@ class NotALeader(Exception):
 class LogStore(Protocol):
     """The log, the answers and the rows, for the one process that writes them.
 
-    Methods of the writing session (`wait_for_lock`, `take`, `beat`, `commit`, `resolve_doubt`, `release`) are called one
-    at a time. The others read beside it. DatabaseUnavailable may come from every method but `commit`.
+    `wait_for_lock`, `take`, `beat`, `commit`, `resolve_doubt` and `release` use the writing session, one after another
+    in the order called; the others read beside it. DatabaseUnavailable may come from every method but `commit`.
     """
 
     async def wait_for_lock(self) -> None:
-        """Waits, without limit, until this process holds the lock of leaders. Raises NotALeader, DatabaseUnavailable."""
+        """Waits, without limit, until this process holds the lock of leaders. Raises NotALeader."""
 
     async def take(self, candidate: Candidate, stream_epoch: int = 0) -> Leadership:
         """Takes a new epoch, higher than every one before and than `stream_epoch` (the last one seen in Redis).
@@ -186,8 +189,8 @@ class LogStore(Protocol):
     async def refuse(self, key: bytes, sqlstate: str, message: str, item: bytes) -> None:
         """Keeps an item that could not be stored, for the operator, outside the log."""
 
-    async def prune(self, before_us: int) -> int:
-        """Deletes entries made before that time, but never the last one, and answers that nobody can ask for any more.
+    async def prune(self, keep_s: float) -> int:
+        """Deletes entries older than that, never the last one, and answers that nobody can ask for any more.
 
-        Answers how many entries went. Call it between batches.
+        Bounded: deletes some thousands at most and answers how many entries went; call it again while it does.
         """
