@@ -1,0 +1,72 @@
+"""The stations of every request, in their order: find the endpoint, know who calls, admit, limit, let reads wait for
+what was written before them, call the endpoint, turn whatever comes out into a response.
+
+The order is also the order of errors: an unknown path before a missing token, that before a full bucket, and all of
+them before anything in the body. Nothing of the connection is known here.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from twisted.logger import Logger
+
+from hs_common.http.admission import admit
+from hs_common.http.authentication import Authenticator
+from hs_common.http.credentials import access_token_hash
+from hs_common.http.endpoint import Auth, EndpointDeclaration
+from hs_common.http.faults import response_for
+from hs_common.http.incoming import Incoming
+from hs_common.http.rate_limits import RateLimits
+from hs_common.http.reply import Response, to_response
+from hs_common.http.request import Query, Request, Requester, RequestHeaders
+from hs_common.http.router import EndpointMethod
+from hs_common.matrix.errors import missing_token
+
+ReadBarrier = Callable[[], Awaitable[None]]
+"""Returns when this process has seen all that was committed before the call; None waits for nothing."""
+
+
+class Dispatcher:
+    """Answers requests. `barrier` is awaited before endpoints that read from what a follower holds."""
+
+    def __init__(self, authenticator: Authenticator, limits: RateLimits, barrier: ReadBarrier | None = None) -> None:
+        self._authenticator = authenticator
+        self._limits = limits
+        self._barrier = barrier
+        self._log = Logger()
+
+    async def answer(
+        self, incoming: Incoming, declaration: EndpointDeclaration, path: dict[str, str], call: EndpointMethod
+    ) -> Response:
+        """The response of one endpoint; never raises, but for cancellation when the client has gone."""
+        try:
+            requester = await self._requester(incoming, declaration)
+            self._limits.check(declaration.rate, requester, incoming.client_ip)
+            if declaration.reads and self._barrier is not None:
+                await self._barrier()
+            request = Request(
+                method=incoming.method,
+                uri_path=incoming.uri_path,
+                path=path,
+                query_string=incoming.query_string,
+                headers=RequestHeaders(incoming.headers),
+                content=incoming.content,
+                requester=requester,
+                request_id=incoming.request_id,
+                client_ip=incoming.client_ip,
+                declaration=declaration,
+            )
+            return to_response(await call(request))
+        except Exception as error:
+            return response_for(error, incoming.request_id, self._log)
+
+    async def _requester(self, incoming: Incoming, declaration: EndpointDeclaration) -> Requester | None:
+        if declaration.auth is Auth.NONE:
+            return None
+        token_hash = access_token_hash(incoming.headers, incoming.query_string)
+        if token_hash is None:
+            if declaration.auth is Auth.USER_OPTIONAL:
+                return None
+            raise missing_token()
+        requester = await self._authenticator.requester(token_hash, Query(incoming.query_string))
+        admit(declaration, requester)
+        return requester

@@ -1,0 +1,215 @@
+"""One request and its response on a connection: reading within limits, writing in one piece, noticing who has gone.
+
+Built on twisted.web's Request for its place in the HTTP/1.1 channel; its argument parsing, cookies, sessions and
+resource tree are not used. Not known here: endpoints, users, and what an error means.
+"""
+
+from collections.abc import Iterable
+from io import BytesIO
+from tempfile import SpooledTemporaryFile
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import http
+
+from hs_common.http.cors import CORS_HEADERS
+from hs_common.http.endpoint import DEFAULT_BODY_LIMIT_BYTES
+from hs_common.http.faults import response_for
+from hs_common.http.incoming import Incoming
+from hs_common.http.paths import Match
+from hs_common.http.reception import LARGE_BODY_BYTES, Reception
+from hs_common.http.reply import Response
+from hs_common.http.router import Route
+from hs_common.matrix.errors import MatrixError, too_large
+
+DISCARDED_BODY_LIMIT_BYTES: Final = 16 * 1024 * 1024
+"""What we go on reading of a refused body. Closing at once would reset the connection and lose the answer on its way;
+a client that still sends after this much does not read it anyway."""
+
+CLIENT_GONE: Final = 499
+"""Counted as the status of a request whose client went away before the answer; never sent."""
+
+_STATUS_LINES: Final = {
+    status: b"HTTP/1.1 %d %s\r\n" % (status, reason) for status, reason in http.RESPONSES.items()
+}  # fmt: skip
+_NO_BODY: Final = frozenset((204, 304))
+_CORS_BYTES: Final = "".join(f"{name}: {value}\r\n" for name, value in CORS_HEADERS.items()).encode("ascii")
+_METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
+
+
+class Exchange(http.Request):
+    """A request as the channel feeds it. The channel calls: `gotLength` after the headers, `handleContentChunk` per
+    piece of the body, `requestReceived` at its end, `connectionLost` if the client goes away before the answer."""
+
+    channel: Any
+    content: Any
+
+    def __init__(self, channel: Any, queued: object = False) -> None:
+        super().__init__(channel, parsePOSTFormSubmission=False)
+        self._reception: Reception = channel.reception
+        self._match: Match[Route] | None = None
+        self._body_limit = DEFAULT_BODY_LIMIT_BYTES
+        self._received_bytes = 0
+        self._refused = False
+        self._work: Deferred[None] | None = None
+        self._status = CLIENT_GONE
+        self._request_id = ""
+
+    # What the channel calls
+
+    def gotLength(self, length: int | None) -> None:
+        """The headers are complete: decides whether the body will be read, and where it goes."""
+        self._started_s = self._reception.monotonic()
+        self._reception.observer.request_started()
+        self.method, self.uri, self.clientproto = self.channel.request_line()
+        self._method = self.method.decode("latin-1")
+        self._request_id, self._client_ip = self._reception.identify(self._peer(), self.requestHeaders)
+        try:
+            self._match = self._reception.open(self._method, self.uri, self.requestHeaders, length)
+        except MatrixError as error:
+            self.content = BytesIO()
+            self._refuse(error, body_follows=length != 0)
+            return
+        if self._match is not None:
+            self._body_limit = self._match.target.declaration.body_limit_bytes
+        large = length is None or length > LARGE_BODY_BYTES
+        self.content = SpooledTemporaryFile(LARGE_BODY_BYTES) if large else BytesIO()  # noqa: SIM115 (closed by super)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """A piece of the body: kept, unless the body is refused or has grown too large with this piece."""
+        self._received_bytes += len(data)
+        if self._refused:
+            if self._received_bytes > DISCARDED_BODY_LIMIT_BYTES:
+                self.channel.transport.abortConnection()
+        elif self._received_bytes > self._body_limit:
+            self._refuse(too_large(f"The body is larger than {self._body_limit} bytes"), body_follows=True)
+        else:
+            self.content.write(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """The request is complete: starts the work for it."""
+        if self._refused:
+            self.finish()
+            return
+        self.content.seek(0)
+        self._work = Deferred.fromCoroutine(self._answer())
+        self._work.addErrback(self._broken)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The client has gone: stops the work for it."""
+        if self._work is not None:
+            self._work.cancel()
+        if self._request_id and not self.finished:
+            self._observe()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+    # The work
+
+    async def _answer(self) -> None:
+        uri_path, _, query_string = self.uri.partition(b"?")
+        incoming = Incoming(
+            method=self._method,
+            uri_path=uri_path.decode("latin-1"),
+            query_string=query_string,
+            headers=self.requestHeaders,
+            content=self.content,
+            request_id=self._request_id,
+            client_ip=self._client_ip,
+        )
+        try:
+            response = await self._reception.answer(incoming, self._match, self)
+        except MatrixError as error:
+            response = response_for(error, self._request_id, self._log)
+        if self._disconnected:
+            return
+        if response is not None:
+            self._send(response)
+        self.finish()
+
+    def _broken(self, failure: Failure) -> None:
+        """The work ended without an answer: the client went away, or a forwarded answer broke off in the middle."""
+        if not failure.check(CancelledError):
+            self._log.failure("Request {request_id} broke off", failure=failure, request_id=self._request_id)
+        if not self._disconnected and not self.finished:
+            self.channel.transport.abortConnection()
+
+    def _refuse(self, error: MatrixError, body_follows: bool) -> None:
+        """Answers before the body is read. What still comes is thrown away, and the connection closes after it."""
+        self._refused = True
+        if body_follows:
+            # Else the channel would invite the body with a "100 Continue" behind our answer.
+            self.requestHeaders.removeHeader(b"expect")
+            self.channel.persistent = False
+        self._send(response_for(error, self._request_id, self._log))
+
+    # Writing
+
+    def _send(self, response: Response) -> None:
+        """Writes the whole response at once."""
+        body = response.body
+        assert isinstance(body, bytes), "a response that has not been encoded"
+        self.startedWriting = 1
+        self._status = response.status
+        head = [_status_line(response.status), self._common_headers(), _CORS_BYTES]
+        head += [_header(name, value) for name, value in response.headers.items() if name not in CORS_HEADERS]
+        if response.status not in _NO_BODY:
+            head.append(b"Content-Length: %d\r\n" % len(body))
+        head.append(b"\r\n")
+        if self._method != "HEAD" and response.status not in _NO_BODY:
+            head.append(body)
+            self.sentLength = len(body)
+        self.channel.writeSequence(head)
+
+    def _common_headers(self) -> bytes:
+        if self._reception.draining:
+            self.channel.persistent = False
+        date = self._reception.date().encode("ascii")
+        if self.channel.persistent:
+            return b"Server: Viaduct\r\nDate: %s\r\n" % date
+        return b"Server: Viaduct\r\nConnection: close\r\nDate: %s\r\n" % date
+
+    def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Begins a streamed response; `write` and the producer interface of twisted.web carry its body."""
+        self._status = status
+        self.setResponseCode(status)
+        for name, value in headers:
+            self.responseHeaders.addRawHeader(name, value)
+        self.responseHeaders.setRawHeaders(b"Date", [self._reception.date()])
+        if self._reception.draining or not self.channel.persistent:
+            self.channel.persistent = False
+            self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+
+    def finish(self) -> None:
+        """The response is written: counts it, and lets the channel go on to the next request."""
+        super().finish()  # type: ignore[no-untyped-call]
+        self._observe()
+
+    def _observe(self) -> None:
+        template = "unknown" if self._match is None else self._match.target.declaration.path
+        self._reception.observer.request_finished(
+            self._method if self._method in _METHODS else "other",
+            template,
+            self._status,
+            self._reception.monotonic() - self._started_s,
+            self._received_bytes,
+            self.sentLength,
+        )
+
+    def _peer(self) -> str:
+        """The address of the other end; empty for a connection without one (a Unix socket)."""
+        return getattr(self.client, "host", "")
+
+    _log = Logger()
+
+
+def _status_line(status: int) -> bytes:
+    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
+
+
+def _header(name: str, value: str) -> bytes:
+    line = f"{name}: {value}\r\n"
+    # The one place where a header is put on the wire: whoever splices user input into one is stopped here.
+    assert "\n" not in line[:-2] and "\r" not in line[:-2], f"the header {name} contains a line break"  # noqa: PT018
+    return line.encode("latin-1")

@@ -1,0 +1,95 @@
+"""Decides what becomes of a request: refused at the door, answered here, or forwarded to a worker of another role.
+
+Everything that connections of one listener share is here, passed in by the process's wiring; what a single connection
+does stands in `exchange`, what happens to an admitted request in `dispatcher`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from twisted.web.http_headers import Headers
+
+from hs_common.http.cors import PREFLIGHT_HEADERS
+from hs_common.http.credentials import access_token_hash, client_address
+from hs_common.http.dispatcher import Dispatcher
+from hs_common.http.endpoint import Auth
+from hs_common.http.faults import unavailable
+from hs_common.http.forwarding import HOP_HEADER, REQUEST_ID_HEADER, Forwarder, Sink
+from hs_common.http.incoming import Incoming
+from hs_common.http.paths import Match
+from hs_common.http.reply import Response
+from hs_common.http.router import Route, Router
+from hs_common.matrix.errors import missing_token, too_large
+
+LARGE_BODY_BYTES: Final = 100_000
+"""From here on a body without a token is not worth reading, and one with a token is spooled to disk, not held."""
+
+
+class RequestObserver(Protocol):
+    """Who counts requests: the metrics of the process."""
+
+    def request_started(self) -> None: ...
+    def request_finished(
+        self, method: str, template: str, status: int, seconds: float, received_bytes: int, sent_bytes: int
+    ) -> None: ...
+    def request_forwarded(self, role: str) -> None: ...
+
+
+@dataclass
+class Reception:
+    """What a listener's connections share.
+
+    `monotonic` gives seconds, `date` the value of the Date header, `new_request_id` ids that are unique in the cluster,
+    `is_trusted` says whether an address is one of our proxies or workers. `forwarder` is None where every role is here.
+    """
+
+    router: Router
+    dispatcher: Dispatcher
+    observer: RequestObserver
+    monotonic: Callable[[], float]
+    date: Callable[[], str]
+    new_request_id: Callable[[], str]
+    is_trusted: Callable[[str], bool]
+    forwarder: Forwarder | None = None
+    draining: bool = False
+    """Set while the process is about to end: connections close after the answer that is being made."""
+
+    def open(self, method: str, path: bytes, headers: Headers, length: int | None) -> Match[Route] | None:
+        """The route of a request whose body has not been read; None for a preflight. Raises the error for a request
+        that need not be read any further. `length` is the announced size in bytes, None for a chunked body."""
+        if method == "OPTIONS":
+            return None
+        path, _, query_string = path.partition(b"?")
+        match = self.router.find(method, path)
+        declaration = match.target.declaration
+        large = length is None or length > LARGE_BODY_BYTES
+        needs_token = declaration.auth not in (Auth.NONE, Auth.USER_OPTIONAL)
+        if large and needs_token and access_token_hash(headers, query_string) is None:
+            raise missing_token()
+        if length is not None and length > declaration.body_limit_bytes:
+            raise too_large(f"The body is larger than {declaration.body_limit_bytes} bytes")
+        return match
+
+    def identify(self, peer: str, headers: Headers) -> tuple[str, str]:
+        """The request's id and the client's address. What a proxy or a worker of ours says of them is believed."""
+        request_ids = headers.getRawHeaders(REQUEST_ID_HEADER, ())
+        if request_ids and self.is_trusted(peer):
+            request_id = request_ids[0][:64].decode("latin-1")
+        else:
+            request_id = self.new_request_id()
+        forwarded_for = headers.getRawHeaders(b"x-forwarded-for", ())
+        return request_id, client_address(peer, list(forwarded_for), self.is_trusted)
+
+    async def answer(self, incoming: Incoming, match: Match[Route] | None, sink: Sink) -> Response | None:
+        """The response; None if it has been written to the sink already. Raises MatrixError."""
+        if match is None:
+            return Response(204, b"", PREFLIGHT_HEADERS)
+        route = match.target
+        if route.call is not None:
+            return await self.dispatcher.answer(incoming, route.declaration, match.parameters, route.call)
+        if self.forwarder is None or incoming.headers.hasHeader(HOP_HEADER):
+            raise unavailable(f"No worker serves {route.role} requests at the moment")
+        self.observer.request_forwarded(route.role)
+        await self.forwarder.forward(incoming, route.role, sink)
+        return None
