@@ -24,7 +24,7 @@ CREATE TABLE epochs (
 
 -- The fence: one row, locked FOR SHARE by each write of the log, FOR UPDATE by a take-over.
 CREATE TABLE leader (
-    only    boolean PRIMARY KEY DEFAULT true CHECK (only),
+    single  boolean PRIMARY KEY DEFAULT true CHECK (single),
     epoch   bigint NOT NULL,
     beat    bigint NOT NULL,             -- counts up while the leader lives; no clocks are compared
     holder  uuid,
