@@ -17,8 +17,8 @@ from hs_common.matrix.room_versions import RoomVersion
 def auth_state_keys(
     room_version: RoomVersion, event_type: str, sender: str, state_key: str | None, content: Mapping[str, Any]
 ) -> list[StateKey]:
-    """The places of the state whose events, where there are any, are the auth events of such an event; no
-    duplicates."""  # The auth_events for the m.room.create event in a room is empty.
+    """The places of the state whose events, where there are any, are the auth events of such an event; each once."""
+    # The auth_events for the m.room.create event in a room is empty.
     if event_type == "m.room.create":
         return []
     # Depending on the room version, the m.room.create event.

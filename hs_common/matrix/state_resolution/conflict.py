@@ -1,0 +1,89 @@
+"""What is in doubt between the states: the conflicted events, and the events that led to them.
+
+Spec: rooms/v2 and rooms/v12, #definitions.
+"""
+
+import heapq
+from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
+
+from hs_common.matrix.event import StateMap
+from hs_common.matrix.state_resolution.auth_graph import AuthGraph, MissingEvents
+
+
+def split(state_sets: Sequence[StateMap]) -> tuple[StateMap, frozenset[str]]:
+    """The unconflicted state map, and the conflicted state set."""
+    # If a given key K is present in every Si with the same value V in each state map, then the pair (K, V) belongs to
+    # the unconflicted state map. Otherwise, V belongs to the conflicted state set.
+    agreed = set(state_sets[0].items()).intersection(*(state.items() for state in state_sets[1:]))
+    conflicted = {event_id for state in state_sets for key, event_id in state.items() if (key, event_id) not in agreed}
+    # In the order of the first state: a set has none that would be the same in the next process.
+    unconflicted = {key: event_id for key, event_id in state_sets[0].items() if (key, event_id) in agreed}
+    return unconflicted, frozenset(conflicted)
+
+
+def full_conflicted_set(
+    state_sets: Sequence[StateMap], conflicted: frozenset[str], graph: AuthGraph, *, with_subgraph: bool
+) -> frozenset[str]:
+    """The conflicted state set, the auth difference and, `with_subgraph` (12), the conflicted state subgraph."""
+    full = conflicted | auth_difference(state_sets, graph)
+    return full | conflicted_state_subgraph(conflicted, graph) if with_subgraph else full
+
+
+def auth_difference(state_sets: Sequence[StateMap], graph: AuthGraph) -> frozenset[str]:
+    """The events that are in the full auth chains of some of the states, but not of all.
+
+    The events of a state count as part of its full auth chain: what all states hold is not in doubt, whoever cites it.
+
+    All states are walked down together, highest event first. When an event is reached all that cite it have been, so it
+    is known which states reach it; the walk ends as soon as every event still ahead is reached by all states.
+    """
+    everyone = (1 << len(state_sets)) - 1
+    reached_by: dict[str, int] = {}
+    for number, state in enumerate(state_sets):
+        for event_id in state.values():
+            reached_by[event_id] = reached_by.get(event_id, 0) | 1 << number
+    ahead = [(-depth, event_id) for event_id, depth in graph.require_depths(reached_by).items()]
+    heapq.heapify(ahead)
+    # How many of the events ahead are not (yet) known to be reached by all.
+    in_doubt = sum(mask != everyone for mask in reached_by.values())
+    difference: set[str] = set()
+    missing: set[str] = set()
+    while in_doubt:
+        event_id = heapq.heappop(ahead)[1]
+        mask = reached_by[event_id]
+        if mask != everyone:
+            in_doubt -= 1
+            difference.add(event_id)
+        try:
+            depths = graph.require_depths(graph.event(event_id).auth_event_ids)
+        except MissingEvents as error:
+            missing |= error.event_ids
+            continue
+        for auth_event_id, depth in depths.items():
+            before = reached_by.get(auth_event_id)
+            after = reached_by[auth_event_id] = (before or 0) | mask
+            if before is None:
+                heapq.heappush(ahead, (-depth, auth_event_id))
+                in_doubt += after != everyone
+            else:
+                in_doubt -= before != everyone and after == everyone
+    if missing:
+        raise MissingEvents(missing)
+    return frozenset(difference)
+
+
+def conflicted_state_subgraph(conflicted: AbstractSet[str], graph: AuthGraph) -> frozenset[str]:
+    """The events on all ways along auth_events from one conflicted event to another, both included."""
+    floor = lowest(conflicted, graph)
+    # Every event here is reached from a conflicted one; those that also reach one are on a way.
+    leads_to_conflicted = set(conflicted)
+    for event in graph.require(graph.chain(conflicted, floor)):
+        if not leads_to_conflicted.isdisjoint(event.auth_event_ids):
+            leads_to_conflicted.add(event.event_id)
+    return frozenset(leads_to_conflicted)
+
+
+def lowest(event_ids: Collection[str], graph: AuthGraph) -> int:
+    """The lowest auth depth of some events (at least one)."""
+    return min(graph.require_depths(event_ids).values())
