@@ -224,7 +224,7 @@ class Connection:
         self._lost(DatabaseUnavailable(CONNECTION_LOST, str(reason.value)))
 
     def _wait(self, deadline_s: float | None) -> "Deferred[psycopg2.extensions.cursor | None]":
-        waiting: Deferred[psycopg2.extensions.cursor | None] = Deferred(lambda _: self._abandon("cancelled"))
+        waiting: Deferred[psycopg2.extensions.cursor | None] = Deferred(self._cancelled)
         self._waiting = waiting
         if deadline_s is not None:
             timer = self._reactor.callLater(deadline_s, self._abandon, f"no answer within {deadline_s:g} s")
@@ -237,6 +237,10 @@ class Connection:
             waiting.addBoth(stop)
         self._advance()
         return waiting
+
+    def _cancelled(self, _waiting: object) -> None:
+        self._waiting = None  # Deferred.cancel itself raises CancelledError in whoever awaits
+        self._abandon("cancelled")
 
     def _abandon(self, why: str) -> None:
         self._lost(DatabaseUnavailable(CONNECTION_LOST, why))

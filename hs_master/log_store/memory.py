@@ -37,7 +37,7 @@ _INTEGERS = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
 
 
 class Crashed(BaseException):
-    """The simulated process has died at this point: nothing of it runs on. Not an Exception, so that nobody catches it."""
+    """The simulated process has died here: nothing of it runs on. Not an Exception, so that nobody catches it."""
 
 
 class Fault(Enum):
@@ -95,6 +95,7 @@ class MemoryLog:
         self.now_us = now_us
         self.outbox: list[Entry] = []
         self.batches: dict[int, str] = {}
+        self.prevs: set[int] = set()
         self.epochs: list[tuple[int, int, int]] = []  # (epoch, prev, first)
         self.leader = Observation(0, 0, None, None, 1)
         self.answers: dict[bytes, Answer] = {}
@@ -112,13 +113,16 @@ class MemoryLog:
         """The transaction: all of the batch or nothing."""
         if batch.epoch != self.leader.epoch:
             return Fenced()
-        if any(entry.prev == batch.prev or entry.pos == batch.pos for entry in self.outbox) or batch.prev >= batch.pos:
+        if batch.pos in self.batches or batch.prev in self.prevs:
             return Doubt("somebody has written at this position")
+        if batch.prev >= batch.pos:
+            return Refused("23514", "a batch is above the one before it")
         repeated = [answer.key for answer in batch.answers if answer.key in self.answers]
         if repeated or len({answer.key for answer in batch.answers}) < len(batch.answers):
             return Refused("23505", "a key has been answered already")
         self.outbox.append(Entry(batch.pos, batch.prev, batch.epoch, batch.format, batch.body, self.now_us()))
         self.batches[batch.pos] = batch.batch
+        self.prevs.add(batch.prev)
         self.answers.update((answer.key, answer) for answer in batch.answers)
         for write, rows in batch.rows.items():
             self.rows[write.name].extend(tuple(row) for row in rows)

@@ -1,7 +1,7 @@
 """The log in PostgreSQL: one session holds the lock of leaders and writes; the pool reads beside it.
 
 Rules: the lock is only the alarm clock, the leader's row is the fence, and both live in the one writing session; a
-batch is one string of statements, so one round trip; what cannot be known is `Doubt`, and only a take-over ends a doubt.
+batch is one string of statements, so one round trip; what cannot be known is `Doubt`, which only a take-over ends.
 The session is PostgreSQL's own, never a transaction-mode pooler's. Must not know what bodies and rows mean.
 """
 
