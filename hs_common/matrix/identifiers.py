@@ -216,7 +216,6 @@ def is_short(text: str, max_bytes: int = MAX_ID_BYTES) -> bool:
 def _match_server_name(name: str) -> re.Match[str] | None:
     match = _SERVER_NAME.fullmatch(name)
     if match is None or match["dns"] is not None:
-        # No match, or a name; 300.1.1.1 is neither, as the address branch of the pattern comes first.
         return match
     if match["ipv6"] is not None:
         return match if _is_ipv6_address(match["ipv6"]) else None

@@ -2,10 +2,14 @@
 
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from hs_common.matrix.limits import MAX_INTEGER
 from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
+
+# For tests that sign: whole events are slow to draw, and their variety is in the room versions and types.
+moderate = settings(max_examples=50)
 
 # Any code points but surrogates; characters outside the basic plane sort differently in UTF-16.
 text = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -71,7 +75,9 @@ def composed_pdus(draw: st.DrawFn, room_version: RoomVersion) -> dict[str, Any]:
         pdu["room_id"] = "!room:example.org"
     elif event_type != "m.room.create":
         pdu["room_id"] = "!" + draw(_hash_texts)
-    extra = draw(st.dictionaries(st.sampled_from(["origin", "membership", "prev_state", "org.example"]), text, max_size=2))
+    extra = draw(
+        st.dictionaries(st.sampled_from(["origin", "membership", "prev_state", "org.example"]), text, max_size=2)
+    )
     return {**extra, **pdu}
 
 

@@ -14,7 +14,7 @@ from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.limits import MAX_INTEGER, MAX_JSON_DEPTH
 from tests.common.matrix.strategies import json_values
 
-# Spec: appendices, #canonical-json, "Examples". The last one there also has 1e10, which rooms with canonical JSON refuse.
+# Spec: appendices, #canonical-json, "Examples". (Its 1e10 is left out: rooms with canonical JSON refuse it.)
 EXAMPLES = [
     ("{}", "{}"),
     ('{"one": 1, "two": "Two"}', '{"one":1,"two":"Two"}'),
@@ -55,7 +55,7 @@ def test_the_fast_encoder_writes_what_the_reference_library_writes(value: Any) -
     assert canonical_json.decode(expected, max_bytes=len(expected)) == value
 
 
-@given(st.recursive(st.integers() | st.floats(allow_nan=False, allow_infinity=False), st.lists))
+@given(st.lists(st.integers() | st.floats(allow_nan=False, allow_infinity=False), max_size=5))
 def test_the_lenient_encoder_writes_numbers_as_the_reference_library_does(value: Any) -> None:
     assert canonical_json.encode_lenient(value) == canonicaljson.encode_canonical_json(value)
 
@@ -126,7 +126,7 @@ def test_nesting_is_limited(as_object: bool) -> None:
 
 
 def test_many_brackets_are_not_depth() -> None:
-    value = [[{}] for _ in range(MAX_JSON_DEPTH)] + [1]
+    value: list[Any] = [[{}] for _ in range(MAX_JSON_DEPTH)] + [1]
     assert canonical_json.decode(json.dumps(value).encode(), 10_000) == value
     canonical_json.check(value)
 
