@@ -19,10 +19,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, TypeVar
 
-DEFAULT_BODY_LIMIT_BYTES: Final = 1024 * 1024
-"""No request of the client-server API but an upload needs more: an event is at most 64 KiB, and the largest bodies in
-practice (keys of a device, a batch of to-device messages, a key backup page) stay under 1 MiB."""
-
 Alias = str | Callable[[str], str]
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
 _MARK: Final = "__endpoint_declarations__"
@@ -72,7 +68,10 @@ class EndpointDeclaration:
     """Further templates that lead to the same endpoint, with the same parameters."""
     reads: bool
     """True: answered from what a follower holds, so the read barrier is awaited first."""
-    body_limit_bytes: int
+    waits: bool
+    """True for a long poll: it takes long on purpose, so it is never logged as slow."""
+    body_limit_bytes: int | None
+    """None: the configured limit of ordinary requests."""
     locked_ok: bool
     """A locked account may still call it (logging out)."""
     suspended_ok: bool
@@ -95,14 +94,16 @@ def endpoint(
     rate: Rate = Rate.DEFAULT,
     aliases: tuple[Alias, ...] = (),
     reads: bool | None = None,
-    body_limit_bytes: int = DEFAULT_BODY_LIMIT_BYTES,
+    waits: bool = False,
+    body_limit_bytes: int | None = None,
     locked_ok: bool = False,
     suspended_ok: bool | None = None,
 ) -> Callable[[_Endpoint], _Endpoint]:
     """Marks `async def method(self, request: Request) -> Reply` as an endpoint. May stand more than once on a method.
 
-    `aliases` are templates or functions of the path, such as `r0`. `reads` is True for GET unless said otherwise: a
-    long poll says False, as does what never reads from a follower. A suspended account may GET, unless said otherwise.
+    `aliases` are templates or functions of the path, such as `r0`. `reads` is True for GET unless said otherwise, by
+    endpoints that never read from a follower; a long poll says `waits` instead. A suspended account may GET, unless
+    said otherwise.
     """
     declaration = EndpointDeclaration(
         method=method,
@@ -110,7 +111,8 @@ def endpoint(
         auth=auth,
         rate=rate,
         aliases=tuple(alias if isinstance(alias, str) else alias(path) for alias in aliases),
-        reads=method == "GET" if reads is None else reads,
+        reads=(method == "GET" and not waits) if reads is None else reads,
+        waits=waits,
         body_limit_bytes=body_limit_bytes,
         locked_ok=locked_ok,
         suspended_ok=method == "GET" if suspended_ok is None else suspended_ok,

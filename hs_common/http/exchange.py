@@ -15,11 +15,10 @@ from twisted.python.failure import Failure
 from twisted.web import http
 
 from hs_common.http.cors import CORS_HEADERS
-from hs_common.http.endpoint import DEFAULT_BODY_LIMIT_BYTES
 from hs_common.http.faults import response_for
 from hs_common.http.incoming import Incoming
 from hs_common.http.paths import Match
-from hs_common.http.reception import LARGE_BODY_BYTES, Reception
+from hs_common.http.reception import LARGE_BODY_BYTES, FinishedRequest, Reception
 from hs_common.http.reply import Response
 from hs_common.http.router import Route
 from hs_common.matrix.errors import MatrixError, too_large
@@ -50,7 +49,7 @@ class Exchange(http.Request):
         super().__init__(channel, parsePOSTFormSubmission=False)
         self._reception: Reception = channel.reception
         self._match: Match[Route] | None = None
-        self._body_limit = DEFAULT_BODY_LIMIT_BYTES
+        self._body_limit = 0
         self._received_bytes = 0
         self._refused = False
         self._work: Deferred[None] | None = None
@@ -70,10 +69,9 @@ class Exchange(http.Request):
             self._match = self._reception.open(self._method, self.uri, self.requestHeaders, length)
         except MatrixError as error:
             self.content = BytesIO()
-            self._refuse(error, body_follows=length != 0)
+            self._refuse(error, reads_on=length is not None and length <= LARGE_BODY_BYTES)
             return
-        if self._match is not None:
-            self._body_limit = self._match.target.declaration.body_limit_bytes
+        self._body_limit = self._reception.body_limit(self._match)
         large = length is None or length > LARGE_BODY_BYTES
         self.content = SpooledTemporaryFile(LARGE_BODY_BYTES) if large else BytesIO()  # noqa: SIM115 (closed by super)
 
@@ -84,7 +82,7 @@ class Exchange(http.Request):
             if self._received_bytes > DISCARDED_BODY_LIMIT_BYTES:
                 self.channel.transport.abortConnection()
         elif self._received_bytes > self._body_limit:
-            self._refuse(too_large(f"The body is larger than {self._body_limit} bytes"), body_follows=True)
+            self._refuse(too_large(f"The body is larger than {self._body_limit} bytes"), reads_on=False)
         else:
             self.content.write(data)
 
@@ -135,12 +133,16 @@ class Exchange(http.Request):
         if not self._disconnected and not self.finished:
             self.channel.transport.abortConnection()
 
-    def _refuse(self, error: MatrixError, body_follows: bool) -> None:
-        """Answers before the body is read. What still comes is thrown away, and the connection closes after it."""
+    def _refuse(self, error: MatrixError, reads_on: bool) -> None:
+        """Answers before the body is read. What still comes is thrown away; unless it is so little that the connection
+        is better kept (`reads_on`), it closes after that."""
         self._refused = True
-        if body_follows:
-            # Else the channel would invite the body with a "100 Continue" behind our answer.
+        if self.requestHeaders.hasHeader(b"expect"):
+            # The channel would invite the body with a "100 Continue" behind our answer; and a client that has the
+            # answer may leave the body out, so nobody knows where its next request begins.
             self.requestHeaders.removeHeader(b"expect")
+            reads_on = False
+        if not reads_on:
             self.channel.persistent = False
         self._send(response_for(error, self._request_id, self._log))
 
@@ -187,14 +189,20 @@ class Exchange(http.Request):
         self._observe()
 
     def _observe(self) -> None:
-        template = "unknown" if self._match is None else self._match.target.declaration.path
+        declaration = None if self._match is None else self._match.target.declaration
         self._reception.observer.request_finished(
-            self._method if self._method in _METHODS else "other",
-            template,
-            self._status,
-            self._reception.monotonic() - self._started_s,
-            self._received_bytes,
-            self.sentLength,
+            FinishedRequest(
+                request_id=self._request_id,
+                client_ip=self._client_ip,
+                method=self._method if self._method in _METHODS else "other",
+                template="unknown" if declaration is None else declaration.path,
+                uri_path=self.uri.partition(b"?")[0].decode("latin-1"),
+                status=self._status,
+                seconds=self._reception.monotonic() - self._started_s,
+                received_bytes=self._received_bytes,
+                sent_bytes=self.sentLength,
+                waits=declaration is not None and declaration.waits,
+            )
         )
 
     def _peer(self) -> str:

@@ -18,6 +18,9 @@ IDLE_TIMEOUT_S: Final = 75.0
 """Longer than reverse proxies keep their side open (usually 60 s), so that the proxy closes first and never sends a
 request into a connection that is just being closed. Also what a client has for each piece of a slow body."""
 
+CONNECTIONS_LIMIT: Final = 10_000
+"""Long polls hold one each; beyond, the process would run out of file descriptors where they are needed more."""
+
 
 class Channel(HTTPChannel):
     """A connection with its reception; knows the listener's other connections only to leave them."""
@@ -49,14 +52,23 @@ class Listener(ServerFactory):
 
     noisy = False
 
-    def __init__(self, reception: Reception, clock: Any, idle_timeout_s: float = IDLE_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        reception: Reception,
+        clock: Any,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+        connections_limit: int = CONNECTIONS_LIMIT,
+    ) -> None:
         self._reception = reception
         self._clock = clock
         self._idle_timeout_s = idle_timeout_s
+        self._connections_limit = connections_limit
         self.channels: set[Channel] = set()
         self._empty: Deferred[None] | None = None
 
-    def buildProtocol(self, addr: IAddress | None) -> Channel:
+    def buildProtocol(self, addr: IAddress | None) -> Channel | None:
+        if len(self.channels) >= self._connections_limit:
+            return None  # closes it at once
         channel = Channel()  # type: ignore[no-untyped-call]
         channel.reception = self._reception
         channel.listener = self
@@ -71,10 +83,14 @@ class Listener(ServerFactory):
             empty, self._empty = self._empty, None
             empty.callback(None)
 
+    def announce_end(self) -> None:
+        """From now on each answer closes its connection, so that clients and proxies move elsewhere."""
+        self._reception.draining = True
+
     async def drained(self, limit_s: float) -> None:
         """Closes connections that wait for a request, and waits until the others have their answers; after the limit
         these are closed too. Call it when nothing is accepted any more."""
-        self._reception.draining = True
+        self.announce_end()
         for channel in list(self.channels):
             if not channel.requests:
                 channel.loseConnection()  # type: ignore[no-untyped-call]

@@ -9,10 +9,11 @@ client over n workers they are up to n times as wide, which protects the server 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
+from hs_common.config.rate_limits import Bucket
+from hs_common.config.rate_limits import RateLimits as RateLimitsConfig
 from hs_common.http.endpoint import Rate
 from hs_common.http.request import Requester
 from hs_common.matrix.errors import limit_exceeded
@@ -21,12 +22,11 @@ BUCKETS_LIMIT: Final = 100_000
 """About 20 MiB. Only buckets that are not full are of use, so a flood of new addresses pushes out the idlest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """`burst` requests at once, and then `per_second` of them."""
-
-    per_second: float
-    burst: int
+def buckets_of(config: RateLimitsConfig) -> dict[Rate, Bucket]:
+    """The configured bucket of each limit class; none if limits are off, as with `--dev`."""
+    if config.disabled:
+        return {}
+    return {rate: getattr(config, rate.value) for rate in Rate if rate is not Rate.NONE}
 
 
 class RateLimits:
@@ -35,7 +35,7 @@ class RateLimits:
 
     def __init__(
         self,
-        limits: Mapping[Rate, Limit],
+        limits: Mapping[Rate, Bucket],
         monotonic: Callable[[], float],
         is_exempt: Callable[[Requester], bool] = lambda requester: False,
         buckets_limit: int = BUCKETS_LIMIT,
@@ -77,7 +77,7 @@ class RateLimits:
             del self._full_at[next(iter(self._full_at))]
         self._full_at[key] = full_at
 
-    def _after_one_more(self, limit: Limit, full_at: float) -> float:
+    def _after_one_more(self, limit: Bucket, full_at: float) -> float:
         """When the bucket would be full after one more request; raises 429 if it has no token."""
         now = self._monotonic()
         full_at = max(full_at, now) + 1 / limit.per_second

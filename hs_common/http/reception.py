@@ -22,17 +22,38 @@ from hs_common.http.reply import Response
 from hs_common.http.router import Route, Router
 from hs_common.matrix.errors import missing_token, too_large
 
+DEFAULT_BODY_LIMIT_BYTES: Final = 1024 * 1024
+"""No request of the client-server API but an upload needs more: an event is at most 64 KiB, and the largest bodies in
+practice (keys of a device, a batch of to-device messages, a key backup page) stay under 1 MiB."""
 LARGE_BODY_BYTES: Final = 100_000
 """From here on a body without a token is not worth reading, and one with a token is spooled to disk, not held."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRequest:
+    """What is known of a request when its answer is written, or its client gone (status 499).
+
+    `template` is the declared path, "unknown" for a path that is not declared: never what a client made up. `uri_path`
+    is what the client sent, without the query string (where a token may stand).
+    """
+
+    request_id: str
+    client_ip: str
+    method: str
+    template: str
+    uri_path: str
+    status: int
+    seconds: float
+    received_bytes: int
+    sent_bytes: int
+    waits: bool
 
 
 class RequestObserver(Protocol):
     """Who counts requests: the metrics of the process."""
 
     def request_started(self) -> None: ...
-    def request_finished(
-        self, method: str, template: str, status: int, seconds: float, received_bytes: int, sent_bytes: int
-    ) -> None: ...
+    def request_finished(self, request: FinishedRequest) -> None: ...
     def request_forwarded(self, role: str) -> None: ...
 
 
@@ -52,6 +73,8 @@ class Reception:
     new_request_id: Callable[[], str]
     is_trusted: Callable[[str], bool]
     forwarder: Forwarder | None = None
+    body_limit_bytes: int = DEFAULT_BODY_LIMIT_BYTES
+    """The largest body of an endpoint that declares no limit of its own."""
     draining: bool = False
     """Set while the process is about to end: connections close after the answer that is being made."""
 
@@ -67,9 +90,15 @@ class Reception:
         needs_token = declaration.auth not in (Auth.NONE, Auth.USER_OPTIONAL)
         if large and needs_token and access_token_hash(headers, query_string) is None:
             raise missing_token()
-        if length is not None and length > declaration.body_limit_bytes:
-            raise too_large(f"The body is larger than {declaration.body_limit_bytes} bytes")
+        limit_bytes = self.body_limit(match)
+        if length is not None and length > limit_bytes:
+            raise too_large(f"The body is larger than {limit_bytes} bytes")
         return match
+
+    def body_limit(self, match: Match[Route] | None) -> int:
+        """How large the body may be, in bytes."""
+        declared = None if match is None else match.target.declaration.body_limit_bytes
+        return self.body_limit_bytes if declared is None else declared
 
     def identify(self, peer: str, headers: Headers) -> tuple[str, str]:
         """The request's id and the client's address. What a proxy or a worker of ours says of them is believed."""
