@@ -67,8 +67,8 @@ def receipt_edus(receipts: Iterable[Receipt]) -> list[dict[str, Any]]:
 def receipt_events(receipts: Iterable[Receipt], reader: str) -> list[dict[str, Any]]:
     """The `m.receipt` events of one room for a reader, without the private receipts of others.
 
-    "Receipts SHOULD be batched into one event per room and thread": an event has room for one receipt of each type, user
-    and event id, and the same event may be read in the main timeline and unthreaded.
+    "Receipts SHOULD be batched into one event per room and thread": an event has room for one receipt of each type,
+    user and event id, and the same event may be read in the main timeline and unthreaded.
     """
     contents: dict[str | None, dict[str, Any]] = {}
     for receipt in receipts:
