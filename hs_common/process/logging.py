@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import orjson
 from twisted.logger import (
@@ -20,7 +20,7 @@ from twisted.logger import (
     globalLogBeginner,
 )
 from twisted.python.failure import Failure
-from zope.interface import provider
+from zope.interface import directlyProvides
 
 _SECRET_FIELD: Final = re.compile(r"password|secret|token|authorization|cookie|signing_key|private_key", re.IGNORECASE)
 _PUBLIC_FIELDS: Final = frozenset(("token_hash", "token_count"))
@@ -96,6 +96,7 @@ def _level(event: dict[str, Any]) -> str:
 
 
 FORMATS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {"text": text_line, "json": json_line}
+Observer = Callable[[dict[str, Any]], None]
 _LEVELS: Final = {
     "debug": LogLevel.debug,
     "info": LogLevel.info,
@@ -104,30 +105,31 @@ _LEVELS: Final = {
 }
 
 
-def observer(out: IO[str], level: str, line_format: str) -> ILogObserver:
+def observer(out: IO[str], level: str, line_format: str) -> Observer:
     """An observer that writes lines of the format (`text` or `json`) for events of at least the level."""
     to_line = FORMATS[line_format]
 
-    @provider(ILogObserver)
     def write(event: dict[str, Any]) -> None:
         out.write(to_line(event))
         out.flush()
 
     predicate = LogLevelFilterPredicate(defaultLogLevel=_LEVELS[level])
-    return FilteringLogObserver(write, [predicate])  # type: ignore[return-value]
+    directlyProvides(write, ILogObserver)
+    filtering: Any = FilteringLogObserver(cast(Any, write), [cast(Any, predicate)])
+    return cast(Observer, filtering)
 
 
 def begin_logging(out: IO[str], level: str, line_format: str) -> None:
     """Sends all logs of this process to `out`. Once, before the reactor runs."""
     lines = observer(out, level, line_format)
-    globalLogBeginner.beginLoggingTo([lines], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([cast(Any, lines)], redirectStandardIO=False)
     logging.basicConfig(level=logging.WARNING, handlers=[_FromLogging(lines)], force=True)
 
 
 class _FromLogging(logging.Handler):
     """Events of Python's `logging` as events of ours."""
 
-    def __init__(self, lines: ILogObserver) -> None:
+    def __init__(self, lines: Observer) -> None:
         super().__init__()
         self._lines = lines
 
