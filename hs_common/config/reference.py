@@ -2,7 +2,7 @@
 
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -17,28 +17,35 @@ _WIDTH = 110
 
 def reference() -> str:
     """A complete config file: every option with its default, its unit, the values it accepts and a sentence."""
-    head = textwrap.wrap(
+    head = (
         "Every option with its default. A file needs only what differs. Print this again with `viaduct config`, and "
-        "check yours with `viaduct config --check FILE`.",
-        _WIDTH,
+        "check yours with `viaduct config --check FILE`."
     )
-    return "\n".join([*(f"# {line}" for line in head), "", *_table(Config(), "")]) + "\n"
+    return "\n".join([*_comment(head), "", *_table(Config(), "", None)]) + "\n"
 
 
-def _table(section: Section, name: str) -> Iterator[str]:
-    """One table's own options, then its inner tables: TOML wants this order."""
-    if name:
-        yield from ("", *_comment(_title(section)), f"[{name}]")
-    inner = []
+def first_file(values: Mapping[str, Any]) -> str:
+    """A config file of the given options alone, such as {"server.name": "example.org"}, each with its explanation."""
+    head = "Made by `viaduct up`, yours from now on. All other options, and their defaults: `viaduct config`."
+    return "\n".join([*_comment(head), *_table(Config(), "", values)]) + "\n"
+
+
+def _table(section: Section, name: str, only: Mapping[str, Any] | None) -> Iterator[str]:
+    """One table's own options, then its inner tables, as TOML wants it. `only` selects options and gives values."""
+    own, inner = [], []
     for field in msgspec.structs.fields(section):
+        path = f"{name}.{field.name}" if name else field.name
         value = getattr(section, field.name)
         if section_of(field.type) not in (None, Bucket):
-            inner.append((field.name, value))
-            continue
-        yield from _comment(_description(field.type))
-        yield f"{field.name} = {toml_value(value)}"
-    for key, value in inner:
-        yield from _table(value, f"{name}.{key}" if name else key)
+            inner.append((path, value))
+        elif only is None or path in only:
+            own += _comment(_description(field.type))
+            own.append(f"{field.name} = {toml_value(value if only is None else only[path])}")
+    if name and own:
+        yield from ("", *_comment(_title(section)), f"[{name}]")
+    yield from own
+    for path, value in inner:
+        yield from _table(value, path, only)
 
 
 def toml_value(value: Any) -> str:

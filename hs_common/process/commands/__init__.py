@@ -1,0 +1,1 @@
+"""The commands of `viaduct`, one file each; imported by the table in command_line.py when they are used."""

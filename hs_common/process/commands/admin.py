@@ -1,0 +1,99 @@
+"""`viaduct admin`: what an operator asks of a running server.
+
+Creating accounts goes over HTTP with the shared secret of the config, as other servers' tools do, so it works from any
+machine that has the config file, and for every layout of processes.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+import click
+
+from hs_common.config import Config, ConfigError, load
+from hs_common.process.data_folder import DataFolder
+from hs_common.process.greeting import base_url
+from hs_common.process.options import CONFIG_VARIABLE, data_folder_option, fail, failing_with
+
+_REGISTER_PATH = "/_synapse/admin/v1/register"
+_TIMEOUT_S = 30
+
+
+class ServerError(Exception):
+    """The running server refused, or does not run; the text says which."""
+
+
+@click.group()
+def admin() -> None:
+    """Look after a running server."""
+
+
+@admin.command("create-user")
+@click.argument("name")
+@click.option("--admin", "is_admin", is_flag=True, help="The account may administer the server.")
+@click.option("--password", help="Its password; asked for when missing.")
+@data_folder_option
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    envvar=CONFIG_VARIABLE,
+    help="The config file, for a server that was not started by `up`.",
+)
+@click.option("--url", help="Where the server is reached.  [default: where it last listened]")
+@failing_with(ConfigError, ServerError)
+def create_user(
+    name: str, is_admin: bool, password: str | None, data_dir: Path, config_path: Path | None, url: str | None
+) -> None:
+    """Create the account NAME, such as alice."""
+    folder = DataFolder(data_dir)
+    config = load(config_path or folder.config_path, os.environ)
+    if not config.registration.shared_secret:
+        fail("set registration.shared_secret (or shared_secret_file) in the config, and restart the server")
+    if password is None:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    target = url or (folder.noted_url() if config_path is None else None) or base_url(config)
+    answer = register(target, config, name, password, is_admin)
+    click.echo(f"Created {answer['user_id']}.")
+
+
+def register(url: str, config: Config, name: str, password: str, is_admin: bool) -> dict[str, Any]:
+    """Register an account with the shared secret; the answer is that of /register. Raises ServerError."""
+    nonce = _ask(url + _REGISTER_PATH, None)["nonce"]
+    proof = registration_proof(config.registration.shared_secret, nonce, name, password, is_admin)
+    body = {"nonce": nonce, "username": name, "password": password, "admin": is_admin, "mac": proof}
+    return _ask(url + _REGISTER_PATH, body)
+
+
+def registration_proof(secret: str, nonce: str, name: str, password: str, is_admin: bool) -> str:
+    """The HMAC-SHA1, in hexadecimal, of the parts with NUL between them."""
+    parts = [nonce, name, password, "admin" if is_admin else "notadmin"]
+    return hmac.new(secret.encode(), "\0".join(parts).encode(), hashlib.sha1).hexdigest()
+
+
+def _ask(url: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    data = None if body is None else json.dumps(body).encode()
+    try:
+        with urlopen(Request(url, data, {"Content-Type": "application/json"}), timeout=_TIMEOUT_S) as response:
+            answer = json.load(response)
+    except HTTPError as error:
+        raise ServerError(_reason(error)) from None
+    except (URLError, OSError) as error:
+        reason = getattr(error, "reason", error)
+        raise ServerError(f"no server answers at {url.partition('/_')[0]} ({reason}). Does it run?") from None
+    if not isinstance(answer, dict):
+        raise ServerError(f"{url} does not answer as a homeserver does")
+    return answer
+
+
+def _reason(error: HTTPError) -> str:
+    try:
+        answer = json.load(error)
+        return f"the server refused: {answer['error']} ({answer['errcode']})"
+    except (ValueError, KeyError, TypeError):
+        return f"the server refused: {error}"

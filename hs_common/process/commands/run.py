@@ -1,0 +1,37 @@
+"""`viaduct master` and `viaduct worker`: one process of the split, from the shared config file."""
+
+import importlib
+from pathlib import Path
+
+import click
+
+from hs_common.process.options import PORT, config_option, fail, load_config, overridden
+
+FRONT = "front"  # a worker without endpoints of its own, which forwards everything to workers of the right role
+
+
+@click.command()
+@config_option
+@click.option("--call-port", type=PORT, help="Listen for workers on this port.")
+@click.option("--metrics-port", type=PORT, help="Serve /metrics, /health and /ready on this port.")
+@click.option("--dev", is_flag=True, help="As `dev = true` in the config file.")
+def master(config_path: Path, call_port: int | None, metrics_port: int | None, dev: bool) -> None:
+    """Run the master, the only writer of the log. A second one stands by until the first one ends."""
+    config = overridden(load_config(config_path), call_port=call_port, metrics_port=metrics_port, dev=dev)
+    importlib.import_module("hs_master.main").run(config)
+
+
+@click.command()
+@click.argument("roles", nargs=-1, required=True, metavar="ROLE...")
+@config_option
+@click.option("--port", type=PORT, help="Listen for requests on this port.")
+@click.option("--metrics-port", type=PORT, help="Serve /metrics, /health and /ready on this port.")
+@click.option("--dev", is_flag=True, help="As `dev = true` in the config file.")
+def worker(roles: tuple[str, ...], config_path: Path, port: int | None, metrics_port: int | None, dev: bool) -> None:
+    """Run a worker of the given roles; as many of each as wanted, all from the same config file."""
+    known = [*importlib.import_module("hs_workers.registry").ENDPOINTS, FRONT]
+    for role in roles:
+        if role not in known:
+            fail(f"there is no role {role!r}; the roles are {', '.join(known)}")
+    config = overridden(load_config(config_path), port=port, metrics_port=metrics_port, dev=dev)
+    importlib.import_module("hs_workers.main").run(config, roles)

@@ -1,0 +1,87 @@
+"""The smallest real deployment, on one machine: Redis, masters, two client and two sync workers, and a front door.
+
+The front door is a worker without endpoints of its own: it forwards each request to a live worker of the right role,
+as every worker does with requests that went astray.
+"""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from hs_common.config import Config
+from hs_common.process.embedded_redis import EmbeddedRedis
+from hs_common.process.greeting import Greeting
+from hs_common.process.options import say
+from hs_common.process.supervisor import MASTER, Program, Supervisor
+
+_WORKER_ROLES = ("client", "client", "sync", "sync")
+_FRONT = "front"
+_PORT_SPAN = 200  # free ports are looked for in this many above the front door's
+
+
+def run_split(config: Config, config_path: Path, *, masters: int, greeting: Greeting) -> None:
+    """Run everything until SIGINT or SIGTERM. `config` has the database's URL; the children get it by environment."""
+    redis = None
+    redis_url: str = config.redis.url
+    if not redis_url:
+        redis = EmbeddedRedis(say=say)
+        redis.start()
+        redis_url = redis.url()
+        say(f"{'redis':<10} process {redis.process_id:<7} port {redis.port}")
+    environment = {**os.environ, "DATABASE_URL": str(config.database.url), "REDIS_URL": str(redis_url)}
+    supervisor = Supervisor(environment, say)
+    _stop_on_signals(supervisor)
+    try:
+        for program in programs(config, config_path, masters):
+            process_id = supervisor.start(program)
+            say(f"{program.name:<10} process {process_id:<7} port {program.port}")
+        supervisor.run(greeting.look)
+    finally:
+        say("Stopping …")
+        supervisor.stop()
+        if redis is not None:
+            redis.stop()
+
+
+def programs(config: Config, config_path: Path, masters: int) -> list[Program]:
+    """The processes of the split, in the order of their start, each with free ports of its own."""
+    ports = _free_ports(config.listen.port + 1)
+    common = ["--config", str(config_path), *(["--dev"] if config.dev else [])]
+    command = [sys.executable, "-m", "hs_common.process.command_line"]
+    found = []
+    for number in range(1, masters + 1):
+        port, metrics = next(ports), next(ports)
+        options = ["--call-port", str(port), "--metrics-port", str(metrics)]
+        found.append(Program(f"master-{number}", MASTER, port, [*command, "master", *common, *options]))
+    counts: dict[str, int] = {}
+    for role in (*_WORKER_ROLES, _FRONT):
+        counts[role] = counts.get(role, 0) + 1
+        port = config.listen.port if role == _FRONT else next(ports)
+        options = ["--port", str(port), "--metrics-port", str(next(ports))]
+        found.append(Program(f"{role}-{counts[role]}", role, port, [*command, "worker", role, *common, *options]))
+    return found
+
+
+def _free_ports(first: int) -> Iterator[int]:
+    for port in range(first, min(first + _PORT_SPAN, 65536)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                continue
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        yield port
+
+
+def _stop_on_signals(supervisor: Supervisor) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        supervisor.stopping.set()
+
+    for stop_signal in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop_signal, stop)
