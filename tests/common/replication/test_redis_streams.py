@@ -1,0 +1,285 @@
+"""Publisher and follower over a real Redis: whatever happens to it, followers end with the truth."""
+
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any, cast
+
+import pytest
+import redis
+from twisted.internet.protocol import Factory, Protocol
+
+from hs_common.process.embedded_redis import EmbeddedRedis
+from hs_common.replication.carrier_redis import RedisCarrier, read_beat, read_ephemeral
+from hs_common.replication.entry import BrokenEntry, Entry
+from hs_common.replication.follower import Follower
+from hs_common.replication.names import BODY_LIMIT, READ_COUNT, stream_keys
+from hs_common.replication.publisher import Publisher, read_top_epoch
+from hs_common.replication.redis_connection import RedisAway, RedisConnection, RedisRefused, RedisServer
+from tests.common.replication.log import MemoryOutbox, Recorder, names_of
+from tests.reactor import reactor, run, until
+
+KEYS = stream_keys("test")
+
+
+class Cluster:
+    """A publisher and a follower on one Redis, with a memory outbox."""
+
+    def __init__(self, url: str) -> None:
+        self.server = RedisServer(reactor, url)
+        self.client = redis.Redis.from_url(url)
+        self.outbox = MemoryOutbox()
+        self.newer_epochs: list[int] = []
+        self.messages: list[tuple[int, bytes]] = []
+        self.recorder = Recorder(self.outbox)
+        self.publisher = self.new_publisher()
+        self.carrier = RedisCarrier(
+            self.server, Random(1), KEYS, lambda counter, body: self.messages.append((counter, body))
+        )
+        subscriptions = [self.recorder.subscription()]
+        self.follower = Follower(reactor, Random(2), self.outbox, subscriptions, lambda error: None)
+
+    def new_publisher(self) -> Publisher:
+        head = self.outbox.beat().head
+        epoch = self.outbox.epoch
+        return Publisher(self.server, Random(3), KEYS, epoch, head, "master:1", lambda: True, self.newer_epochs.append)
+
+    async def __aenter__(self) -> "Cluster":
+        self.publisher.start()
+        await self.follower.start(self.carrier)
+        await self.beat_heard()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.follower.stop()
+        await self.publisher.stop()
+        self.client.close()
+
+    async def beat_heard(self) -> None:
+        """Waits until the follower has heard a beat that comes after now."""
+        self.follower.leader_address = ""
+        await until(lambda: self.follower.leader_address)
+
+    def append(self, *names: str) -> Entry:
+        entry = self.outbox.commit(*names)
+        self.publisher.publish(entry)
+        return entry
+
+    async def caught_up(self) -> None:
+        await until(lambda: self.follower.position.pos == self.outbox.beat().head)
+        assert self.recorder.names == names_of(self.outbox.rows)
+
+
+def play(url: str, part: Callable[[Cluster], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        async with Cluster(url) as cluster:
+            await part(cluster)
+
+    run(whole(), timeout=40)
+
+
+def test_entries_arrive_without_the_outbox(redis_url: str) -> None:
+    async def part(cluster: Cluster) -> None:
+        await cluster.caught_up()
+        reads = cluster.outbox.reads
+        for number in range(3 * READ_COUNT):
+            cluster.append(f"{number}")
+        await cluster.caught_up()
+        assert cluster.follower.counts.repairs == 0
+        assert cluster.outbox.reads == reads
+        assert cluster.follower.leader_address == "master:1"
+
+    play(redis_url, part)
+
+
+def test_a_large_body_is_read_in_the_outbox(redis_url: str) -> None:
+    async def part(cluster: Cluster) -> None:
+        cluster.append("x" * (BODY_LIMIT + 1))
+        cluster.append("small")
+        await cluster.caught_up()
+        assert cluster.follower.counts.repairs >= 1
+        assert cluster.client.xinfo_stream(KEYS.log)["length"] == 2
+
+    play(redis_url, part)
+
+
+def test_ephemeral_messages_arrive(redis_url: str) -> None:
+    async def part(cluster: Cluster) -> None:
+        cluster.publisher.publish_ephemeral(7, b"a")
+        cluster.publisher.publish_ephemeral(8, b"b")
+        await until(lambda: len(cluster.messages) == 2)
+        assert cluster.messages == [(7, b"a"), (8, b"b")]
+
+    play(redis_url, part)
+
+
+@pytest.mark.parametrize("command", ["FLUSHALL", "DEL"])
+def test_a_wiped_stream_is_repaired(own_redis: EmbeddedRedis, command: str) -> None:
+    async def part(cluster: Cluster) -> None:
+        cluster.append("before")
+        await cluster.caught_up()
+        cluster.outbox.commit("never reached Redis")
+        if command == "FLUSHALL":
+            cluster.client.flushall()
+        else:
+            cluster.client.delete(KEYS.log, KEYS.beat)
+        cluster.append("after")
+        await cluster.caught_up()
+        assert cluster.follower.counts.repairs >= 1
+
+    play(own_redis.url(), part)
+
+
+def test_a_lost_tail_that_nothing_follows_is_repaired_by_the_beat(redis_url: str) -> None:
+    async def part(cluster: Cluster) -> None:
+        entry = cluster.outbox.commit("a")
+        cluster.publisher.publish(entry)
+        cluster.client.xtrim(KEYS.log, maxlen=0, approximate=False)
+        await cluster.caught_up()
+
+    play(redis_url, part)
+
+
+def test_cut_connections_come_back(own_redis: EmbeddedRedis) -> None:
+    # A server of its own: the command cuts every connection to it.
+    async def part(cluster: Cluster) -> None:
+        for name in "abc":
+            cluster.client.client_kill_filter(_type="normal", skipme=True)
+            cluster.append(name)
+            await cluster.caught_up()
+        await cluster.beat_heard()
+        assert cluster.carrier.reconnects >= 1
+
+    play(own_redis.url(), part)
+
+
+def test_a_killed_redis_stops_nothing(own_redis: EmbeddedRedis) -> None:
+    async def part(cluster: Cluster) -> None:
+        cluster.append("a")
+        await cluster.caught_up()
+        own_redis.kill()
+        cluster.append("b")
+        await cluster.caught_up()  # from the outbox alone
+        own_redis.start()
+        cluster.append("c")
+        await cluster.beat_heard()
+        await cluster.caught_up()
+        reads = cluster.outbox.reads
+        cluster.append("d")
+        await cluster.caught_up()
+        assert cluster.outbox.reads - reads <= 1
+
+    play(own_redis.url(), part)
+
+
+def test_a_follower_starts_without_redis(own_redis: EmbeddedRedis) -> None:
+    async def part() -> None:
+        url = own_redis.url()
+        own_redis.kill()
+        cluster = Cluster(url)
+        cluster.outbox.commit("a")
+        await cluster.follower.start(cluster.carrier)
+        assert cluster.recorder.names == ["a"]
+        cluster.outbox.commit("b")
+        await cluster.caught_up()
+        await cluster.follower.stop()
+
+    run(part())
+
+
+def test_a_repeat_is_no_conflict_and_a_newer_epoch_is(redis_url: str) -> None:
+    async def part(cluster: Cluster) -> None:
+        entry = cluster.append("a")
+        await cluster.caught_up()
+        cluster.publisher.publish(entry)
+        await until(lambda: cluster.publisher.failures == 1)
+        cluster.append("b")
+        await cluster.caught_up()
+        assert cluster.newer_epochs == []
+        cluster.client.xadd(KEYS.log, {"p": 0, "f": 1, "b": b""}, id="9-1")
+        cluster.append("c")
+        await until(lambda: cluster.newer_epochs)
+        assert cluster.newer_epochs == [9]
+        written = cluster.client.xlen(KEYS.log)
+        cluster.append("d")
+        assert cluster.client.xlen(KEYS.log) == written
+
+    play(redis_url, part)
+
+
+def test_a_new_leader_goes_on(redis_url: str) -> None:
+    async def part(cluster: Cluster) -> None:
+        cluster.append("a")
+        await cluster.caught_up()
+        await cluster.publisher.stop()
+        connection = await cluster.server.connect()
+        assert await read_top_epoch(connection, KEYS) == 1
+        connection.close()
+        cluster.outbox.lose_tail(1)
+        cluster.publisher = cluster.new_publisher()
+        cluster.publisher.start()
+        cluster.append("b")
+        await cluster.caught_up()
+        assert cluster.recorder.names == ["b"]
+        assert cluster.follower.highest_epoch == 2
+
+    play(redis_url, part)
+
+
+def test_a_full_redis_loses_nothing(own_redis: EmbeddedRedis) -> None:
+    async def part(cluster: Cluster) -> None:
+        cluster.client.config_set("maxmemory", 1)
+        cluster.append("a")
+        await cluster.caught_up()
+        cluster.client.config_set("maxmemory", 0)
+        await cluster.beat_heard()
+        cluster.append("b")
+        await cluster.caught_up()
+
+    play(own_redis.url(), part)
+
+
+def test_logs_in_and_selects(own_redis: EmbeddedRedis) -> None:
+    client = redis.Redis.from_url(own_redis.url())
+    client.acl_setuser("alice", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all"])
+    client.close()
+    base = own_redis.url().removeprefix("redis://").split("/")[0]
+
+    async def part() -> None:
+        connection = await RedisServer(reactor, f"redis://alice:secret@{base}/3").connect()
+        assert await connection.send("ACL", "WHOAMI") == b"alice"
+        assert b" db=3 " in await connection.send("CLIENT", "INFO")
+        connection.close()
+        with pytest.raises(RedisRefused, match="WRONGPASS"):
+            await RedisServer(reactor, f"redis://alice:wrong@{base}/3").connect()
+
+    run(part())
+
+
+def test_what_is_no_redis_is_away() -> None:
+    class Babbler(Protocol):
+        def connectionMade(self) -> None:
+            cast(Any, self.transport).write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async def part() -> None:
+        port = reactor.listenTCP(0, Factory.forProtocol(Babbler), interface="127.0.0.1")
+        server = RedisServer(reactor, f"redis://127.0.0.1:{port.getHost().port}")
+        connection: RedisConnection = await server.connect()
+        with pytest.raises(RedisAway):
+            await connection.send("PING")
+        await port.stopListening()
+        with pytest.raises(RedisAway):
+            await server.connect()
+
+    run(part())
+
+
+def test_a_url_of_another_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="scheme"):
+        RedisServer(reactor, "http://localhost")
+
+
+def test_foreign_stream_entries_are_named() -> None:
+    with pytest.raises(BrokenEntry):
+        read_beat(b"1-1", [b"h", b"x"])
+    with pytest.raises(BrokenEntry):
+        read_ephemeral(b"1-1", [b"z", b"x"])
