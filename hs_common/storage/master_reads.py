@@ -1,0 +1,114 @@
+"""What the master looks up for the calls about accounts, aliases and receipts, just before it decides. Reads only."""
+
+from collections.abc import Sequence
+
+from hs_common.storage.queries import Queries, Row
+
+
+async def user(db: Queries, user_id: str) -> Row | None:
+    """(created_ts, password_hash, is_guest, admin, locked, suspended, deactivated, erased, appservice_id)."""
+    return await db.fetch_one(
+        "SELECT created_ts, password_hash, is_guest, admin, locked, suspended, deactivated, erased, appservice_id "
+        "FROM users WHERE user_id = %s",
+        [user_id],
+    )
+
+
+async def device(db: Queries, user_id: str, device_id: str) -> Row | None:
+    """(display_name, created_ts)."""
+    return await db.fetch_one(
+        "SELECT display_name, created_ts FROM devices WHERE user_id = %s AND device_id = %s", [user_id, device_id]
+    )
+
+
+async def device_ids(db: Queries, user_id: str) -> list[str]:
+    rows = await db.fetch("SELECT device_id FROM devices WHERE user_id = %s", [user_id])
+    return [device_id for (device_id,) in rows]
+
+
+async def access_tokens(db: Queries, user_id: str) -> list[Row]:
+    """Rows (token_hash, device_id, refresh_hash) of all the user's access tokens."""
+    return await db.fetch("SELECT token_hash, device_id, refresh_hash FROM access_tokens WHERE user_id = %s", [user_id])
+
+
+async def refresh_tokens(db: Queries, user_id: str) -> list[Row]:
+    """Rows (token_hash, device_id, next_hash) of all the user's refresh tokens."""
+    return await db.fetch("SELECT token_hash, device_id, next_hash FROM refresh_tokens WHERE user_id = %s", [user_id])
+
+
+async def refresh_token(db: Queries, token_hash: bytes) -> Row | None:
+    """(user_id, device_id, next_hash, expires_at_ms)."""
+    return await db.fetch_one(
+        "SELECT user_id, device_id, next_hash, expires_at_ms FROM refresh_tokens WHERE token_hash = %s", [token_hash]
+    )
+
+
+async def access_token(db: Queries, token_hash: bytes) -> Row | None:
+    """(user_id, device_id, refresh_hash)."""
+    return await db.fetch_one(
+        "SELECT user_id, device_id, refresh_hash FROM access_tokens WHERE token_hash = %s", [token_hash]
+    )
+
+
+async def predecessor(db: Queries, refresh_hash: bytes) -> bytes | None:
+    """The refresh token that was exchanged for this one and still lives."""
+    row = await db.fetch_one("SELECT token_hash FROM refresh_tokens WHERE next_hash = %s", [refresh_hash])
+    return None if row is None else bytes(row[0])
+
+
+async def profile(db: Queries, user_id: str) -> dict[str, str]:
+    """Field → JSON."""
+    return dict(await db.fetch("SELECT field, value FROM profiles WHERE user_id = %s", [user_id]))
+
+
+async def account_data_pos(db: Queries, user_id: str, room_id: str, data_type: str) -> int:
+    """The position of the row; 0 when there is none."""
+    row = await db.fetch_one(
+        "SELECT pos FROM account_data WHERE user_id = %s AND room_id = %s AND type = %s", [user_id, room_id, data_type]
+    )
+    return 0 if row is None else int(row[0])
+
+
+async def alias(db: Queries, alias_name: str) -> Row | None:
+    """(room_id, creator)."""
+    return await db.fetch_one("SELECT room_id, creator FROM aliases WHERE alias = %s", [alias_name])
+
+
+async def room_is_public(db: Queries, room_id: str) -> bool | None:
+    row = await db.fetch_one("SELECT is_public FROM rooms WHERE room_id = %s", [room_id])
+    return None if row is None else bool(row[0])
+
+
+async def membership(db: Queries, user_id: str, room_id: str) -> str | None:
+    """The local user's membership now."""
+    row = await db.fetch_one(
+        "SELECT membership FROM local_membership WHERE user_id = %s AND to_pos = 9223372036854775807 AND room_id = %s",
+        [user_id, room_id],
+    )
+    return None if row is None else str(row[0])
+
+
+async def event_places(db: Queries, room_id: str, event_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """The places (order_pos, order_sub) of those of the events that are in the room's timeline."""
+    rows = await db.fetch(
+        "SELECT event_id, order_pos, order_sub FROM timeline WHERE room_id = %s AND event_id = ANY(%s)",
+        [room_id, list(event_ids)],
+    )
+    return {event_id: (order_pos, order_sub) for event_id, order_pos, order_sub in rows}
+
+
+async def receipts(db: Queries, room_id: str, user_id: str) -> dict[tuple[str, str], tuple[int, int]]:
+    """(receipt_type, thread_id) → place of the receipt's event."""
+    rows = await db.fetch(
+        "SELECT receipt_type, thread_id, order_pos, order_sub FROM receipts WHERE room_id = %s AND user_id = %s",
+        [room_id, user_id],
+    )
+    return {(receipt_type, thread_id): (pos, sub) for receipt_type, thread_id, pos, sub in rows}
+
+
+async def account_data(db: Queries, user_id: str, room_id: str, data_type: str) -> str | None:
+    row = await db.fetch_one(
+        "SELECT content FROM account_data WHERE user_id = %s AND room_id = %s AND type = %s",
+        [user_id, room_id, data_type],
+    )
+    return None if row is None else str(row[0])

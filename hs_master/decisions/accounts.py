@@ -1,0 +1,192 @@
+"""Deciding on accounts: making them, their flags, password, profile, account data, and their end.
+
+Spec: client-server-api/_index.md#account-registration-and-management, #profiles, modules/account_data.md.
+"""
+
+from typing import Any, Final
+
+from hs_common.matrix.errors import MatrixError, not_found
+from hs_common.replication.calls import (
+    Answer,
+    DeactivateUser,
+    RegisterUser,
+    SetAccountData,
+    SetPassword,
+    SetProfile,
+    SetUserState,
+)
+from hs_common.replication.items import AccountDataItem, ProfileItem, UserItem
+from hs_common.storage import master_reads
+from hs_common.storage.queries import Queries, Row
+from hs_master import tables
+from hs_master.decisions.sessions import Sessions, open_session, user_queue
+from hs_master.jobs.kinds import DeactivationJob, ProfileJob, write_job
+from hs_master.step import Step
+
+# A whole profile as JSON. Spec: client-server-api/_index.md#profiles.
+MAXIMUM_PROFILE_BYTES: Final = 65536
+# The fields that stand in member events too.
+MEMBER_FIELDS: Final = ("displayname", "avatar_url")
+
+
+class Account:
+    """A user's row, as it is and as it is to be written."""
+
+    def __init__(self, row: Row) -> None:
+        self.created_ts = row[0]
+        self.password_hash: str | None = row[1]
+        self.is_guest, self.admin, self.locked, self.suspended, self.deactivated, self.erased = row[2:8]
+        self.appservice_id: str | None = row[8]
+
+    def write(self, step: Step, user_id: str, created: bool = False) -> int:
+        """The row, and the item that tells every worker at once. Returns its position."""
+        pos = step.item(UserItem(user_id, self.locked, self.suspended, self.deactivated, created))
+        step.row(
+            tables.USER,
+            user_id,
+            self.created_ts,
+            self.password_hash,
+            self.is_guest,
+            self.admin,
+            self.locked,
+            self.suspended,
+            self.deactivated,
+            self.erased,
+            self.appservice_id,
+            pos,
+        )
+        return pos
+
+
+def _known(row: Row | None, user_id: str) -> Account:
+    if row is None:
+        raise not_found(f"There is no user {user_id}")
+    return Account(row)
+
+
+class RegisterUserDecider:
+    def queue(self, call: RegisterUser) -> str:
+        return user_queue(call.user_id)
+
+    async def load(self, call: RegisterUser, db: Queries) -> Row | None:
+        return await master_reads.user(db, call.user_id)
+
+    def decide(self, call: RegisterUser, step: Step, loaded: Row | None) -> Answer:
+        if loaded is not None:
+            raise MatrixError(400, "M_USER_IN_USE", "This user id is taken")
+        account = Account(
+            (step.now_ms, call.password_hash, call.is_guest, call.admin, False, False, False, False, call.appservice_id)
+        )
+        account.write(step, call.user_id, created=True)
+        for field, value in call.profile.items():
+            pos = step.item(ProfileItem(call.user_id, field, value))
+            step.row(tables.PROFILE, call.user_id, field, value.decode(), pos)
+        if call.session is not None:
+            open_session(step, call.user_id, call.session, None)
+        return Answer(pos=step.pos)
+
+
+class SetPasswordDecider:
+    def queue(self, call: SetPassword) -> str:
+        return user_queue(call.user_id)
+
+    async def load(self, call: SetPassword, db: Queries) -> Row | None:
+        return await master_reads.user(db, call.user_id)
+
+    def decide(self, call: SetPassword, step: Step, loaded: Row | None) -> Answer:
+        account = _known(loaded, call.user_id)
+        account.password_hash = call.password_hash
+        return Answer(pos=account.write(step, call.user_id))
+
+
+class SetUserStateDecider:
+    def queue(self, call: SetUserState) -> str:
+        return user_queue(call.user_id)
+
+    async def load(self, call: SetUserState, db: Queries) -> Row | None:
+        return await master_reads.user(db, call.user_id)
+
+    def decide(self, call: SetUserState, step: Step, loaded: Row | None) -> Answer:
+        account = _known(loaded, call.user_id)
+        for name in ("locked", "suspended", "admin"):
+            wanted = getattr(call, name)
+            if wanted is not None:
+                setattr(account, name, wanted)
+        return Answer(pos=account.write(step, call.user_id))
+
+
+class DeactivateUserDecider:
+    """The account ends at once; leaving its rooms is a job that the leader runs and resumes."""
+
+    def queue(self, call: DeactivateUser) -> str:
+        return user_queue(call.user_id)
+
+    async def load(self, call: DeactivateUser, db: Queries) -> tuple[Row | None, Sessions, dict[str, str]]:
+        return (
+            await master_reads.user(db, call.user_id),
+            await Sessions.read(db, call.user_id),
+            await master_reads.profile(db, call.user_id),
+        )
+
+    def decide(self, call: DeactivateUser, step: Step, loaded: tuple[Row | None, Sessions, dict[str, str]]) -> Answer:
+        row, sessions, profile = loaded
+        account = _known(row, call.user_id)
+        account.deactivated, account.password_hash, account.erased = True, None, account.erased or call.erase
+        account.write(step, call.user_id)
+        sessions.remove_devices(step, call.user_id, set(sessions.devices))
+        sessions.revoke(step, call.user_id, None)
+        if call.erase:
+            for field in profile:
+                step.row(tables.PROFILE_DELETE, call.user_id, field)
+                step.item(ProfileItem(call.user_id, field, None))
+        write_job(step, call.user_id, DeactivationJob())
+        return Answer(pos=step.pos)
+
+
+class SetProfileDecider:
+    def queue(self, call: SetProfile) -> str:
+        return user_queue(call.user_id)
+
+    async def load(self, call: SetProfile, db: Queries) -> tuple[Row | None, dict[str, str]]:
+        return await master_reads.user(db, call.user_id), await master_reads.profile(db, call.user_id)
+
+    def decide(self, call: SetProfile, step: Step, loaded: tuple[Row | None, dict[str, str]]) -> Answer:
+        row, profile = loaded
+        _known(row, call.user_id)
+        value = None if call.value is None else call.value.decode()
+        if profile.get(call.field) == value:
+            return Answer(pos=step.pos)
+        _check_profile_size({**profile, call.field: value or ""})
+        pos = step.item(ProfileItem(call.user_id, call.field, call.value))
+        if value is None:
+            step.row(tables.PROFILE_DELETE, call.user_id, call.field)
+        else:
+            step.row(tables.PROFILE, call.user_id, call.field, value, pos)
+        if call.field in MEMBER_FIELDS:
+            write_job(step, call.user_id, ProfileJob())
+        return Answer(pos=step.pos)
+
+
+def _check_profile_size(profile: dict[str, Any]) -> None:
+    # Each field with its quotes, colon and comma; the braces of the whole.
+    size = 2 + sum(len(field.encode()) + 4 + len(value.encode()) for field, value in profile.items())
+    if size > MAXIMUM_PROFILE_BYTES:
+        raise MatrixError(400, "M_PROFILE_TOO_LARGE", f"A profile may have {MAXIMUM_PROFILE_BYTES} bytes in all")
+
+
+class SetAccountDataDecider:
+    def queue(self, call: SetAccountData) -> str:
+        return f"account data {call.user_id} {call.room_id} {call.type}"
+
+    async def load(self, call: SetAccountData, db: Queries) -> int:
+        if call.expected_pos is None:
+            return 0
+        return await master_reads.account_data_pos(db, call.user_id, call.room_id, call.type)
+
+    def decide(self, call: SetAccountData, step: Step, loaded: int) -> Answer:
+        if call.expected_pos is not None and call.expected_pos != loaded:
+            raise MatrixError(409, "M_CONFLICT", "The account data changed meanwhile")
+        pos = step.item(AccountDataItem(call.user_id, call.room_id, call.type, call.content))
+        key = (call.user_id, call.room_id, call.type)
+        step.upsert(tables.ACCOUNT_DATA, key, *key, call.content.decode(), pos)
+        return Answer(pos=pos)

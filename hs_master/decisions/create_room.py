@@ -1,0 +1,84 @@
+"""Deciding on new rooms: the create event and the first state, in one commit, since in version 12 the room's id is
+known only when the create event is hashed.
+
+Spec: client-server-api/_index.md#creation, rooms/v12.md#room-ids.
+"""
+
+from typing import Final
+
+from hs_common.matrix.errors import MatrixError, bad_json, unsupported_room_version
+from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
+from hs_common.replication.calls import CreateRoom, Intent, RoomCreated
+from hs_common.replication.items import AliasItem, DirectoryItem
+from hs_common.storage import master_reads
+from hs_common.storage.queries import Queries
+from hs_master import tables
+from hs_master.decisions.events import EventAppender, as_intent
+from hs_master.rooms.append import Source, append
+from hs_master.rooms.compose import Composer
+from hs_master.rooms.head import RoomHead
+from hs_master.step import Step
+
+# State events of a new room, invites included: one item of the log's batch stays small.
+MAXIMUM_EVENTS: Final = 300
+
+
+class CreateRoomDecider:
+    """Decides `CreateRoom`. Serial by alias, so that two rooms cannot take one."""
+
+    def __init__(self, composer: Composer, appender: EventAppender) -> None:
+        self._composer = composer
+        self._appender = appender
+
+    def queue(self, call: CreateRoom) -> str:
+        return f"alias {call.alias}" if call.alias is not None else f"new room of {call.sender}"
+
+    async def load(self, call: CreateRoom, db: Queries) -> tuple[bool, bool]:
+        """Whether the alias and the given room id are taken."""
+        alias_taken = call.alias is not None and await master_reads.alias(db, call.alias) is not None
+        room_taken = call.room_id is not None and await master_reads.room_is_public(db, call.room_id) is not None
+        return alias_taken, room_taken
+
+    def decide(self, call: CreateRoom, step: Step, loaded: tuple[bool, bool]) -> RoomCreated:
+        alias_taken, room_taken = loaded
+        if alias_taken:
+            raise MatrixError(400, "M_ROOM_IN_USE", f"The alias {call.alias} is taken")
+        if room_taken:
+            raise MatrixError(400, "M_ROOM_IN_USE", f"The room id {call.room_id} is taken")
+        if len(call.events) > MAXIMUM_EVENTS:
+            raise bad_json(f"A new room can have at most {MAXIMUM_EVENTS} state events; invite the others afterwards")
+        version = ROOM_VERSIONS.get(call.room_version)
+        if version is None:
+            raise unsupported_room_version(call.room_version)
+        room_id, create_id = self._create(call, version, step)
+        event_ids = [create_id]
+        for event in call.events:
+            intent = as_intent(room_id, call.sender, event.type, event.state_key, event.content)
+            event_ids.append(self._appender.append_intent(step, intent))
+        self._list(call, room_id, step)
+        return RoomCreated(pos=step.pos, room_id=room_id, event_ids=event_ids)
+
+    def _create(self, call: CreateRoom, version: RoomVersion, step: Step) -> tuple[str, str]:
+        unborn = RoomHead(call.room_id or "", version, complete=True)
+        intent = Intent(
+            room_id=call.room_id or "",
+            sender=call.sender,
+            type="m.room.create",
+            state_key="",
+            content=call.create_content,
+        )
+        composed = self._composer.compose(intent, unborn, step.now_ms)
+        room_id = composed.event.room_id
+        step.new_heads[room_id] = RoomHead(room_id, version, complete=True)
+        room = step.room(room_id)
+        assert room is not None, "the head was put there just now"
+        step.row(tables.ROOM, room_id, version.identifier, call.sender, step.next_pos(), call.is_public)
+        append(step, room, composed.event, composed.encoded, self._appender.server_name, Source())
+        return room_id, composed.event.event_id
+
+    def _list(self, call: CreateRoom, room_id: str, step: Step) -> None:
+        if call.alias is not None:
+            pos = step.item(AliasItem(call.alias, room_id))
+            step.row(tables.ALIAS, call.alias, room_id, call.sender, pos)
+        if call.is_public:
+            step.item(DirectoryItem(room_id, True))

@@ -1,0 +1,184 @@
+"""Deciding on events of local users: append them, or compose them for others to sign and take them back.
+
+Spec: server-server-api.md#pdus; client-server-api/_index.md#sending-events-to-a-room.
+"""
+
+from typing import Final
+
+import orjson
+
+from hs_common.matrix import auth_rules, limits
+from hs_common.matrix.errors import MatrixError, forbidden, not_found
+from hs_common.matrix.event import Event, StateKey
+from hs_common.replication.calls import (
+    AppendedEvents,
+    AppendEvents,
+    AppendReady,
+    ComposedEvent,
+    ComposeEvent,
+    Intent,
+)
+from hs_master.rooms import references
+from hs_master.rooms.append import Source, append
+from hs_master.rooms.compose import Composer
+from hs_master.rooms.head import CurrentState, RoomDraft
+from hs_master.rooms.membership import STRIPPED_STATE_KEYS
+from hs_master.rooms.needs import CREATE, POWER_LEVELS, Needs
+from hs_master.step import Knowledge, Step
+
+# Events that one call may append; more must come in several calls, so that others get their turn.
+MAXIMUM_INTENTS: Final = 200
+
+
+def needs_of(intent: Intent, knowledge: Knowledge, server_name: str) -> Needs | None:
+    """What deciding on an intent looks at; None when its room is not known here."""
+    head = knowledge.heads.get(intent.room_id)
+    if head is None:
+        return None
+    keys: list[StateKey] = [CREATE, POWER_LEVELS]
+    keys += auth_rules.auth_state_keys(head.version, intent.type, intent.sender, intent.state_key, intent.content)
+    if intent.state_key is not None:
+        keys.append((intent.type, intent.state_key))
+        if intent.type == "m.room.member" and intent.content.get("membership") in ("invite", "knock"):
+            keys += STRIPPED_STATE_KEYS
+    keys += (("m.room.member", user_id) for user_id in references.local_mentions(intent.content, server_name))
+    relation = references.relation_of(intent.content)
+    events = [] if relation is None else [relation.parent_id]
+    if intent.redacts is not None:
+        events.append(intent.redacts)
+    annotation = references.annotation_of(intent)
+    return Needs(intent.room_id, keys, events, [] if annotation is None else [annotation])
+
+
+class EventAppender:
+    """Appends what intents become, one after the other, on a step. Used by whatever sends events."""
+
+    def __init__(self, composer: Composer, server_name: str) -> None:
+        self._composer = composer
+        self.server_name = server_name
+
+    def append_intent(self, step: Step, intent: Intent) -> str:
+        """The id of the event that the intent became, or of the current state event when nothing would change.
+
+        Raises MatrixError: see `AppendEvents`.
+        """
+        room = step.room(intent.room_id)
+        if room is None:
+            raise not_found(f"This server does not know the room {intent.room_id}")
+        unchanged = _unchanged_state(room, intent)
+        if unchanged is not None:
+            return unchanged
+        references.check_relation(step, intent, room)
+        references.check_redaction(step, intent, room)
+        composed = self._composer.compose(intent, room, step.now_ms)
+        source = Source(intent.device_id, intent.txn_id)
+        append(step, room, composed.event, composed.encoded, self.server_name, source)
+        return composed.event.event_id
+
+    def compose(self, step: Step, intent: Intent) -> ComposedEvent:
+        """A signed event that is not appended."""
+        room = step.room(intent.room_id)
+        if room is None:
+            raise not_found(f"This server does not know the room {intent.room_id}")
+        composed = self._composer.compose(intent, room, step.now_ms)
+        return ComposedEvent(pos=step.pos, event_id=composed.event.event_id, pdu=composed.encoded)
+
+
+def _unchanged_state(room: RoomDraft, intent: Intent) -> str | None:
+    if intent.state_key is None:
+        return None
+    current = room.entry((intent.type, intent.state_key))
+    if current is None or current.sender != intent.sender or current.content != intent.content:
+        return None
+    return current.event_id
+
+
+class AppendEventsDecider:
+    """Decides `AppendEvents`."""
+
+    def __init__(self, appender: EventAppender) -> None:
+        self._appender = appender
+
+    def queue(self, call: AppendEvents) -> str:
+        return call.intents[0].room_id if call.intents else ""
+
+    def rooms(self, call: AppendEvents) -> list[str]:
+        return [intent.room_id for intent in call.intents]
+
+    def needs(self, call: AppendEvents, knowledge: Knowledge) -> list[Needs]:
+        needs = (needs_of(intent, knowledge, self._appender.server_name) for intent in call.intents)
+        return [need for need in needs if need is not None]
+
+    def decide(self, call: AppendEvents, step: Step) -> AppendedEvents:
+        if len(call.intents) > MAXIMUM_INTENTS:
+            raise MatrixError(400, "M_TOO_LARGE", f"At most {MAXIMUM_INTENTS} events fit into one call")
+        event_ids = [self._appender.append_intent(step, intent) for intent in call.intents]
+        return AppendedEvents(pos=step.pos, event_ids=event_ids)
+
+
+class ComposeEventDecider:
+    """Decides `ComposeEvent`: nothing is appended, and nothing is kept."""
+
+    def __init__(self, appender: EventAppender) -> None:
+        self._appender = appender
+
+    def queue(self, call: ComposeEvent) -> str:
+        return call.intent.room_id
+
+    def rooms(self, call: ComposeEvent) -> list[str]:
+        return [call.intent.room_id]
+
+    def needs(self, call: ComposeEvent, knowledge: Knowledge) -> list[Needs]:
+        need = needs_of(call.intent, knowledge, self._appender.server_name)
+        return [] if need is None else [need]
+
+    def decide(self, call: ComposeEvent, step: Step) -> ComposedEvent:
+        return self._appender.compose(step, call.intent)
+
+
+class AppendReadyDecider:
+    """Decides `AppendReady`: an event composed here earlier, which others have signed meanwhile.
+
+    If the room has moved on since, the event would fork it; the caller composes anew then (`M_STALE_EVENT`, 409, never
+    shown to a client). An event of ours that the state no longer allows is refused, never stored.
+    """
+
+    def __init__(self, appender: EventAppender) -> None:
+        self._appender = appender
+
+    def queue(self, call: AppendReady) -> str:
+        return call.room_id
+
+    def rooms(self, call: AppendReady) -> list[str]:
+        return [call.room_id]
+
+    def needs(self, call: AppendReady, knowledge: Knowledge) -> list[Needs]:
+        head = knowledge.heads.get(call.room_id)
+        if head is None:
+            return []
+        pdu = orjson.loads(call.pdu)
+        fields = {name: pdu.get(name) for name in ("sender", "type", "content", "state_key", "redacts")}
+        need = needs_of(Intent(room_id=call.room_id, **fields), knowledge, self._appender.server_name)
+        return [] if need is None else [need]
+
+    def decide(self, call: AppendReady, step: Step) -> AppendedEvents:
+        room = step.room(call.room_id)
+        if room is None:
+            raise not_found(f"This server does not know the room {call.room_id}")
+        event = Event.from_pdu(orjson.loads(call.pdu), room.version)
+        if event.prev_event_ids != room.extremities:
+            raise MatrixError(409, "M_STALE_EVENT", "The room has moved on since the event was composed")
+        if len(call.pdu) > limits.MAX_EVENT_BYTES:
+            raise MatrixError(413, "M_TOO_LARGE", "With its signatures the event is too large")
+        try:
+            auth_rules.authorise(event, CurrentState(room))
+        except auth_rules.AuthError as error:
+            raise forbidden(f"You may not do this any more: {error.reason}") from error
+        source = Source(call.device_id, call.txn_id)
+        append(step, room, event, call.pdu, self._appender.server_name, source)
+        return AppendedEvents(pos=step.pos, event_ids=[event.event_id])
+
+
+def as_intent(room_id: str, sender: str, event_type: str, state_key: str, content: dict[str, object]) -> Intent:
+    """A state event as an intent."""
+    return Intent(room_id=room_id, sender=sender, type=event_type, content=content, state_key=state_key)

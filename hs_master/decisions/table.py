@@ -1,0 +1,36 @@
+"""Which decider decides which call: the whole of what the master does, on one page."""
+
+from hs_common.replication import calls
+from hs_master.decisions import accounts, create_room, events, rooms, sessions
+from hs_master.decisions.decider import Deciders
+from hs_master.rooms.compose import Composer
+
+
+def deciders(composer: Composer, server_name: str) -> Deciders:
+    appender = events.EventAppender(composer, server_name)
+    return Deciders(
+        room={
+            calls.AppendEvents: events.AppendEventsDecider(appender),
+            calls.ComposeEvent: events.ComposeEventDecider(appender),
+            calls.AppendReady: events.AppendReadyDecider(appender),
+        },
+        serial={
+            calls.CreateRoom: create_room.CreateRoomDecider(composer, appender),
+            calls.SetAlias: rooms.SetAliasDecider(),
+            calls.DeleteAlias: rooms.DeleteAliasDecider(),
+            calls.SetDirectory: rooms.SetDirectoryDecider(),
+            calls.ForgetRoom: rooms.ForgetRoomDecider(),
+            calls.SetReceipts: rooms.SetReceiptsDecider(),
+            calls.RegisterUser: accounts.RegisterUserDecider(),
+            calls.SetPassword: accounts.SetPasswordDecider(),
+            calls.SetUserState: accounts.SetUserStateDecider(),
+            calls.DeactivateUser: accounts.DeactivateUserDecider(),
+            calls.SetProfile: accounts.SetProfileDecider(),
+            calls.SetAccountData: accounts.SetAccountDataDecider(),
+            calls.OpenSession: sessions.OpenSessionDecider(),
+            calls.RefreshSession: sessions.RefreshSessionDecider(),
+            calls.ConfirmRefresh: sessions.ConfirmRefreshDecider(),
+            calls.CloseSessions: sessions.CloseSessionsDecider(),
+            calls.RenameDevice: sessions.RenameDeviceDecider(),
+        },
+    )

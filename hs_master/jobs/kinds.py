@@ -1,0 +1,36 @@
+"""Work that takes many small appends: its kinds, and how it is noted in the transaction that causes it.
+
+A job's row says what is to be done and how far it is; the leader runs it in slices (`runner`) and, after a fail-over,
+the next leader goes on from there. Doing a slice twice changes nothing.
+"""
+
+from typing import Final
+
+import msgspec
+
+from hs_master import tables
+from hs_master.step import Step
+
+
+class ProfileJob(msgspec.Struct, frozen=True, tag="profile"):
+    """Bring the user's display name and avatar, as they are now, into the rooms he is joined to."""
+
+
+class DeactivationJob(msgspec.Struct, frozen=True, tag="deactivation"):
+    """Leave all rooms, reject all invites and knocks."""
+
+
+Job = ProfileJob | DeactivationJob
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: Final[msgspec.msgpack.Decoder[Job]] = msgspec.msgpack.Decoder(Job)
+
+
+def write_job(step: Step, user_id: str, job: Job) -> None:
+    """Note a job; its id is the last position of the step."""
+    kind = "profile" if isinstance(job, ProfileJob) else "deactivation"
+    step.row(tables.JOB, step.pos, kind, user_id, _encoder.encode(job), "")
+
+
+def decode_job(body: bytes) -> Job:
+    return _decoder.decode(body)

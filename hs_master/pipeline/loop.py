@@ -1,0 +1,39 @@
+"""Runs the writer whenever something waits: at once when nothing is being committed, else right after the commit."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+
+from hs_common.replication.clock import Clock
+from hs_master.pipeline.writer import Writer
+
+
+class WriterLoop:
+    """Calls `Writer.run_once` until nothing is ready, then sleeps until woken."""
+
+    def __init__(self, clock: Clock, background: Callable[[str, Coroutine[Any, Any, None]], None]) -> None:
+        self._clock = clock
+        self._background = background
+        self._writer: Writer | None = None
+        self._running = False
+
+    def start(self, writer: Writer) -> None:
+        self._writer = writer
+        self.wake()
+
+    def wake(self) -> None:
+        """Something may be ready. The reactor's next turn begins, so calls that came together are taken together."""
+        if self._writer is not None and not self._running:
+            self._running = True
+            self._clock.callLater(0, self._begin)
+
+    def _begin(self) -> None:
+        self._background("write the log", self._run())
+
+    async def _run(self) -> None:
+        assert self._writer is not None, "woken only when started"
+        try:
+            while await self._writer.run_once():
+                pass
+        finally:
+            self._running = False

@@ -1,0 +1,100 @@
+"""A call that waits to be decided, and the queue it waits in."""
+
+from collections import deque
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+
+from hs_common.matrix.errors import MatrixError
+from hs_common.replication import calls
+from hs_common.replication.calls import Answer, Call
+from hs_master.log_store.types import AnswerKind
+
+
+class NotLeading(Exception):
+    """This process does not lead (any more): the caller looks for the leader and asks again under the same key."""
+
+
+class PendingCall:
+    """One call, from its arrival to its answer."""
+
+    __slots__ = (
+        "_waiting",
+        "attempts",
+        "call",
+        "done",
+        "key",
+        "kind",
+        "loaded",
+        "may_be_repeated",
+        "queue",
+        "unknown_rooms",
+    )
+
+    def __init__(self, call: Call, queue: str, key: bytes | None, kind: AnswerKind, may_be_repeated: bool) -> None:
+        self.call = call
+        self.queue = queue
+        self.key = key
+        self.kind = kind
+        self.may_be_repeated = may_be_repeated  # a client's key, or a worker's retry: look whether it was answered
+        self.loaded: Any = None
+        self.unknown_rooms: set[str] = set()
+        self.attempts = 0
+        self.done = False
+        self._waiting: list[Deferred[Answer]] = []
+
+    def wait(self) -> "Deferred[Answer]":
+        """A result for one more caller of the same key."""
+        waiter: Deferred[Answer] = Deferred(lambda gone: self._waiting.remove(gone))
+        self._waiting.append(waiter)
+        return waiter
+
+    def succeed(self, answer: Answer) -> None:
+        for waiter in self._take():
+            waiter.callback(answer)
+
+    def fail(self, error: Exception) -> None:
+        for waiter in self._take():
+            waiter.errback(error)
+
+    def _take(self) -> "list[Deferred[Answer]]":
+        self.done = True
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+
+class CallQueue:
+    """Calls about one room or one thing, in order."""
+
+    __slots__ = ("busy", "name", "waiting")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.waiting: deque[PendingCall] = deque()
+        self.busy = False  # something is being read for it, or a serial call of it is being committed
+
+
+# What an answer looks like in the answers table: one byte that tells which, then msgpack.
+_OK, _ERROR = b"\x00", b"\x01"
+_error_encoder = msgspec.msgpack.Encoder()
+_error_decoder = msgspec.msgpack.Decoder(tuple[int, str, str, dict[str, Any]])
+
+
+def encode_outcome(outcome: Answer | MatrixError) -> bytes:
+    """An answer or a final error, as it is kept for a repeated call."""
+    if isinstance(outcome, MatrixError):
+        return _ERROR + _error_encoder.encode((outcome.status, outcome.errcode, outcome.error, outcome.fields))
+    return _OK + calls.encode(outcome)
+
+
+def decode_outcome(call: type[Call], stored: bytes) -> Answer | MatrixError:
+    if stored[:1] == _OK:
+        return calls.decode_answer(call, stored[1:])
+    status, errcode, error, fields = _error_decoder.decode(stored[1:])
+    return MatrixError(status, errcode, error, fields)
+
+
+def is_final(error: MatrixError) -> bool:
+    """Whether a repeat of the call must get the same error again: not what time may mend."""
+    return error.status < 500 and error.status not in (409, 429)

@@ -1,0 +1,234 @@
+"""The one writer: takes the calls that have arrived while the last transaction committed, decides them one by one on
+what is in memory, and writes all they change in one transaction.
+
+Rules. Deciding never waits: what a call needs is read before it is taken (`Intake`). Nothing is answered before it is
+committed, and announced before it is answered. A batch that the database refuses is halved and decided anew until the
+bad item is alone. An unknown outcome is resolved by a take-over, never guessed. Failure rules, sections 1 and 2.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from hs_common.matrix.errors import MatrixError, unknown
+from hs_common.replication.calls import Answer
+from hs_common.replication.entry import Entry, encode_body
+from hs_common.storage.queries import DatabaseError
+from hs_master import tables
+from hs_master.log_store.types import Answer as StoredAnswer
+from hs_master.log_store.types import Batch, Committed, Doubt, Fenced, Leadership, LogStore, Refused
+from hs_master.pipeline.intake import Intake
+from hs_master.pipeline.pending import NotLeading, PendingCall, decode_outcome, encode_outcome, is_final
+from hs_master.rooms.head import NotLoaded
+from hs_master.step import Draft, Knowledge, Step
+
+# A call whose needs turn out too small is read for again this often; more often is a bug of its decider.
+MAXIMUM_ATTEMPTS: Final = 5
+
+_log = Logger()
+
+
+class WriterMetrics:
+    """What the writer counts; a metrics registry reads it."""
+
+    def __init__(self) -> None:
+        self.on_batch: Callable[[int, int, float], None] = lambda calls, items, seconds: None
+        self.on_refused: Callable[[], None] = lambda: None
+
+
+class Writer:
+    """Decides and commits. One for each master, for as long as it leads."""
+
+    def __init__(
+        self,
+        log: LogStore,
+        leadership: Leadership,
+        intake: Intake,
+        knowledge: Knowledge,
+        *,
+        publish: Callable[[Entry], None],
+        session: Callable[[], "Deferred[Callable[[], None]]"],
+        now_ms: Callable[[], int],
+        seconds: Callable[[], float],
+        new_batch_id: Callable[[], str],
+        on_deposed: Callable[[], None],
+    ) -> None:
+        """`session` waits for the writing session and gives what releases it; `on_deposed` is called once."""
+        self._log = log
+        self._epoch = leadership.epoch
+        self._format = leadership.format
+        self._prev = leadership.head
+        self._next = leadership.first
+        self._intake = intake
+        self._knowledge = knowledge
+        self._publish = publish
+        self._session = session
+        self._now_ms = now_ms
+        self._seconds = seconds
+        self._new_batch_id = new_batch_id
+        self._on_deposed = on_deposed
+        self.metrics = WriterMetrics()
+        self.leading = True
+
+    @property
+    def head(self) -> int:
+        """The last committed position."""
+        return self._prev
+
+    async def run_once(self) -> bool:
+        """Decide and commit what is ready; false when nothing was."""
+        pending = self._intake.take()
+        if not pending:
+            return False
+        try:
+            fresh = await self._answer_repeated(pending)
+            if fresh:
+                await self._write(fresh)
+        except DatabaseError as error:
+            # Raised by reading and refusing only, so nothing of these calls is in the log.
+            _log.warn("cannot decide now: {error}", error=error)
+            _fail_all(pending, unknown("The database cannot be reached at the moment", 503))
+        finally:
+            self._intake.release(pending)
+        return True
+
+    async def _answer_repeated(self, pending: list[PendingCall]) -> list[PendingCall]:
+        """Answer what was answered before; returns the others."""
+        asked = {call.key: call for call in pending if call.key is not None and call.may_be_repeated}
+        stored = await self._log.answers(list(asked)) if asked else {}
+        for key, answer in stored.items():
+            call = asked[key]
+            outcome = decode_outcome(type(call.call), answer.answer)
+            if isinstance(outcome, MatrixError):
+                call.fail(outcome)
+            else:
+                call.succeed(outcome)
+        return [call for call in pending if not call.done]
+
+    async def _write(self, pending: Sequence[PendingCall]) -> None:
+        if not self.leading:
+            _fail_all(pending, NotLeading())
+            return
+        started = self._seconds()
+        draft = Draft(self._knowledge, self._next - 1, self._now_ms())
+        outcomes = self._decide(pending, draft)
+        batch = self._batch(outcomes, draft)
+        if batch is not None and not await self._commit(batch, [call for call, _ in outcomes], draft):
+            return
+        self.metrics.on_batch(len(outcomes), len(draft.items), self._seconds() - started)
+        for call, outcome in outcomes:
+            if isinstance(outcome, MatrixError):
+                call.fail(outcome)
+            else:
+                call.succeed(outcome)
+
+    def _decide(self, pending: Sequence[PendingCall], draft: Draft) -> list[tuple[PendingCall, Answer | MatrixError]]:
+        outcomes: list[tuple[PendingCall, Answer | MatrixError]] = []
+        for call in pending:
+            step = Step(draft)
+            try:
+                answer = self._intake.decide(call, step)
+            except MatrixError as error:
+                outcomes.append((call, error))
+            except NotLoaded:
+                call.attempts += 1
+                if call.attempts > MAXIMUM_ATTEMPTS:
+                    _log.failure("the needs of a {call} are declared too small", call=type(call.call).__name__)
+                    outcomes.append((call, unknown("The server failed to decide on this; the failure is logged")))
+                else:
+                    self._intake.again(call)
+            except Exception:
+                _log.failure("deciding on a {call} failed", call=type(call.call).__name__)
+                outcomes.append((call, unknown("The server failed to decide on this; the failure is logged")))
+            else:
+                draft.merge(step)
+                outcomes.append((call, answer))
+        return outcomes
+
+    def _batch(self, outcomes: list[tuple[PendingCall, Answer | MatrixError]], draft: Draft) -> Batch | None:
+        """What to commit; None when nothing changed."""
+        kept = [
+            (call.key, encode_outcome(outcome), call.kind)
+            for call, outcome in outcomes
+            if call.key is not None and (not isinstance(outcome, MatrixError) or is_final(outcome))
+        ]
+        rows = draft.all_rows()
+        if not draft.items:
+            if not kept and not rows:
+                return None
+            draft.pos += 1  # an entry without items: its position is taken all the same
+        return Batch(
+            epoch=self._epoch,
+            batch=self._new_batch_id(),
+            prev=self._prev,
+            pos=draft.pos,
+            format=self._format,
+            body=encode_body(draft.now_ms, draft.items),
+            answers=[StoredAnswer(key, draft.pos, answer, kind) for key, answer, kind in kept],
+            rows={write: rows[write] for write in tables.ORDER if write in rows},  # type: ignore[misc]
+        )
+
+    async def _commit(self, batch: Batch, pending: Sequence[PendingCall], draft: Draft) -> bool:
+        """Whether the batch is in the log. If not, its calls were answered, or decided anew."""
+        release = await self._session()
+        try:
+            outcome = await self._log.commit(batch)
+            if isinstance(outcome, Doubt):
+                _log.warn("the outcome of a commit is not known, taking over to learn it: {why}", why=outcome.message)
+                resolved = await self._log.resolve_doubt(batch)
+                if resolved.leadership is None:
+                    outcome = Fenced()
+                else:
+                    self._lead_on(resolved.leadership)
+                if resolved.committed:
+                    self._install(batch, draft)
+                    return True
+        finally:
+            release()
+        if isinstance(outcome, Committed):
+            self._next = batch.pos + 1
+            self._install(batch, draft)
+            return True
+        if isinstance(outcome, Fenced):
+            self._depose(pending)
+        elif isinstance(outcome, Refused):
+            await self._halve(pending, outcome)
+        else:
+            await self._write(pending)  # the doubt ended: it was not committed
+        return False
+
+    def _lead_on(self, leadership: Leadership) -> None:
+        self._epoch, self._prev, self._next = leadership.epoch, leadership.head, leadership.first
+        self._format = leadership.format
+
+    def _install(self, batch: Batch, draft: Draft) -> None:
+        self._prev = max(self._prev, batch.pos)
+        draft.install()
+        self._publish(Entry(batch.epoch, batch.pos, batch.prev, batch.format, batch.body))
+
+    def _depose(self, pending: Sequence[PendingCall]) -> None:
+        _fail_all(pending, NotLeading())
+        if self.leading:
+            self.leading = False
+            self._intake.close(NotLeading())
+            self._on_deposed()
+
+    async def _halve(self, pending: Sequence[PendingCall], refused: Refused) -> None:
+        """Find the item that the database refuses; each half is decided anew, since later items build on earlier."""
+        if len(pending) > 1:
+            middle = len(pending) // 2
+            await self._write(pending[:middle])
+            await self._write(pending[middle:])
+            return
+        (call,) = pending
+        self.metrics.on_refused()
+        _log.error("the database refuses a {call}: {why}", call=type(call.call).__name__, why=refused.message)
+        await self._log.refuse(call.key or b"", refused.sqlstate, refused.message, repr(call.call).encode())
+        call.fail(unknown("The server cannot store this; the failure is logged"))
+
+
+def _fail_all(pending: Sequence[PendingCall], error: Exception) -> None:
+    for call in pending:
+        call.fail(error)

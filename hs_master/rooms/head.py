@@ -1,0 +1,170 @@
+"""What the master holds of a room to append to it: its forward extremities, depth and the state it was asked for.
+
+A `RoomHead` says what is committed. Deciding happens on a `RoomDraft` over it (or over another draft), which is merged
+downwards when what it holds is decided, and dropped when it is not: nothing is ever undone in place. State entries are
+loaded by need; an entry that was looked up and is absent is known as None. No I/O here.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, Protocol
+
+from hs_common.matrix.event import Event, StateKey
+from hs_common.matrix.room_versions import RoomVersion
+
+# Entries held per room. Above it, members are dropped (oldest look-up first) and read again when they speak.
+MAXIMUM_HELD_STATE: Final = 4000
+
+
+class Held(Protocol):
+    """A head or a draft: what drafts are laid over."""
+
+    room_id: str
+    version: RoomVersion
+    extremities: tuple[str, ...]
+    depth: int
+    state_pos: int
+    joined: int
+
+    def entry(self, key: StateKey) -> Event | None:
+        """The event at a place of the current state, None if there is none. Raises NotLoaded."""
+
+    def server_joined(self, server: str) -> int:
+        """Joined members of a server."""
+
+
+class NotLoaded(Exception):
+    """An entry of the state that was not loaded was asked for: the needs of a decision were declared too small."""
+
+
+class RoomHead:
+    """The committed head of a room."""
+
+    def __init__(
+        self,
+        room_id: str,
+        version: RoomVersion,
+        *,
+        extremities: tuple[str, ...] = (),
+        depth: int = 0,
+        state_pos: int = 0,
+        servers: dict[str, int] | None = None,
+        complete: bool = False,
+    ) -> None:
+        self.room_id = room_id
+        self.version = version
+        self.extremities = extremities
+        self.depth = depth
+        self.state_pos = state_pos
+        self.servers = servers if servers is not None else {}
+        self.joined = sum(self.servers.values())
+        self.complete = complete  # `state` is the whole state: what is not in it does not exist
+        self.state: dict[StateKey, Event | None] = {}
+        self.changes = 0  # how often a draft was installed: tells a load that it may be out of date
+
+    def has(self, key: StateKey) -> bool:
+        return self.complete or key in self.state
+
+    def entry(self, key: StateKey) -> Event | None:
+        try:
+            return self.state[key]
+        except KeyError:
+            if self.complete:
+                return None
+            raise NotLoaded(f"{key} of {self.room_id}") from None
+
+    def server_joined(self, server: str) -> int:
+        return self.servers.get(server, 0)
+
+    def fill(self, entries: Mapping[StateKey, Event | None]) -> None:
+        """Take what was read from the database; what is known already is newer and stays."""
+        for key, event in entries.items():
+            self.state.setdefault(key, event)
+
+    def install(self, draft: "RoomDraft") -> None:
+        """Make a draft's decisions, now committed, the head."""
+        self.extremities = draft.extremities
+        self.depth = draft.depth
+        self.state_pos = draft.state_pos
+        self.joined = draft.joined
+        self.state.update(draft.changed)
+        self.servers.update(draft.servers)
+        self.changes += 1
+        if len(self.state) > MAXIMUM_HELD_STATE:
+            self._drop_members()
+
+    def _drop_members(self) -> None:
+        self.complete = False
+        members = [key for key in self.state if key[0] == "m.room.member"]
+        for key in members[: len(members) // 2]:
+            del self.state[key]
+
+
+class RoomDraft:
+    """Decisions about a room that are not committed yet, laid over a head or another draft."""
+
+    def __init__(self, base: Held) -> None:
+        self.base = base
+        self.room_id = base.room_id
+        self.version = base.version
+        self.extremities = base.extremities
+        self.depth = base.depth
+        self.state_pos = base.state_pos
+        self.joined = base.joined
+        self.changed: dict[StateKey, Event | None] = {}
+        self.servers: dict[str, int] = {}
+
+    def entry(self, key: StateKey) -> Event | None:
+        if key in self.changed:
+            return self.changed[key]
+        return self.base.entry(key)
+
+    def server_joined(self, server: str) -> int:
+        if server in self.servers:
+            return self.servers[server]
+        return self.base.server_joined(server)
+
+    def count_server(self, server: str, difference: int) -> int:
+        """Count a joined member more or less; returns the server's new count."""
+        count = self.server_joined(server) + difference
+        assert count >= 0, f"{server} would have {count} members in {self.room_id}"
+        self.servers[server] = count
+        self.joined += difference
+        return count
+
+    def merge(self, later: "RoomDraft") -> None:
+        """Take over a draft that was laid over this one."""
+        self.extremities = later.extremities
+        self.depth = later.depth
+        self.state_pos = later.state_pos
+        self.joined = later.joined
+        self.changed.update(later.changed)
+        self.servers.update(later.servers)
+
+
+class CurrentState(Mapping[StateKey, Event]):
+    """The state of a head or draft as a mapping, for the auth rules. Only look-ups; it cannot be iterated."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, held: Held) -> None:
+        self._held = held
+
+    def __getitem__(self, key: StateKey) -> Event:
+        event = self._held.entry(key)
+        if event is None:
+            raise KeyError(key)
+        return event
+
+    def get(self, key: StateKey, default: Event | None = None) -> Event | None:  # type: ignore[override]
+        event = self._held.entry(key)
+        return default if event is None else event
+
+    def __contains__(self, key: object) -> bool:
+        assert isinstance(key, tuple)
+        return self._held.entry(key) is not None
+
+    def __iter__(self) -> Iterator[StateKey]:
+        raise NotLoaded("a room's state is loaded by need and cannot be listed")
+
+    def __len__(self) -> int:
+        raise NotLoaded("a room's state is loaded by need and cannot be counted")

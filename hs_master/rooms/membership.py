@@ -1,0 +1,78 @@
+"""Station: what a changed membership changes besides the state: our users' memberships, the servers in the room.
+
+Written only where something really changes: a new display name costs neither row.
+"""
+
+import orjson
+
+from hs_common.matrix.event import Event, StateKey
+from hs_common.replication.items import LocalMembership
+from hs_master import tables
+from hs_master.rooms.head import RoomDraft
+from hs_master.step import Step
+
+# What an invited or knocking user is shown of the room. Spec: client-server-api/_index.md#stripped-state.
+STRIPPED_STATE_KEYS: tuple[StateKey, ...] = (
+    ("m.room.create", ""),
+    ("m.room.name", ""),
+    ("m.room.avatar", ""),
+    ("m.room.topic", ""),
+    ("m.room.join_rules", ""),
+    ("m.room.canonical_alias", ""),
+    ("m.room.encryption", ""),
+)
+
+
+class MembershipChanges:
+    """What followers are told of a changed membership."""
+
+    __slots__ = ("local", "servers_joined", "servers_left")
+
+    def __init__(self) -> None:
+        self.local: list[LocalMembership] = []
+        self.servers_joined: list[str] = []
+        self.servers_left: list[str] = []
+
+
+def change_membership(
+    step: Step, room: RoomDraft, event: Event, old: str | None, server_name: str, pos: int
+) -> MembershipChanges:
+    """Write what the membership event changes at `pos`; `old` is the membership before, None if there was none."""
+    changes = MembershipChanges()
+    user_id, new = event.state_key or "", event.membership or "leave"
+    if new == old:
+        return changes
+    server = user_id.partition(":")[2]
+    _count(step, room, server, (new == "join") - (old == "join"), changes, pos)
+    if server == server_name:
+        stripped = _stripped_state(room, event) if new in ("invite", "knock") else None
+        membership = LocalMembership(user_id, new, event.event_id, event.sender, stripped)
+        changes.local.append(membership)
+        values = (new, event.event_id, event.sender, stripped, False)
+        step.interval(tables.MEMBERSHIP, (user_id, room.room_id), values, pos, existed=old is not None)
+    return changes
+
+
+def _count(step: Step, room: RoomDraft, server: str, difference: int, changes: MembershipChanges, pos: int) -> None:
+    if difference == 0:
+        return
+    count = room.count_server(server, difference)
+    if count == 0:
+        step.interval(tables.SERVERS, (room.room_id, server), None, pos)
+        changes.servers_left.append(server)
+    elif count == difference:
+        step.interval(tables.SERVERS, (room.room_id, server), (), pos, existed=False)
+        changes.servers_joined.append(server)
+
+
+def _stripped_state(room: RoomDraft, event: Event) -> str:
+    """The room as the invited user may see it before joining, the membership event itself included."""
+    shown = [room.entry(key) for key in STRIPPED_STATE_KEYS]
+    inviter = room.entry(("m.room.member", event.sender))
+    shown += [inviter if inviter is not event else None, event]
+    stripped = [
+        {"type": one.type, "state_key": one.state_key, "sender": one.sender, "content": one.content}
+        for one in dict.fromkeys(shown)
+        if one is not None
+    ]
+    return orjson.dumps(stripped).decode()

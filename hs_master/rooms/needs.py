@@ -1,0 +1,133 @@
+"""What has to be in memory before a call about a room can be decided, and the station that reads it.
+
+Deciding never waits: it runs on what is known. A call says what it needs (`Needs`); `Loader.missing` tells whether that
+is there, `Loader.load` reads what is not, for many calls in a few statements. What was read while the room moved on is
+thrown away and read again.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import orjson
+
+from hs_common.matrix.event import Event, StateKey
+from hs_common.matrix.room_versions import ROOM_VERSIONS
+from hs_common.storage import room_heads
+from hs_common.storage.queries import Queries
+from hs_master.rooms.head import RoomHead
+from hs_master.step import Annotation, Knowledge, KnownEvent
+
+CREATE: Final[StateKey] = ("m.room.create", "")
+POWER_LEVELS: Final[StateKey] = ("m.room.power_levels", "")
+# Rooms whose heads stay in memory; a head without members costs some 4 KiB.
+MAXIMUM_HEADS: Final = 5000
+# Single events and annotations kept for what refers to them next; an event costs some 2 KiB.
+MAXIMUM_KNOWN_EVENTS: Final = 2000
+
+
+@dataclass(slots=True)
+class Needs:
+    """State entries of one room, events and annotations that a decision looks at."""
+
+    room_id: str
+    keys: list[StateKey] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+    annotations: list[Annotation] = field(default_factory=list)
+
+
+class Loader:
+    """Brings what decisions need into `knowledge`."""
+
+    def __init__(self, knowledge: Knowledge, db: Queries) -> None:
+        self._knowledge = knowledge
+        self._db = db
+
+    def missing(self, needs: Needs) -> bool:
+        """Whether anything must be read before a call with these needs is decided."""
+        known = self._knowledge
+        head = known.heads.get(needs.room_id)
+        if head is None or not all(head.has(key) for key in needs.keys):
+            return True
+        if any(event_id not in known.events for event_id in needs.events):
+            return True
+        return any(annotation not in known.annotations for annotation in needs.annotations)
+
+    async def load_heads(self, room_ids: Iterable[str]) -> set[str]:
+        """Read heads that are not known yet; returns the rooms that do not exist here."""
+        wanted = [room_id for room_id in set(room_ids) if room_id not in self._knowledge.heads]
+        if not wanted:
+            return set()
+        rows = await room_heads.rooms(self._db, wanted)
+        found = {room_id: RoomHead(room_id, ROOM_VERSIONS[version]) for room_id, version in rows}
+        if found:
+            await self._fill_heads(found)
+        for room_id, head in found.items():
+            self._knowledge.heads.setdefault(room_id, head)
+        self._bound_heads()
+        return set(wanted) - set(found)
+
+    async def _fill_heads(self, found: dict[str, RoomHead]) -> None:
+        room_ids = list(found)
+        for room_id, event_id, depth in await room_heads.newest_events(self._db, room_ids):
+            found[room_id].extremities, found[room_id].depth = (event_id,), depth
+        for room_id, event_ids, depth in await room_heads.forks(self._db, room_ids):
+            found[room_id].extremities, found[room_id].depth = tuple(event_ids), depth
+        for room_id, pos in await room_heads.state_positions(self._db, room_ids):
+            found[room_id].state_pos = pos or 0
+        for room_id, server, count in await room_heads.joined_by_server(self._db, room_ids):
+            found[room_id].servers[server] = count
+            found[room_id].joined += count
+
+    async def load(self, needs: Iterable[Needs]) -> None:
+        """Read what is missing of all the needs (heads must be known)."""
+        wanted = [need for need in needs if need.room_id in self._knowledge.heads]
+        await self._load_state(wanted)
+        known = self._knowledge
+        events = {event_id for need in wanted for event_id in need.events if event_id not in known.events}
+        if events:
+            await self._load_events(list(events))
+        annotations = {item for need in wanted for item in need.annotations if item not in known.annotations}
+        if annotations:
+            rows = await room_heads.annotations(self._db, list(annotations))
+            there = {(parent, sender, event_type, key): event_id for parent, sender, event_type, key, event_id in rows}
+            for annotation in annotations:
+                known.annotations.setdefault(annotation, there.get(annotation))
+        self._bound_events()
+
+    async def _load_state(self, wanted: list[Needs]) -> None:
+        heads = self._knowledge.heads
+        keys = {(need.room_id, *key) for need in wanted for key in need.keys if not heads[need.room_id].has(key)}
+        if not keys:
+            return
+        before = {room_id: heads[room_id].changes for room_id, _, _ in keys}
+        entries: dict[str, dict[StateKey, Event | None]] = {room_id: {} for room_id in before}
+        for room_id, event_type, state_key in keys:
+            entries[room_id][event_type, state_key] = None
+        for room_id, event_type, state_key, event_id, json in await room_heads.state_entries(self._db, list(keys)):
+            version = heads[room_id].version
+            entries[room_id][event_type, state_key] = Event.from_pdu(orjson.loads(json), version, event_id)
+        for room_id, loaded in entries.items():
+            head = heads.get(room_id)
+            if head is not None and head.changes == before[room_id]:
+                head.fill(loaded)
+
+    async def _load_events(self, event_ids: list[str]) -> None:
+        known = self._knowledge
+        missing = dict.fromkeys(event_ids)
+        rows = await room_heads.known_events(self._db, event_ids)
+        for event_id, version, json, redacted_by, order_pos, order_sub, thread_root in rows:
+            event = Event.from_pdu(orjson.loads(json), ROOM_VERSIONS[version], event_id)
+            found = KnownEvent(event, order_pos, order_sub, thread_root, redacted_by is not None)
+            known.events.setdefault(event_id, found)
+            missing.pop(event_id)
+        for event_id in missing:
+            known.events.setdefault(event_id, None)
+
+    def _bound_heads(self) -> None:
+        heads = self._knowledge.heads
+        while len(heads) > MAXIMUM_HEADS:
+            del heads[next(iter(heads))]
+
+    def _bound_events(self) -> None:
+        self._knowledge.bound(MAXIMUM_KNOWN_EVENTS)

@@ -1,0 +1,151 @@
+"""Station: what an event says about other events: relations, threads, mentions, redactions.
+
+Spec: client-server-api/_index.md#forming-relationships-between-events, modules/threading.md, rooms/v12.md#redactions.
+"""
+
+import msgspec
+
+from hs_common.matrix import canonical_json
+from hs_common.matrix.errors import MatrixError, forbidden, not_found
+from hs_common.matrix.event import Event
+from hs_common.matrix.mentions import parse_mentions
+from hs_common.matrix.power_levels import PowerLevels
+from hs_common.matrix.redaction import redact
+from hs_common.replication.calls import Intent
+from hs_common.replication.items import Relation
+from hs_master import tables
+from hs_master.rooms.head import RoomDraft
+from hs_master.rooms.needs import CREATE, POWER_LEVELS
+from hs_master.step import Annotation, KnownEvent, Step
+
+# Longest annotation key and relation type kept: both are indexed.
+MAXIMUM_KEY_BYTES = 255
+
+
+def relation_of(content: object) -> Relation | None:
+    """The relation that an event's content declares, if it is well-formed."""
+    relates_to = content.get("m.relates_to") if isinstance(content, dict) else None
+    if not isinstance(relates_to, dict):
+        return None
+    parent_id, rel_type, key = (_fitting(relates_to.get(name)) for name in ("event_id", "rel_type", "key"))
+    if parent_id is None or rel_type is None:
+        return None
+    return Relation(parent_id, rel_type, key if rel_type == "m.annotation" else None)
+
+
+def _fitting(value: object) -> str | None:
+    if isinstance(value, str) and 0 < len(value.encode("utf-8", "surrogatepass")) <= MAXIMUM_KEY_BYTES:
+        return value
+    return None
+
+
+def annotation_of(intent: Intent) -> Annotation | None:
+    """What must be unique if the intent is an annotation."""
+    relation = relation_of(intent.content)
+    if relation is None or relation.rel_type != "m.annotation" or relation.key is None:
+        return None
+    return (relation.parent_id, intent.sender, intent.type, relation.key)
+
+
+def check_relation(step: Step, intent: Intent, room: RoomDraft) -> None:
+    """Refuse a second equal annotation and a thread on something that is itself related.
+
+    Raises MatrixError: M_DUPLICATE_ANNOTATION, M_UNKNOWN (400), as the specification has it for these.
+    """
+    annotation = annotation_of(intent)
+    if annotation is not None and step.annotation(annotation) is not None:
+        raise MatrixError(400, "M_DUPLICATE_ANNOTATION", "You have annotated this event so already")
+    relation = relation_of(intent.content)
+    if relation is not None and relation.rel_type == "m.thread":
+        parent = step.known_event(relation.parent_id)
+        if parent is not None and relation_of(parent.event.content) is not None:
+            raise MatrixError(400, "M_UNKNOWN", "A thread cannot start from an event that has a relation itself")
+
+
+def thread_root(step: Step, relation: Relation | None) -> str | None:
+    """The thread that an event with this relation belongs to; None: the main timeline."""
+    if relation is None:
+        return None
+    if relation.rel_type == "m.thread":
+        return relation.parent_id
+    parent = step.known_event(relation.parent_id)
+    return None if parent is None else parent.thread_root
+
+
+def write_relation(step: Step, event: Event, relation: Relation | None, pos: int) -> None:
+    if relation is None:
+        return
+    step.row(
+        tables.RELATION,
+        event.event_id,
+        event.room_id,
+        relation.parent_id,
+        relation.rel_type,
+        event.sender,
+        event.type,
+        relation.key,
+        pos,
+        0,
+    )
+    if relation.key is not None:
+        step.annotations[relation.parent_id, event.sender, event.type, relation.key] = event.event_id
+
+
+def local_mentions(content: object, server_name: str) -> list[str]:
+    """The local users named in m.mentions."""
+    if not isinstance(content, dict) or "m.mentions" not in content:
+        return []
+    suffix = ":" + server_name
+    return [user_id for user_id in parse_mentions(content).user_ids if user_id.endswith(suffix)]
+
+
+def write_mentions(step: Step, room: RoomDraft, event: Event, server_name: str, pos: int) -> list[str]:
+    """Rows for the joined local users whom the event mentions; returns them."""
+    mentioned = []
+    for user_id in local_mentions(event.content, server_name):
+        member = room.entry(("m.room.member", user_id))
+        if user_id != event.sender and member is not None and member.membership == "join":
+            mentioned.append(user_id)
+            step.row(tables.MENTION, user_id, event.room_id, pos, 0, event.event_id)
+    return mentioned
+
+
+def check_redaction(step: Step, intent: Intent, room: RoomDraft) -> None:
+    """Refuse to redact what is not there, or what the sender has no right to redact.
+
+    Raises MatrixError: M_NOT_FOUND, M_FORBIDDEN.
+    """
+    if intent.type != "m.room.redaction" or intent.redacts is None:
+        return
+    target = step.known_event(intent.redacts)
+    if target is None or target.event.room_id != intent.room_id:
+        raise not_found("The event to redact is not in this room")
+    create = room.entry(CREATE)
+    assert create is not None, "a room that can be appended to has a create event"
+    levels = PowerLevels(create, room.entry(POWER_LEVELS))
+    if target.event.sender != intent.sender and levels.user_level(intent.sender) < levels.redact:
+        raise forbidden("You may redact your own events only")
+
+
+def apply_redaction(step: Step, room: RoomDraft, event: Event) -> list[str]:
+    """Strip the target of a redaction event of its content wherever it stands; returns the ids redacted."""
+    target = step.known_event(event.redacts) if event.redacts is not None else None
+    if target is None or target.event.room_id != event.room_id:
+        return []
+    if target.redacted:
+        return []
+    pdu = redact(dict(target.event.pdu), room.version)
+    stripped = msgspec.structs.replace(target.event, pdu=pdu, content=pdu["content"])
+    event_id = stripped.event_id
+    step.row(tables.REDACT, event_id, canonical_json.encode(pdu).decode(), event.event_id)
+    for write in (tables.REDACT_RULE_BITS, tables.REDACT_RELATION, tables.REDACT_MENTION):
+        step.row(write, event_id)
+    relation = relation_of(target.event.content)
+    if relation is not None and relation.key is not None:
+        step.annotations[relation.parent_id, stripped.sender, stripped.type, relation.key] = None
+    step.events[event_id] = KnownEvent(stripped, target.order_pos, target.order_sub, target.thread_root, redacted=True)
+    if stripped.is_state:
+        current = room.entry(stripped.key)
+        if current is not None and current.event_id == event_id:
+            room.changed[stripped.key] = stripped
+    return [event_id]

@@ -1,0 +1,189 @@
+"""What one call adds to a batch (`Step`), and the batch it is added to (`Draft`).
+
+A decision writes into a Step: rows for tables, items for the log, drafts of rooms. A step that fails is dropped whole;
+one that succeeds is merged into the Draft, which the writer commits. Positions are counted here, from the writer's
+number. Knows neither SQL nor I/O.
+"""
+
+from collections.abc import Iterable
+
+from hs_common.matrix.event import Event
+from hs_common.replication import items
+from hs_master.intervals import IntervalChange, Intervals, Key, Values
+from hs_master.log_store.types import Write
+from hs_master.rooms.head import Held, RoomDraft, RoomHead
+
+_Rows = dict[Write, list[tuple[object, ...]]]
+# (parent event id, sender, event type, key): what may exist once (M_DUPLICATE_ANNOTATION).
+Annotation = tuple[str, str, str, str]
+
+
+class IntervalTable:
+    """An interval table: the statement that ends what an earlier batch began, and the one that begins."""
+
+    def __init__(self, close: Write, begin: Write) -> None:
+        self.close = close
+        self.begin = begin
+
+
+class KnownEvent:
+    """An event that others refer to (relations, redactions, receipts), with its place in the timeline."""
+
+    __slots__ = ("event", "order_pos", "order_sub", "redacted", "thread_root")
+
+    def __init__(
+        self, event: Event, order_pos: int, order_sub: int, thread_root: str | None, redacted: bool = False
+    ) -> None:
+        self.event = event
+        self.order_pos = order_pos
+        self.order_sub = order_sub
+        self.thread_root = thread_root
+        self.redacted = redacted
+
+
+class Knowledge:
+    """What was read from the database for deciding: room heads and single events. Committed things only."""
+
+    def __init__(self) -> None:
+        self.heads: dict[str, RoomHead] = {}
+        self.events: dict[str, KnownEvent | None] = {}  # None: looked for, and not here
+        self.annotations: dict[Annotation, str | None] = {}  # the annotating event; None: there is none
+
+    def bound(self, maximum: int) -> None:
+        """Drop the events and annotations looked up longest ago."""
+        while len(self.events) > maximum:
+            del self.events[next(iter(self.events))]
+        while len(self.annotations) > maximum:
+            del self.annotations[next(iter(self.annotations))]
+
+
+class Draft:
+    """A batch that is being decided: everything that goes into one transaction."""
+
+    def __init__(self, knowledge: Knowledge, pos: int, now_ms: int) -> None:
+        """`pos` is the position before the first one to give out."""
+        self.knowledge = knowledge
+        self.pos = pos
+        self.now_ms = now_ms
+        self.rooms: dict[str, RoomDraft] = {}
+        self.new_heads: dict[str, RoomHead] = {}
+        self.events: dict[str, KnownEvent] = {}
+        self.annotations: dict[Annotation, str | None] = {}
+        self.items: list[tuple[int, str, bytes]] = []
+        self.rows: _Rows = {}
+        self.upserts: dict[Write, dict[Key, tuple[object, ...]]] = {}
+        self.intervals: dict[IntervalTable, Intervals] = {}
+
+    def held(self, room_id: str) -> Held | None:
+        """The room as decided so far, or None when the room is not known here."""
+        return self.rooms.get(room_id) or self.new_heads.get(room_id) or self.knowledge.heads.get(room_id)
+
+    def known_event(self, event_id: str) -> KnownEvent | None:
+        return self.events.get(event_id) or self.knowledge.events.get(event_id)
+
+    def annotation(self, annotation: Annotation) -> str | None:
+        if annotation in self.annotations:
+            return self.annotations[annotation]
+        return self.knowledge.annotations.get(annotation)
+
+    def merge(self, step: "Step") -> None:
+        self.pos = step.pos
+        self.items += step.items
+        self.events.update(step.events)
+        self.annotations.update(step.annotations)
+        self.new_heads.update(step.new_heads)
+        for room_id, draft in step.rooms.items():
+            mine = self.rooms.get(room_id)
+            if mine is None:
+                self.rooms[room_id] = draft
+            else:
+                mine.merge(draft)
+        for write, rows in step.rows.items():
+            self.rows.setdefault(write, []).extend(rows)
+        for write, upserts in step.upserts.items():
+            self.upserts.setdefault(write, {}).update(upserts)
+        for table, change in step.changes:
+            intervals = self.intervals.get(table)
+            if intervals is None:
+                intervals = self.intervals[table] = Intervals()
+            intervals.apply(change)
+
+    def all_rows(self) -> _Rows:
+        """The rows of the whole batch by statement."""
+        rows = dict(self.rows)
+        for write, upserts in self.upserts.items():
+            rows[write] = [*rows.get(write, []), *upserts.values()]
+        for table, intervals in self.intervals.items():
+            _put(rows, table.close, intervals.closed())
+            _put(rows, table.begin, intervals.begun())
+        return rows
+
+    def install(self) -> None:
+        """After the commit: what was decided is what is known."""
+        self.knowledge.heads.update(self.new_heads)
+        for room_id, draft in self.rooms.items():
+            self.knowledge.heads[room_id].install(draft)
+        self.knowledge.events.update(self.events)
+        self.knowledge.annotations.update(self.annotations)
+
+
+def _put(rows: _Rows, write: Write, more: Iterable[tuple[object, ...]]) -> None:
+    listed = list(more)
+    if listed:
+        rows[write] = [*rows.get(write, []), *listed]
+
+
+class Step:
+    """What one call changes. Made for each call; merged into the draft if the call succeeds."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self.pos = draft.pos
+        self.now_ms = draft.now_ms
+        self.rooms: dict[str, RoomDraft] = {}
+        self.new_heads: dict[str, RoomHead] = {}
+        self.events: dict[str, KnownEvent] = {}
+        self.annotations: dict[Annotation, str | None] = {}
+        self.items: list[tuple[int, str, bytes]] = []
+        self.rows: _Rows = {}
+        self.upserts: dict[Write, dict[Key, tuple[object, ...]]] = {}
+        self.changes: list[tuple[IntervalTable, IntervalChange]] = []
+
+    def item(self, item: items.Item) -> int:
+        """Add an item to the log. Returns its position."""
+        self.pos += 1
+        self.items.append((self.pos, items.KIND_OF[type(item)], items.encode(item)))
+        return self.pos
+
+    def next_pos(self) -> int:
+        """The position that the next item will get: rows that belong to it carry it."""
+        return self.pos + 1
+
+    def room(self, room_id: str) -> RoomDraft | None:
+        """The room to decide on, or None when it is not known here."""
+        draft = self.rooms.get(room_id)
+        if draft is None:
+            held = self.new_heads.get(room_id) or self._draft.held(room_id)
+            if held is None:
+                return None
+            draft = self.rooms[room_id] = RoomDraft(held)
+        return draft
+
+    def known_event(self, event_id: str) -> KnownEvent | None:
+        return self.events.get(event_id) or self._draft.known_event(event_id)
+
+    def annotation(self, annotation: Annotation) -> str | None:
+        """The event that annotates so already, if any."""
+        if annotation in self.annotations:
+            return self.annotations[annotation]
+        return self._draft.annotation(annotation)
+
+    def row(self, write: Write, *values: object) -> None:
+        self.rows.setdefault(write, []).append(values)
+
+    def upsert(self, write: Write, key: Key, *values: object) -> None:
+        """A row of a table that keeps only the newest: one row for each key in a transaction."""
+        self.upserts.setdefault(write, {})[key] = values
+
+    def interval(self, table: IntervalTable, key: Key, values: Values | None, pos: int, existed: bool = True) -> None:
+        self.changes.append((table, IntervalChange(key, values, pos, existed)))

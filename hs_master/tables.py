@@ -1,0 +1,301 @@
+"""The statements by which the master writes, each a bulk statement over the columns of a batch.
+
+One name for each statement; a transaction runs those that have rows in the order in which they stand here (`ORDER`):
+what ends before what begins, rows before what refers to them. Only here are the master's tables written.
+"""
+
+from typing import Final
+
+from hs_master.log_store.types import Write
+from hs_master.step import IntervalTable
+
+Columns = tuple[tuple[str, str], ...]
+
+
+def _parameters(columns: Columns) -> str:
+    return ", ".join(f"${number}::{kind}[]" for number, (_, kind) in enumerate(columns, start=1))
+
+
+def _names(columns: Columns) -> str:
+    return ", ".join(name for name, _ in columns)
+
+
+def _insert(name: str, table: str, columns: Columns, conflict: str = "") -> Write:
+    sql = f"INSERT INTO {table} ({_names(columns)}) SELECT * FROM unnest({_parameters(columns)}) {conflict}"
+    return Write(name, columns, sql)
+
+
+def _with_rows(name: str, columns: Columns, statement: str) -> Write:
+    """A statement over the rows as relation `new`."""
+    return Write(name, columns, statement.format(new=f"unnest({_parameters(columns)}) AS new ({_names(columns)})"))
+
+
+_ROOM: Final = (("room_id", "text"),)
+_SPAN: Final = (("from_pos", "bigint"), ("to_pos", "bigint"))
+_STATE_KEY: Final = (*_ROOM, ("type", "text"), ("state_key", "text"))
+_MEMBER_KEY: Final = (("user_id", "text"), *_ROOM)
+_SERVER_KEY: Final = (*_ROOM, ("server", "text"))
+
+# --- rooms --------------------------------------------------------------------------------------------------------
+
+ROOM = _insert(
+    "room", "rooms", (*_ROOM, ("version", "text"), ("creator", "text"), ("pos", "bigint"), ("is_public", "boolean"))
+)
+ROOM_DIRECTORY = _with_rows(
+    "room_directory",
+    (*_ROOM, ("is_public", "boolean")),
+    "UPDATE rooms SET is_public = new.is_public FROM {new} WHERE rooms.room_id = new.room_id",
+)
+EVENT = _insert(
+    "event",
+    "events",
+    (
+        ("event_id", "text"),
+        *_ROOM,
+        ("pos", "bigint"),
+        ("status", "smallint"),
+        ("replaces_state", "text"),
+        ("redacted_by", "text"),
+        ("json", "text"),
+    ),
+)
+TIMELINE = _insert(
+    "timeline",
+    "timeline",
+    (
+        *_ROOM,
+        ("order_pos", "bigint"),
+        ("order_sub", "integer"),
+        ("event_id", "text"),
+        ("sender", "text"),
+        ("type", "text"),
+        ("state_key", "text"),
+        ("origin_server_ts", "bigint"),
+        ("thread_root", "text"),
+        ("rule_bits", "bigint"),
+        ("state_pos", "bigint"),
+        ("delta_id", "bigint"),
+        ("device_id", "text"),
+        ("txn_id", "text"),
+    ),
+)
+STATE_CLOSE = _with_rows(
+    "state_close",
+    (*_STATE_KEY, ("to_pos", "bigint")),
+    "UPDATE state SET to_pos = new.to_pos FROM {new} WHERE state.room_id = new.room_id AND state.type = new.type "
+    "AND state.state_key = new.state_key AND state.to_pos = 9223372036854775807",
+)
+STATE_BEGIN = _insert("state_begin", "state", (*_STATE_KEY, ("event_id", "text"), ("membership", "text"), *_SPAN))
+MEMBERSHIP_CLOSE = _with_rows(
+    "membership_close",
+    (*_MEMBER_KEY, ("to_pos", "bigint")),
+    "UPDATE local_membership AS old SET to_pos = new.to_pos FROM {new} WHERE old.user_id = new.user_id "
+    "AND old.room_id = new.room_id AND old.to_pos = 9223372036854775807",
+)
+MEMBERSHIP_BEGIN = _insert(
+    "membership_begin",
+    "local_membership",
+    (
+        *_MEMBER_KEY,
+        ("membership", "text"),
+        ("event_id", "text"),
+        ("sender", "text"),
+        ("stripped_state", "text"),
+        ("out_of_band", "boolean"),
+        *_SPAN,
+    ),
+)
+MEMBERSHIP_FORGET = _with_rows(
+    "membership_forget",
+    _MEMBER_KEY,
+    "UPDATE local_membership AS old SET forgotten = true FROM {new} WHERE old.user_id = new.user_id "
+    "AND old.room_id = new.room_id AND old.to_pos = 9223372036854775807",
+)
+SERVER_CLOSE = _with_rows(
+    "server_close",
+    (*_SERVER_KEY, ("to_pos", "bigint")),
+    "UPDATE room_servers AS old SET to_pos = new.to_pos FROM {new} WHERE old.room_id = new.room_id "
+    "AND old.server = new.server AND old.to_pos = 9223372036854775807",
+)
+SERVER_BEGIN = _insert("server_begin", "room_servers", (*_SERVER_KEY, *_SPAN))
+FORK_END = _with_rows("fork_end", _ROOM, "DELETE FROM room_fork USING {new} WHERE room_fork.room_id = new.room_id")
+FORK = _with_rows(
+    "fork",
+    (*_ROOM, ("event_ids", "text"), ("depth", "bigint")),
+    "INSERT INTO room_fork (room_id, event_ids, depth) "
+    "SELECT room_id, string_to_array(event_ids, ' '), depth FROM {new} "
+    "ON CONFLICT (room_id) DO UPDATE SET event_ids = excluded.event_ids, depth = excluded.depth",
+)
+RELATION = _insert(
+    "relation",
+    "relations",
+    (
+        ("event_id", "text"),
+        *_ROOM,
+        ("parent_id", "text"),
+        ("rel_type", "text"),
+        ("sender", "text"),
+        ("type", "text"),
+        ("key", "text"),
+        ("order_pos", "bigint"),
+        ("order_sub", "integer"),
+    ),
+)
+MENTION = _insert(
+    "mention",
+    "mentions",
+    (("user_id", "text"), *_ROOM, ("order_pos", "bigint"), ("order_sub", "integer"), ("event_id", "text")),
+)
+REDACT = _with_rows(
+    "redact",
+    (("event_id", "text"), ("json", "text"), ("redacted_by", "text")),
+    "UPDATE events SET json = new.json, redacted_by = new.redacted_by FROM {new} WHERE events.event_id = new.event_id",
+)
+REDACT_RULE_BITS = _with_rows(
+    "redact_rule_bits",
+    (("event_id", "text"),),
+    "UPDATE timeline SET rule_bits = 0 FROM {new} WHERE timeline.event_id = new.event_id",
+)
+REDACT_RELATION = _with_rows(
+    "redact_relation",
+    (("event_id", "text"),),
+    "DELETE FROM relations USING {new} WHERE relations.event_id = new.event_id",
+)
+REDACT_MENTION = _with_rows(
+    "redact_mention", (("event_id", "text"),), "DELETE FROM mentions USING {new} WHERE mentions.event_id = new.event_id"
+)
+HELD_REDACTION = _insert(
+    "held_redaction",
+    "held_redactions",
+    (("target_id", "text"), ("event_id", "text"), *_ROOM),
+    "ON CONFLICT DO NOTHING",
+)
+ALIAS = _insert("alias", "aliases", (("alias", "text"), *_ROOM, ("creator", "text"), ("pos", "bigint")))
+ALIAS_DELETE = _with_rows(
+    "alias_delete", (("alias", "text"),), "DELETE FROM aliases USING {new} WHERE aliases.alias = new.alias"
+)
+RECEIPT = _insert(
+    "receipt",
+    "receipts",
+    (
+        *_ROOM,
+        ("user_id", "text"),
+        ("receipt_type", "text"),
+        ("thread_id", "text"),
+        ("event_id", "text"),
+        ("order_pos", "bigint"),
+        ("order_sub", "integer"),
+        ("ts", "bigint"),
+        ("pos", "bigint"),
+    ),
+    "ON CONFLICT (room_id, user_id, receipt_type, thread_id) DO UPDATE SET event_id = excluded.event_id, "
+    "order_pos = excluded.order_pos, order_sub = excluded.order_sub, ts = excluded.ts, pos = excluded.pos",
+)
+
+# --- accounts -----------------------------------------------------------------------------------------------------
+
+USER = _insert(
+    "user",
+    "users",
+    (
+        ("user_id", "text"),
+        ("created_ts", "bigint"),
+        ("password_hash", "text"),
+        ("is_guest", "boolean"),
+        ("admin", "boolean"),
+        ("locked", "boolean"),
+        ("suspended", "boolean"),
+        ("deactivated", "boolean"),
+        ("erased", "boolean"),
+        ("appservice_id", "text"),
+        ("pos", "bigint"),
+    ),
+    "ON CONFLICT (user_id) DO UPDATE SET password_hash = excluded.password_hash, admin = excluded.admin, "
+    "locked = excluded.locked, suspended = excluded.suspended, deactivated = excluded.deactivated, "
+    "erased = excluded.erased, pos = excluded.pos",
+)
+DEVICE_DELETE = _with_rows(
+    "device_delete",
+    (("user_id", "text"), ("device_id", "text")),
+    "DELETE FROM devices USING {new} WHERE devices.user_id = new.user_id AND devices.device_id = new.device_id",
+)
+DEVICE = _insert(
+    "device",
+    "devices",
+    (("user_id", "text"), ("device_id", "text"), ("display_name", "text"), ("created_ts", "bigint"), ("pos", "bigint")),
+    "ON CONFLICT (user_id, device_id) DO UPDATE SET display_name = excluded.display_name, pos = excluded.pos",
+)
+ACCESS_TOKEN_DELETE = _with_rows(
+    "access_token_delete",
+    (("token_hash", "bytea"),),
+    "DELETE FROM access_tokens USING {new} WHERE access_tokens.token_hash = new.token_hash",
+)
+ACCESS_TOKEN = _insert(
+    "access_token",
+    "access_tokens",
+    (
+        ("token_hash", "bytea"),
+        ("user_id", "text"),
+        ("device_id", "text"),
+        ("expires_at_ms", "bigint"),
+        ("refresh_hash", "bytea"),
+        ("pos", "bigint"),
+    ),
+)
+REFRESH_TOKEN_DELETE = _with_rows(
+    "refresh_token_delete",
+    (("token_hash", "bytea"),),
+    "DELETE FROM refresh_tokens USING {new} WHERE refresh_tokens.token_hash = new.token_hash",
+)
+REFRESH_TOKEN = _insert(
+    "refresh_token",
+    "refresh_tokens",
+    (
+        ("token_hash", "bytea"),
+        ("user_id", "text"),
+        ("device_id", "text"),
+        ("next_hash", "bytea"),
+        ("expires_at_ms", "bigint"),
+        ("pos", "bigint"),
+    ),
+    "ON CONFLICT (token_hash) DO UPDATE SET next_hash = excluded.next_hash, pos = excluded.pos",
+)
+PROFILE_DELETE = _with_rows(
+    "profile_delete",
+    (("user_id", "text"), ("field", "text")),
+    "DELETE FROM profiles USING {new} WHERE profiles.user_id = new.user_id AND profiles.field = new.field",
+)
+PROFILE = _insert(
+    "profile",
+    "profiles",
+    (("user_id", "text"), ("field", "text"), ("value", "text"), ("pos", "bigint")),
+    "ON CONFLICT (user_id, field) DO UPDATE SET value = excluded.value, pos = excluded.pos",
+)
+ACCOUNT_DATA = _insert(
+    "account_data",
+    "account_data",
+    (("user_id", "text"), *_ROOM, ("type", "text"), ("content", "text"), ("pos", "bigint")),
+    "ON CONFLICT (user_id, room_id, type) DO UPDATE SET content = excluded.content, pos = excluded.pos",
+)
+DEVICE_LIST_CHANGE = _insert("device_list_change", "device_list_changes", (("pos", "bigint"), ("user_id", "text")))
+JOB_DELETE = _with_rows(
+    "job_delete", (("job_id", "bigint"),), "DELETE FROM jobs USING {new} WHERE jobs.job_id = new.job_id"
+)
+JOB = _insert(
+    "job",
+    "jobs",
+    (("job_id", "bigint"), ("kind", "text"), ("user_id", "text"), ("body", "bytea"), ("progress", "text")),
+    "ON CONFLICT (job_id) DO UPDATE SET progress = excluded.progress",
+)
+
+STATE: Final = IntervalTable(STATE_CLOSE, STATE_BEGIN)
+MEMBERSHIP: Final = IntervalTable(MEMBERSHIP_CLOSE, MEMBERSHIP_BEGIN)
+SERVERS: Final = IntervalTable(SERVER_CLOSE, SERVER_BEGIN)
+
+ORDER: Final[tuple[Write, ...]] = (
+    ROOM, ROOM_DIRECTORY, EVENT, TIMELINE, STATE_CLOSE, STATE_BEGIN, MEMBERSHIP_FORGET, MEMBERSHIP_CLOSE,
+    MEMBERSHIP_BEGIN, SERVER_CLOSE, SERVER_BEGIN, FORK_END, FORK, RELATION, MENTION, REDACT, REDACT_RULE_BITS,
+    REDACT_RELATION, REDACT_MENTION, HELD_REDACTION, ALIAS_DELETE, ALIAS, RECEIPT, USER, DEVICE_DELETE, DEVICE,
+    ACCESS_TOKEN_DELETE, ACCESS_TOKEN, REFRESH_TOKEN_DELETE, REFRESH_TOKEN, PROFILE_DELETE, PROFILE, ACCOUNT_DATA,
+    DEVICE_LIST_CHANGE, JOB_DELETE, JOB,
+)  # fmt: skip
