@@ -14,6 +14,8 @@ from hs_common.matrix.errors import invalid_param
 MAX_LIST_ENTRIES = 10_000
 # Entries of one list that have a `*`: each of these is tried for every event.
 MAX_WILDCARDS = 100
+# Characters of an entry with a `*`. Event types have at most 255 bytes.
+MAX_WILDCARD_LENGTH = 255
 
 
 class Selection:
@@ -62,6 +64,8 @@ class _Patterns:
     def __init__(self, patterns: Iterable[str]) -> None:
         distinct = frozenset(patterns)
         with_wildcard = [pattern for pattern in distinct if "*" in pattern]
+        if any(len(pattern) > MAX_WILDCARD_LENGTH for pattern in with_wildcard):
+            raise invalid_param(f"A type with `*` has at most {MAX_WILDCARD_LENGTH} characters")
         if len(with_wildcard) > MAX_WILDCARDS:
             raise invalid_param(f"A list of types has at most {MAX_WILDCARDS} entries with `*`")
         self._exact = distinct.difference(with_wildcard)

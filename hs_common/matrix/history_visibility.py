@@ -18,28 +18,25 @@ DEFAULT_VISIBILITY = "shared"
 # Of a user without a member event. Also what `unsigned.membership` shows then.
 NO_MEMBERSHIP = "leave"
 
-_END = itemgetter(0)
+_FROM_POS = itemgetter(0)
 
 
-class Row(NamedTuple):
-    """A value and the positions at which it holds; `to_pos` is excluded."""
-
-    from_pos: int
-    to_pos: int
-    value: str
+# A value and the positions at which it holds: (from_pos, to_pos, value), `to_pos` excluded.
+Row = tuple[int, int, str]
 
 
 def value_at(rows: Sequence[Row], position: int) -> str | None:
     """The value that holds at a position, if any."""
-    index = bisect_right(rows, position, key=_END) - 1
-    if index < 0 or rows[index].to_pos <= position:
+    index = bisect_right(rows, position, key=_FROM_POS) - 1
+    if index < 0:
         return None
-    return rows[index].value
+    _, to_pos, value = rows[index]
+    return value if position < to_pos else None
 
 
 def joined_after(memberships: Sequence[Row], position: int) -> bool:
     """Whether the reader joined at any point after a position. One who is joined there is allowed by that already."""
-    return any(row.value == "join" and row.from_pos > position for row in memberships)
+    return any(value == "join" and from_pos > position for from_pos, _, value in memberships)
 
 
 def visibility_of(content: Mapping[str, Any] | None) -> str:

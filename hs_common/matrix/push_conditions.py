@@ -14,8 +14,8 @@ from typing import Any
 
 from hs_common.matrix import globs, property_paths
 
-# Longer patterns never match. Matching costs at most text × pattern; identifiers have 255 characters.
-MAX_PATTERN_LENGTH = 512
+# Longer patterns and display names never match: matching may cost text × pattern. Identifiers have 255 characters.
+MAX_PATTERN_LENGTH = 255
 
 # The level for `notifications` keys that the power levels event does not give: the event's schema says it of `room`.
 DEFAULT_NOTIFICATION_LEVEL = 50
@@ -57,9 +57,14 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class CheapCondition:
-    """A condition on the room id and the sender alone."""
+    """A condition on the room id (`on_room`) or on the sender alone."""
 
-    holds: Callable[[str, str], bool]
+    on_room: bool
+    test: globs.TextTest
+
+    def holds(self, room_id: str, sender: str) -> bool:
+        """Whether it holds for an event of this room and sender."""
+        return self.test(room_id if self.on_room else sender)
 
 
 def compile_condition(condition: object) -> Condition | CheapCondition:
@@ -88,7 +93,7 @@ def body_contains(pattern: object) -> Condition | CheapCondition:
     return _event_match("content.body", pattern)
 
 
-NEVER = CheapCondition(lambda _room_id, _sender: False)
+NEVER = CheapCondition(on_room=True, test=lambda _room_id: False)
 
 
 def _event_match(key: object, pattern: object) -> Condition | CheapCondition:
@@ -96,12 +101,8 @@ def _event_match(key: object, pattern: object) -> Condition | CheapCondition:
         return NEVER
     test = globs.words(pattern) if key == "content.body" else globs.whole(pattern)
     if key in _CHEAP_KEYS:
-        return CheapCondition(partial(_match_cheap, key == "room_id", test))
+        return CheapCondition(on_room=key == "room_id", test=test)
     return Condition(partial(_match_string, property_paths.split(key), test))
-
-
-def _match_cheap(is_room: bool, test: globs.TextTest, room_id: str, sender: str) -> bool:
-    return test(room_id if is_room else sender)
 
 
 def _match_string(names: Sequence[str], test: globs.TextTest, facts: EventFacts, _display_name: str | None) -> bool:
@@ -131,7 +132,7 @@ def _contains(found: object, value: object) -> bool:
 
 
 def _contains_display_name(facts: EventFacts, display_name: str | None) -> bool:
-    if not display_name:
+    if not display_name or len(display_name) > MAX_PATTERN_LENGTH:
         return False
     body = property_paths.look_up(facts.event, ("content", "body"))
     return isinstance(body, str) and globs.literal_words(display_name)(body)

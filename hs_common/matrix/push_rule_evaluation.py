@@ -9,10 +9,11 @@ Spec: client-server API, #push-rules.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hs_common.matrix import push_conditions, push_rules
+from hs_common.matrix.mentions import parse_mentions
 from hs_common.matrix.push_actions import NOTHING, Actions, parse_actions
 from hs_common.matrix.push_conditions import CheapCondition, Condition, EventFacts
 
@@ -46,6 +47,13 @@ class CompiledRules:
     # underride
     last: tuple[Step, ...]
 
+    def in_room(self, room_id: str) -> "CompiledRules":
+        """The same rules with the conditions on the room decided, for judging many events of one room.
+
+        Users mute rooms by an override rule each; those of the other rooms are gone here.
+        """
+        return replace(self, first=_decided(self.first, room_id), last=_decided(self.last, room_id))
+
     def judge(
         self, bits: int, room_id: str, sender: str, reader: Reader, event: EventFacts | None = None
     ) -> Actions | None:
@@ -69,6 +77,14 @@ class CompiledRules:
         return NOTHING
 
 
+def _decided(steps: tuple[Step, ...], room_id: str) -> tuple[Step, ...]:
+    return tuple(
+        replace(step, cheap=tuple(test for test in step.cheap if not test.on_room))
+        for step in steps
+        if all(test.test(room_id) for test in step.cheap if test.on_room)
+    )
+
+
 def _matches(step: Step, bits: int, room_id: str, sender: str, reader: Reader, event: EventFacts | None) -> bool | None:
     if bits & step.mask != step.mask or not all(test.holds(room_id, sender) for test in step.cheap):
         return False
@@ -82,12 +98,9 @@ def _matches(step: Step, bits: int, room_id: str, sender: str, reader: Reader, e
 def actions_for(rules: CompiledRules, facts: EventFacts, reader: Reader) -> Actions:
     """What an event does for a reader, from the event itself (the push worker, or an event without stored bits)."""
     event = facts.event
-    mentions = push_conditions.compile_condition(
-        {"kind": "event_property_contains", "key": "content.m\\.mentions.user_ids", "value": reader.user_id}
-    )
-    assert isinstance(mentions, Condition)
     bits = push_rules.rule_bits(facts) | push_rules.reader_bits(
-        mentioned=mentions.holds(facts, None), is_target=event.get("state_key") == reader.user_id
+        mentioned=reader.user_id in parse_mentions(event["content"]).user_ids,
+        is_target=event.get("state_key") == reader.user_id,
     )
     actions = rules.judge(bits, event["room_id"], event["sender"], reader, facts)
     assert actions is not None, "the event was given"

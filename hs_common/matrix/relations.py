@@ -74,7 +74,8 @@ def thread_root(relation: Relation | None, parent_thread_root: str | None) -> st
     """The root of the thread to which an event belongs; None for the main timeline.
 
     `parent_thread_root` is what this function said of the event's parent: so an event that relates to one in a thread
-    belongs to that thread, while one that relates to a thread's root does not. Spec: #threaded-read-receipts.
+    belongs to that thread, while one that relates to a thread's root does not. No chain is followed, so the limit of
+    hops that the specification recommends is not needed. Spec: #threaded-read-receipts.
     """
     if relation is None:
         return None

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hs_common.matrix.errors import MatrixError
-from hs_common.matrix.filter_lists import EVERY_NAME, MAX_LIST_ENTRIES, MAX_WILDCARDS, Selection
+from hs_common.matrix.filter_lists import EVERY_NAME, MAX_LIST_ENTRIES, MAX_WILDCARD_LENGTH, MAX_WILDCARDS, Selection
 from hs_common.matrix.filters import (
     EVERYTHING,
     MAX_LIMIT,
@@ -166,6 +166,7 @@ _INVALID_PARAM: list[Any] = [
     {"room": {"timeline": {"senders": ["not_a_sender_id"]}}},
     {"presence": {"not_senders": ["@nobody"]}},
     {"room": {"timeline": {"types": [f"{number}*" for number in range(MAX_WILDCARDS + 1)]}}},
+    {"room": {"timeline": {"types": ["*" * (MAX_WILDCARD_LENGTH + 1)]}}},
     {"room": {"not_rooms": ["!a:x"] * (MAX_LIST_ENTRIES + 1)}},
 ]
 

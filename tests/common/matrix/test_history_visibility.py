@@ -99,12 +99,12 @@ def test_a_server_is_judged_by_the_best_of_its_users(memberships: list[str], bes
     assert best_membership(memberships) == best
 
 
-_HISTORY = [Row(3, 7, "invite"), Row(7, 12, "join"), Row(15, 20, "leave"), Row(20, _FOREVER, "join")]
+_HISTORY: list[Row] = [(3, 7, "invite"), (7, 12, "join"), (15, 20, "leave"), (20, _FOREVER, "join")]
 
 
 @given(st.integers(0, 30))
 def test_value_at_is_the_row_alive(position: int) -> None:
-    alive = [row.value for row in _HISTORY if row.from_pos <= position < row.to_pos]
+    alive = [value for from_pos, to_pos, value in _HISTORY if from_pos <= position < to_pos]
     assert value_at(_HISTORY, position) == (alive[0] if alive else None)
 
 
