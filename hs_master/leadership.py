@@ -79,7 +79,7 @@ class Claim:
 class Election:
     """Drives one process between standby and leader.
 
-    `lead()` returns when this process leads; `until_lost()` when it does no more, and then `lead()` may be called again.
+    `lead()` returns when this process leads; `until_lost()` when it does no more: then `lead()` may be called again.
     `clock` also counts the time that the machine slept, where there is such a clock. `member_beat` writes the own row
     of `members`; `stream_epoch` answers the epoch of the last entry in Redis, 0 when that is not known.
     """
@@ -110,7 +110,7 @@ class Election:
         return self._claim.holds(self._clock.seconds())
 
     async def lead(self) -> Leadership:
-        """Stands by until this process leads; cancelled, it stands by no more. Raises NotALeader when it cannot lead."""
+        """Stands by until this process leads; cancelled, it stands by no more. NotALeader: it cannot lead here."""
         while True:
             try:
                 await self._stand_by()
@@ -175,6 +175,9 @@ class Election:
     async def step_down(self) -> None:
         """The clean hand-over, once the last commit is done: a standby leads at once."""
         self._lose("stepped down")
+        if self._beating is not None:
+            self._beating.addErrback(_only_cancelled)
+            self._beating.cancel()
         try:
             await self._store.release()
         except DatabaseError as error:

@@ -22,7 +22,7 @@ from hs_common.storage.queries import (
 )
 from hs_master.log_store import encoding
 from hs_master.log_store.takeover import (
-    LOCK_WAIT_S,
+    LOCK_WAIT_MS,
     check_server,
     end_sessions_holding_the_lock,
     release_lock,
@@ -47,7 +47,7 @@ from hs_master.log_store.types import (
 )
 
 COMMIT_DEADLINE_S = 30.0  # statement_timeout does not cover COMMIT; a hung one must not hang the server
-RETAKE_WAIT_S = 1  # the lock was just let go: it is ours now, or a standby's
+RETAKE_WAIT_MS = 200  # the lock was just let go: it is ours now, or a standby's
 CONFLICT_ATTEMPTS = 4  # the first and three more: the same bytes again after a deadlock
 FENCED = "VF001"
 # Trouble of the database, never an item's: bisecting on "disk full" would blame a hundred innocents.
@@ -84,11 +84,16 @@ class PostgresLogStore:
         self._epoch = 0
         self._turn: DeferredLock = DeferredLock()
 
+    @property
+    def backend_pid(self) -> int:
+        """The server's process behind the last writing session."""
+        return self._pid
+
     async def wait_for_lock(self) -> None:
         await self._turn.acquire()
         try:
             session = await self._fresh_session()
-            while not await try_lock(session, LOCK_WAIT_S):
+            while not await try_lock(session, LOCK_WAIT_MS):
                 pass  # a statement that waits holds vacuum back: so not for ever, but again and again
         finally:
             self._turn.release()
@@ -133,7 +138,7 @@ class PostgresLogStore:
             await end_sessions_holding_the_lock(self._pool, only=self._pid)
             session = await self._fresh_session()
             leadership = None
-            if await try_lock(session, RETAKE_WAIT_S):
+            if await try_lock(session, RETAKE_WAIT_MS):
                 leadership = await self._take_over(session)
             else:
                 self._drop_session()  # a standby was faster

@@ -10,8 +10,8 @@ from hs_common.storage.queries import DatabaseUnavailable, Queries, StatementCon
 from hs_master.log_store.types import Candidate, Leadership, NotALeader
 
 LEADER_LOCK = (0x76696164, 1)  # "viad", 1; the lock of migrations is number 2
-LOCK_WAIT_S = 10  # below statement_timeout; a standby repeats it
-FENCE_WAIT_S = 2  # a write takes milliseconds; one that holds the row longer is hung
+LOCK_WAIT_MS = 10_000  # below statement_timeout; a standby repeats it
+FENCE_WAIT_MS = 2_000  # a write takes milliseconds; one that holds the row longer is hung
 FENCE_ATTEMPTS = 5
 END_WAIT_MS = 5_000  # how long PostgreSQL may take to end a session
 _PID_LOOKS = 3
@@ -37,11 +37,11 @@ async def check_server(session: Connection) -> int:
     return int(pids.pop())
 
 
-async def try_lock(session: Connection, wait_s: int) -> bool:
-    """Waits up to `wait_s` for the lock of leaders; whether the session has it."""
+async def try_lock(session: Connection, wait_ms: int) -> bool:
+    """Waits up to `wait_ms` for the lock of leaders; whether the session has it."""
     try:
         await session.run(
-            f"BEGIN; SET LOCAL lock_timeout = '{wait_s}s'; SELECT pg_advisory_lock(%s, %s); COMMIT", LEADER_LOCK
+            f"BEGIN; SET LOCAL lock_timeout = '{wait_ms}ms'; SELECT pg_advisory_lock(%s, %s); COMMIT", LEADER_LOCK
         )
     except StatementConflict:
         await session.run("ROLLBACK")
@@ -108,7 +108,7 @@ async def _lock_fence(session: Connection) -> tuple[int, int]:
     for _ in range(FENCE_ATTEMPTS):
         try:
             row = await session.fetch_one(
-                f"BEGIN; SET LOCAL lock_timeout = '{FENCE_WAIT_S}s'; SELECT epoch, format FROM leader FOR UPDATE"
+                f"BEGIN; SET LOCAL lock_timeout = '{FENCE_WAIT_MS}ms'; SELECT epoch, format FROM leader FOR UPDATE"
             )
         except StatementConflict:
             await session.run("ROLLBACK")
