@@ -1,0 +1,44 @@
+"""Deactivating one's account.
+
+Spec: client-server API, #account-deactivation.
+"""
+
+from hs_common.http.endpoint import Auth, Rate, endpoint, r0
+from hs_common.http.reply import Reply
+from hs_common.http.request import Request
+from hs_common.replication.calls import DeactivateUser
+from hs_common.replication.link_interface import Link
+from hs_workers.client.accounts.json_fields import boolean
+from hs_workers.client.uia import Guarded, Proof, UserInteractiveAuthentication
+from hs_workers.client.uia_stages import PASSWORD
+
+
+class AccountDeactivation:
+    """The password proves who asks. Suspended users may leave for good."""
+
+    def __init__(self, uia: UserInteractiveAuthentication, master: Link) -> None:
+        self._uia = uia
+        self._master = master
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/v3/account/deactivate",
+        auth=Auth.USER_OPTIONAL,
+        rate=Rate.LOGIN,
+        aliases=(r0,),
+        suspended_ok=True,
+        spec="client-server-api/#post_matrixclientv3accountdeactivate",
+    )
+    async def deactivate(self, request: Request) -> Reply:
+        """Ends the account. There are no third-party identifiers to unbind, which counts as success."""
+        body = request.json(optional=True)
+        erase = boolean(body, "erase")
+
+        async def perform(proof: Proof) -> Reply:
+            assert proof.user_id is not None
+            await self._master.call(DeactivateUser(user_id=proof.user_id, erase=erase))
+            return {"id_server_unbind_result": "success"}
+
+        requester = request.optional_requester
+        user_id = None if requester is None else requester.user_id
+        return await self._uia.run(Guarded("POST /account/deactivate", body, user_id, ((PASSWORD,),)), perform)

@@ -1,0 +1,42 @@
+"""What a client can and cannot do here.
+
+Spec: client-server API, #capabilities-negotiation.
+"""
+
+from hs_common.http.endpoint import Auth, endpoint, r0
+from hs_common.http.reply import Reply
+from hs_common.http.request import Request
+from hs_common.matrix.room_versions import ROOM_VERSIONS
+
+
+class Capabilities:
+    """`default_room_version` is that of rooms created without naming one."""
+
+    def __init__(self, default_room_version: str) -> None:
+        self._answer = {
+            "capabilities": {
+                "m.change_password": {"enabled": True},
+                "m.room_versions": {
+                    "default": default_room_version,
+                    "available": dict.fromkeys(ROOM_VERSIONS, "stable"),
+                },
+                "m.set_displayname": {"enabled": True},
+                "m.set_avatar_url": {"enabled": True},
+                "m.3pid_changes": {"enabled": False},
+                "m.get_login_token": {"enabled": True},
+                "m.profile_fields": {"enabled": True},
+                "m.forget_forced_upon_leave": {"enabled": False},
+            }
+        }
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/capabilities",
+        auth=Auth.USER,
+        reads=False,
+        aliases=(r0,),
+        spec="client-server-api/#get_matrixclientv3capabilities",
+    )
+    async def capabilities(self, request: Request) -> Reply:
+        """The same for all users."""
+        return self._answer

@@ -1,0 +1,47 @@
+"""Logging out.
+
+Spec: client-server API, #post_matrixclientv3logout.
+"""
+
+from hs_common.http.endpoint import Auth, endpoint, r0, v1
+from hs_common.http.reply import Reply
+from hs_common.http.request import Request
+from hs_common.replication.calls import CloseSessions
+from hs_common.replication.link_interface import Link
+
+
+class Logout:
+    """Ends sessions; their devices go with them. Locked and suspended accounts may."""
+
+    def __init__(self, master: Link) -> None:
+        self._master = master
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/v3/logout",
+        auth=Auth.USER,
+        aliases=(r0, v1),
+        locked_ok=True,
+        suspended_ok=True,
+        spec="client-server-api/#post_matrixclientv3logout",
+    )
+    async def logout(self, request: Request) -> Reply:
+        """Ends the requester's own session. A service's own token, which has no device, cannot be logged out."""
+        requester = request.requester
+        if requester.device_id is not None:
+            await self._master.call(CloseSessions(user_id=requester.user_id, device_ids=[requester.device_id]))
+        return {}
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/v3/logout/all",
+        auth=Auth.USER,
+        aliases=(r0, v1),
+        locked_ok=True,
+        suspended_ok=True,
+        spec="client-server-api/#post_matrixclientv3logoutall",
+    )
+    async def logout_all(self, request: Request) -> Reply:
+        """Ends all sessions of the user."""
+        await self._master.call(CloseSessions(user_id=request.requester.user_id, device_ids=None))
+        return {}

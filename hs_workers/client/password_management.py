@@ -1,0 +1,54 @@
+"""Changing one's password.
+
+Spec: client-server API, #password-management.
+"""
+
+from hs_common.http.endpoint import Auth, Rate, endpoint, r0
+from hs_common.http.reply import Reply
+from hs_common.http.request import Request
+from hs_common.replication.calls import CloseSessions
+from hs_common.replication.link_interface import Link
+from hs_workers.client.accounts.json_fields import boolean, string
+from hs_workers.client.accounts.passwords import PasswordRules, Passwords
+from hs_workers.client.uia import Guarded, Proof, UserInteractiveAuthentication
+from hs_workers.client.uia_stages import PASSWORD
+
+
+class PasswordManagement:
+    """The old password proves who asks, so that an access token is not needed, as in the specification."""
+
+    def __init__(
+        self, uia: UserInteractiveAuthentication, rules: PasswordRules, passwords: Passwords, master: Link
+    ) -> None:
+        self._uia = uia
+        self._rules = rules
+        self._passwords = passwords
+        self._master = master
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/v3/account/password",
+        auth=Auth.USER_OPTIONAL,
+        rate=Rate.LOGIN,
+        aliases=(r0,),
+        suspended_ok=True,
+        spec="client-server-api/#post_matrixclientv3accountpassword",
+    )
+    async def change(self, request: Request) -> Reply:
+        """Sets the new password, and logs out the user's other devices unless told not to."""
+        body = request.json()
+        new_password = string(body, "new_password")
+        logout_devices = boolean(body, "logout_devices", default=True)
+        self._rules.check(new_password)
+        requester = request.optional_requester
+
+        async def perform(proof: Proof) -> Reply:
+            assert proof.user_id is not None
+            await self._passwords.set(proof.user_id, new_password)
+            if logout_devices:
+                device_id = None if requester is None else requester.device_id
+                await self._master.call(CloseSessions(user_id=proof.user_id, device_ids=None, except_device=device_id))
+            return {}
+
+        user_id = None if requester is None else requester.user_id
+        return await self._uia.run(Guarded("POST /account/password", body, user_id, ((PASSWORD,),)), perform)

@@ -1,0 +1,125 @@
+"""Registering accounts.
+
+Spec: client-server API, #legacy-account-registration.
+"""
+
+from typing import Any
+
+from hs_common.config.accounts import Registration as Settings
+from hs_common.http.endpoint import Auth, Rate, endpoint, r0, v1
+from hs_common.http.reply import Reply
+from hs_common.http.request import Request
+from hs_common.matrix.errors import MatrixError, forbidden, invalid_param, missing_param
+from hs_common.process.password_hasher import PasswordHasher
+from hs_workers.client.accounts.json_fields import boolean, optional_string
+from hs_workers.client.accounts.passwords import PasswordRules
+from hs_workers.client.accounts.registering import Registering, Usernames
+from hs_workers.client.accounts.tokens import DeviceWish
+from hs_workers.client.uia import Flows, Guarded, Proof, UserInteractiveAuthentication
+
+
+class Registration:
+    """Accounts made by clients. `flows` is what they have to go through."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        flows: Flows,
+        uia: UserInteractiveAuthentication,
+        usernames: Usernames,
+        rules: PasswordRules,
+        hasher: PasswordHasher,
+        registering: Registering,
+    ) -> None:
+        self._settings = settings
+        self._flows = flows
+        self._uia = uia
+        self._usernames = usernames
+        self._rules = rules
+        self._hasher = hasher
+        self._registering = registering
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/v3/register",
+        auth=Auth.NONE,
+        rate=Rate.REGISTRATION,
+        aliases=(r0, v1),
+        spec="client-server-api/#post_matrixclientv3register",
+    )
+    async def register(self, request: Request) -> Reply:
+        """An account for a user or a guest."""
+        kind = request.query.string("kind", "user")
+        if kind == "guest":
+            return await self._guest(request)
+        if kind != "user":
+            raise invalid_param("`kind` must be user or guest")
+        return await self._user(request.json())
+
+    async def _guest(self, request: Request) -> Reply:
+        if not self._settings.guests:
+            raise forbidden("Guests are not let in here")
+        # Of a guest's body only the display name counts.
+        wish = DeviceWish(display_name=optional_string(request.json(optional=True), "initial_device_display_name"))
+        return await self._registering.guest(wish.display_name)
+
+    async def _user(self, body: dict[str, Any]) -> Reply:
+        if body.get("type") == "m.login.application_service":
+            raise MatrixError(401, "M_UNKNOWN_TOKEN", "No application service has this access token")
+        if not self._settings.enabled:
+            raise forbidden("Registration is disabled")
+        await self._check(body)
+
+        async def remember() -> dict[str, Any]:
+            # Hashed at once: a follow-up may leave the body out, and no password is to lie in a table until then.
+            password = body.get("password")
+            wanted = {key: body[key] for key in _REMEMBERED if body.get(key) is not None}
+            return wanted if password is None else {**wanted, "password_hash": await self._hasher.hash(password)}
+
+        guarded = Guarded("POST /register", body, None, self._flows, body_may_be_omitted=True)
+        return await self._uia.run(guarded, self._finish, remember)
+
+    async def _check(self, body: dict[str, Any]) -> None:
+        """Everything that can be wrong is said before the client goes through the stages."""
+        username = optional_string(body, "username")
+        password = optional_string(body, "password")
+        _wish(body)
+        if username is not None:
+            await self._usernames.check_free(username)
+        if password is not None:
+            self._rules.check(password)
+
+    async def _finish(self, proof: Proof) -> Reply:
+        wanted = proof.details
+        if "password_hash" not in wanted:
+            raise missing_param("`password` is missing")
+        return await self._registering.user(wanted.get("username"), wanted["password_hash"], _wish(dict(wanted)))
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/register/available",
+        auth=Auth.NONE,
+        reads=False,
+        aliases=(r0, v1),
+        spec="client-server-api/#get_matrixclientv3registeravailable",
+    )
+    async def available(self, request: Request) -> Reply:
+        """Whether a name can be registered; if not, the error says why."""
+        username = request.query.string("username")
+        if not self._settings.enabled:
+            raise forbidden("Registration is disabled")
+        await self._usernames.check_free(username)
+        return {"available": True}
+
+
+_REMEMBERED = ("username", "device_id", "initial_device_display_name", "refresh_token", "inhibit_login")
+
+
+def _wish(body: dict[str, Any]) -> DeviceWish | None:
+    """The device that the client wants, or None if it does not want to be logged in."""
+    wish = DeviceWish(
+        device_id=optional_string(body, "device_id"),
+        display_name=optional_string(body, "initial_device_display_name"),
+        refreshes=boolean(body, "refresh_token"),
+    )
+    return None if boolean(body, "inhibit_login") else wish

@@ -1,0 +1,196 @@
+"""User-interactive authentication: an operation runs only after the client has gone through one of its flows.
+
+Rules: a session is bound to one operation (method, path, parameters), one body and one user, and runs it once. It ends
+with the operation's success or by age. A failed stage keeps it; so does an operation that fails for another reason,
+so that the client can try again. Stages come in the order of their flow.
+
+Knows stages by name only, and nothing of what it guards.
+
+Spec: client-server API, #user-interactive-authentication-api.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, Final
+
+import orjson
+
+from hs_common.http.reply import Reply, Response
+from hs_common.matrix.errors import bad_json
+from hs_common.storage import uia_sessions
+from hs_common.storage.queries import Queries
+from hs_common.storage.uia_sessions import StoredSession
+from hs_workers.client.uia_stages import Stage, StageFailed
+
+Flows = tuple[tuple[str, ...], ...]
+
+SESSION_ID_BYTES: Final = 18
+SESSION_ID_LIMIT: Final = 255
+"""Ours have 36 characters; nothing longer is looked up."""
+CLEANING_INTERVAL_MS: Final = 10 * 60 * 1000
+"""Expired sessions are unusable at once; their rows may lie a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """What a client wants to have done. `name` is the method and path with its parameters, without version.
+
+    `user_id` is whom the access token belongs to, if there is one. `body_may_be_omitted`: a follow-up may consist of
+    `auth` alone, as the operation remembers the first body itself.
+    """
+
+    name: str
+    body: dict[str, Any]
+    user_id: str | None
+    flows: Flows
+    body_may_be_omitted: bool = False
+
+    @property
+    def body_hash(self) -> bytes:
+        """Of the body without `auth`."""
+        rest = {key: value for key, value in self.body.items() if key != "auth"}
+        return sha256(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)).digest()
+
+    def is_for(self, session: StoredSession) -> bool:
+        """Whether the session was begun for this very operation."""
+        same_body = session.body_hash == self.body_hash or (self.body_may_be_omitted and self.body.keys() <= {"auth"})
+        return same_body and (session.operation, session.user_id) == (self.name, self.user_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A completed flow. `user_id` is who was authenticated (None if no stage and no token said so)."""
+
+    user_id: str | None
+    details: Mapping[str, Any]
+
+
+Remember = Callable[[], Awaitable[dict[str, Any]]]
+Perform = Callable[[Proof], Awaitable[Reply]]
+
+
+async def nothing_to_remember() -> dict[str, Any]:
+    """What most operations remember of their first request: each follow-up brings the whole body again."""
+    return {}
+
+
+class UserInteractiveAuthentication:
+    """Runs guarded operations. `random(n)` gives n unpredictable bytes; `now_ms` is the time of day."""
+
+    def __init__(
+        self,
+        db: Queries,
+        stages: Mapping[str, Stage],
+        lifetime_ms: int,
+        now_ms: Callable[[], int],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._db = db
+        self._stages = stages
+        self._lifetime_ms = lifetime_ms
+        self._now_ms = now_ms
+        self._random = random
+        self._cleaned_ms = 0
+
+    async def run(self, guarded: Guarded, perform: Perform, remember: Remember = nothing_to_remember) -> Reply:
+        """What `perform` answers once a flow is complete; until then 401 with what is left to do.
+
+        `remember` is asked for details to keep when a session begins.
+        """
+        auth = guarded.body.get("auth")
+        if auth is None:
+            return self._challenge(guarded, await self._begin(guarded, remember))
+        session_id = _session_id(auth)
+        if session_id is None:
+            session: StoredSession | None = await self._begin(guarded, remember)
+        else:
+            session = await uia_sessions.session(self._db, session_id, self._now_ms() - self._lifetime_ms)
+        if session is None or not guarded.is_for(session):
+            failure = StageFailed("M_FORBIDDEN", "The session is unknown, has expired, or belongs to another request")
+            return self._challenge(guarded, await self._begin(guarded, remember), failure)
+        try:
+            session = await self._attempt(guarded.flows, session, auth)
+        except StageFailed as failure:
+            return self._challenge(guarded, session, failure)
+        if session.completed not in guarded.flows:
+            return self._challenge(guarded, session)
+        return await self._perform(guarded, session, perform)
+
+    async def _begin(self, guarded: Guarded, remember: Remember) -> StoredSession:
+        await self._clean()
+        session = StoredSession(
+            session_id=self._random(SESSION_ID_BYTES).hex(),
+            operation=guarded.name,
+            body_hash=guarded.body_hash,
+            user_id=guarded.user_id,
+            completed=(),
+            details=await remember(),
+        )
+        await uia_sessions.add_session(self._db, session, self._now_ms())
+        return session
+
+    async def _attempt(self, flows: Flows, session: StoredSession, auth: dict[str, Any]) -> StoredSession:
+        """The session after the stage that `auth` is for. One that is complete already stays so, whatever is sent."""
+        name = auth.get("type")
+        if name is None or name in session.completed:
+            return session
+        if not isinstance(name, str):
+            raise bad_json("`auth.type` must be a string")
+        so_far = (*session.completed, name)
+        if not any(flow[: len(so_far)] == so_far for flow in flows):
+            raise StageFailed("M_FORBIDDEN", "No flow goes on with this stage")
+        details = await self._stages[name].attempt(auth, session.user_id)
+        if not await uia_sessions.complete_stage(self._db, session.session_id, name, details):
+            # Another request with the same session was faster; it counts.
+            await self._stages[name].abandoned(details)
+        return replace(session, completed=so_far, details={**session.details, **details})
+
+    async def _perform(self, guarded: Guarded, session: StoredSession, perform: Perform) -> Reply:
+        if not await uia_sessions.claim_session(self._db, session.session_id):
+            failure = StageFailed("M_FORBIDDEN", "The session is used up")
+            return self._challenge(guarded, session, failure)
+        try:
+            reply = await perform(Proof(session.user_id or session.details.get("user_id"), session.details))
+        except BaseException:
+            await uia_sessions.unclaim_session(self._db, session.session_id)
+            raise
+        for name in session.completed:
+            await self._stages[name].succeeded(session.details)
+        await uia_sessions.delete_session(self._db, session.session_id)
+        return reply
+
+    def _challenge(self, guarded: Guarded, session: StoredSession, failure: StageFailed | None = None) -> Response:
+        """401 with the flows, what is completed of them, and why the last attempt failed."""
+        names = {name for flow in guarded.flows for name in flow}
+        params = {name: self._stages[name].params() for name in sorted(names)}
+        body: dict[str, Any] = {
+            "session": session.session_id,
+            "flows": [{"stages": list(flow)} for flow in guarded.flows],
+            "params": {name: value for name, value in params.items() if value is not None},
+        }
+        if session.completed:
+            body["completed"] = list(session.completed)
+        if failure is not None:
+            body |= {"errcode": failure.errcode, "error": failure.error}
+        return Response(401, body)
+
+    async def _clean(self) -> None:
+        now_ms = self._now_ms()
+        if now_ms - self._cleaned_ms < CLEANING_INTERVAL_MS:
+            return
+        self._cleaned_ms = now_ms
+        for details in await uia_sessions.delete_old_sessions(self._db, now_ms - self._lifetime_ms):
+            for stage in self._stages.values():
+                await stage.abandoned(details)
+
+
+def _session_id(auth: object) -> str | None:
+    if not isinstance(auth, dict):
+        raise bad_json("`auth` must be an object")
+    session_id = auth.get("session")
+    if session_id is None:
+        return None
+    if not isinstance(session_id, str) or len(session_id) > SESSION_ID_LIMIT or "\0" in session_id:
+        raise bad_json("`auth.session` must be a session id")
+    return session_id

@@ -1,0 +1,35 @@
+"""Which versions of the specification and which unstable features this server has.
+
+Spec: client-server API, #api-versions.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from hs_common.http.endpoint import Auth, Rate, endpoint
+from hs_common.http.reply import Reply
+from hs_common.http.request import Request
+
+VERSIONS: Final = (
+    *("r0.0.1", "r0.1.0", "r0.2.0", "r0.3.0", "r0.4.0", "r0.5.0", "r0.6.0", "r0.6.1"),
+    *(f"v1.{minor}" for minor in range(1, 20)),
+)
+
+
+class Versions:
+    """`unstable_features` are told to everybody."""
+
+    def __init__(self, unstable_features: Mapping[str, bool]) -> None:
+        self._answer = {"versions": list(VERSIONS), "unstable_features": dict(unstable_features)}
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/versions",
+        auth=Auth.NONE,
+        rate=Rate.NONE,
+        reads=False,
+        spec="client-server-api/#get_matrixclientversions",
+    )
+    async def versions(self, request: Request) -> Reply:
+        """The same for all, so no token is looked at."""
+        return self._answer

@@ -1,0 +1,55 @@
+"""Where clients and other servers find this server, for domains whose web server asks us.
+
+Spec: client-server API, #well-known-uris; server-server API, #getwell-knownmatrixserver.
+"""
+
+from typing import Any
+
+from hs_common.config.identity import Server
+from hs_common.http.endpoint import Auth, Rate, endpoint
+from hs_common.http.reply import Reply
+from hs_common.http.request import Request
+from hs_common.matrix.errors import not_found
+
+
+def client_well_known(server: Server) -> dict[str, Any] | None:
+    """What clients are told of this server's address; None if it is not configured."""
+    if not server.public_baseurl:
+        return None
+    return {"m.homeserver": {"base_url": server.public_baseurl}}
+
+
+class WellKnown:
+    """Answers from the configuration; 404 `M_NOT_FOUND` for what is not in it."""
+
+    def __init__(self, server: Server) -> None:
+        self._client = client_well_known(server) if server.well_known else None
+        self._server = server.well_known_server if server.well_known else ""
+
+    @endpoint(
+        "GET",
+        "/.well-known/matrix/client",
+        auth=Auth.NONE,
+        rate=Rate.NONE,
+        reads=False,
+        spec="client-server-api/#getwell-knownmatrixclient",
+    )
+    async def client(self, request: Request) -> Reply:
+        """The base URL for clients."""
+        if self._client is None:
+            raise not_found("No discovery information is configured")
+        return self._client
+
+    @endpoint(
+        "GET",
+        "/.well-known/matrix/server",
+        auth=Auth.NONE,
+        rate=Rate.NONE,
+        reads=False,
+        spec="server-server-api/#getwell-knownmatrixserver",
+    )
+    async def server(self, request: Request) -> Reply:
+        """The host and port for other servers."""
+        if not self._server:
+            raise not_found("No delegation is configured")
+        return {"m.server": self._server}
