@@ -25,7 +25,7 @@ def decode_segments(path: bytes) -> list[str]:
         segments = path.decode("utf-8").split("/")
     except UnicodeDecodeError as error:
         raise MalformedPath("not UTF-8") from error
-    if segments[0]:
+    if segments[0] or len(segments) == 1:
         raise MalformedPath("not an absolute path")
     decoded = [_decode(segment) if "%" in segment else segment for segment in segments[1:]]
     if b"\0" in path or (b"%00" in path and any("\0" in segment for segment in decoded)):

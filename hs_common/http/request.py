@@ -79,6 +79,8 @@ class Query:
         except ValueError as error:  # also UnicodeDecodeError: bytes that are neither ASCII nor percent-encoded UTF-8
             raise MatrixError(400, "M_INVALID_PARAM", "The query string cannot be read") from error
         for name, value in pairs:
+            if "\0" in value:
+                raise MatrixError(400, "M_INVALID_PARAM", f"{name} contains NUL")
             self._parameters.setdefault(name, []).append(value)
 
     def __contains__(self, name: str) -> bool:
@@ -239,9 +241,11 @@ class Request:
         """The body as a msgspec Struct (unknown keys are ignored).
 
         Beside the errors of `json`: 400 `M_MISSING_PARAM` for a required key that is missing, 400 `M_BAD_JSON` for a
-        value of the wrong type or out of its bounds.
+        value of the wrong type or out of its bounds, and for NUL in any string (no column can hold it).
         """
         value = self.json(optional=optional)
+        if b"\\u0000" in self.raw and _contains_nul(value):
+            raise MatrixError(400, "M_BAD_JSON", "The body contains NUL")
         try:
             return msgspec.convert(value, type=struct_type)
         except msgspec.ValidationError as error:
@@ -266,7 +270,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
 def _is_deeper(value: object, limit: int) -> bool:
     """Whether the value nests deeper than the limit; level by level, so that no stack is needed."""
     level = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         level = [
             inner
             for outer in level
@@ -276,3 +280,12 @@ def _is_deeper(value: object, limit: int) -> bool:
         if not level:
             return False
     return True
+
+
+def _contains_nul(value: object) -> bool:
+    """Whether any string in a value of bounded depth, keys included, contains NUL."""
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_contains_nul(part) for part in (*value.keys(), *value.values()))
+    return isinstance(value, list) and any(_contains_nul(part) for part in value)
