@@ -3,6 +3,7 @@
 from hs_common.replication import calls
 from hs_master.decisions import accounts, create_room, events, rooms, sessions
 from hs_master.decisions.decider import Deciders
+from hs_master.jobs.advance import AdvanceJob, AdvanceJobDecider
 from hs_master.rooms.compose import Composer
 
 
@@ -13,6 +14,7 @@ def deciders(composer: Composer, server_name: str) -> Deciders:
             calls.AppendEvents: events.AppendEventsDecider(appender),
             calls.ComposeEvent: events.ComposeEventDecider(appender),
             calls.AppendReady: events.AppendReadyDecider(appender),
+            AdvanceJob: AdvanceJobDecider(appender),
         },
         serial={
             calls.CreateRoom: create_room.CreateRoomDecider(composer, appender),

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-
 from hs_common.replication.clock import Clock
 from hs_master.pipeline.writer import Writer
 

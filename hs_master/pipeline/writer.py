@@ -6,7 +6,7 @@ committed, and announced before it is answered. A batch that the database refuse
 bad item is alone. An unknown outcome is resolved by a take-over, never guessed. Failure rules, sections 1 and 2.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -18,7 +18,7 @@ from hs_common.replication.entry import Entry, encode_body
 from hs_common.storage.queries import DatabaseError
 from hs_master import tables
 from hs_master.log_store.types import Answer as StoredAnswer
-from hs_master.log_store.types import Batch, Committed, Doubt, Fenced, Leadership, LogStore, Refused
+from hs_master.log_store.types import Batch, Committed, Doubt, Fenced, Leadership, LogStore, Refused, Resolved
 from hs_master.pipeline.intake import Intake
 from hs_master.pipeline.pending import NotLeading, PendingCall, decode_outcome, encode_outcome, is_final
 from hs_master.rooms.head import NotLoaded
@@ -49,13 +49,13 @@ class Writer:
         knowledge: Knowledge,
         *,
         publish: Callable[[Entry], None],
-        session: Callable[[], "Deferred[Callable[[], None]]"],
+        resolve_doubt: Callable[[Batch], Awaitable[Resolved]],
         now_ms: Callable[[], int],
         seconds: Callable[[], float],
         new_batch_id: Callable[[], str],
         on_deposed: Callable[[], None],
     ) -> None:
-        """`session` waits for the writing session and gives what releases it; `on_deposed` is called once."""
+        """`resolve_doubt` takes over from oneself, and tells who leads then; `on_deposed` is called once."""
         self._log = log
         self._epoch = leadership.epoch
         self._format = leadership.format
@@ -64,24 +64,34 @@ class Writer:
         self._intake = intake
         self._knowledge = knowledge
         self._publish = publish
-        self._session = session
+        self._resolve_doubt = resolve_doubt
         self._now_ms = now_ms
         self._seconds = seconds
         self._new_batch_id = new_batch_id
         self._on_deposed = on_deposed
         self.metrics = WriterMetrics()
         self.leading = True
+        self._writing: list[Deferred[None]] | None = None  # who waits for the batch under way; None: there is none
 
     @property
     def head(self) -> int:
         """The last committed position."""
         return self._prev
 
+    async def close(self) -> None:
+        """Refuse what waits, and return when what is being written is written."""
+        self._intake.close(NotLeading())
+        if self._writing is not None:
+            finished: Deferred[None] = Deferred()
+            self._writing.append(finished)
+            await finished
+
     async def run_once(self) -> bool:
         """Decide and commit what is ready; false when nothing was."""
         pending = self._intake.take()
         if not pending:
             return False
+        self._writing = []
         try:
             fresh = await self._answer_repeated(pending)
             if fresh:
@@ -92,6 +102,9 @@ class Writer:
             _fail_all(pending, unknown("The database cannot be reached at the moment", 503))
         finally:
             self._intake.release(pending)
+            finished, self._writing = self._writing, None
+            for waiter in finished:
+                waiter.callback(None)
         return True
 
     async def _answer_repeated(self, pending: list[PendingCall]) -> list[PendingCall]:
@@ -172,21 +185,17 @@ class Writer:
 
     async def _commit(self, batch: Batch, pending: Sequence[PendingCall], draft: Draft) -> bool:
         """Whether the batch is in the log. If not, its calls were answered, or decided anew."""
-        release = await self._session()
-        try:
-            outcome = await self._log.commit(batch)
-            if isinstance(outcome, Doubt):
-                _log.warn("the outcome of a commit is not known, taking over to learn it: {why}", why=outcome.message)
-                resolved = await self._log.resolve_doubt(batch)
-                if resolved.leadership is None:
-                    outcome = Fenced()
-                else:
-                    self._lead_on(resolved.leadership)
-                if resolved.committed:
-                    self._install(batch, draft)
-                    return True
-        finally:
-            release()
+        outcome = await self._log.commit(batch)
+        if isinstance(outcome, Doubt):
+            _log.warn("the outcome of a commit is not known, taking over to learn it: {why}", why=outcome.message)
+            resolved = await self._resolve_doubt(batch)
+            if resolved.leadership is not None:
+                self._lead_on(resolved.leadership)
+            if resolved.committed:
+                self._install(batch, draft)
+                return True
+            if resolved.leadership is None:
+                outcome = Fenced()
         if isinstance(outcome, Committed):
             self._next = batch.pos + 1
             self._install(batch, draft)

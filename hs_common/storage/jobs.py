@@ -1,0 +1,20 @@
+"""Jobs, and what they go through: reads. Written by the master through its log."""
+
+from collections.abc import Sequence
+
+from hs_common.storage.queries import Queries, Row
+
+
+async def next_jobs(db: Queries, limit: int) -> list[Row]:
+    """Rows (job_id, user_id, body, progress), oldest first."""
+    return await db.fetch("SELECT job_id, user_id, body, progress FROM jobs ORDER BY job_id LIMIT %s", [limit])
+
+
+async def rooms_of_user(db: Queries, user_id: str, memberships: Sequence[str], after: str, limit: int) -> list[str]:
+    """Rooms where the local user has one of the memberships, in order of their ids, above `after`."""
+    rows = await db.fetch(
+        "SELECT room_id FROM local_membership WHERE user_id = %s AND to_pos = 9223372036854775807 "
+        "AND membership = ANY(%s) AND room_id > %s ORDER BY room_id LIMIT %s",
+        [user_id, list(memberships), after, limit],
+    )
+    return [room_id for (room_id,) in rows]

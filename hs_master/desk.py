@@ -1,0 +1,70 @@
+"""Where workers' calls arrive: read by name, given to who decides, answered in bytes.
+
+A process that does not lead answers nothing but that. Ephemeral calls change values in memory and are told at once;
+everything else goes through the writer.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from hs_common.matrix.errors import MatrixError
+from hs_common.replication import calls
+from hs_common.replication.calls import Answer, Call
+from hs_common.replication.keys import is_of_client
+from hs_common.replication.link_server import CallInfo, LeaderElsewhere, TooBusy
+from hs_master.log_store.types import AnswerKind
+from hs_master.pipeline.intake import Busy, Intake
+from hs_master.pipeline.pending import NotLeading
+
+BUSY_RETRY_MS = 1000
+
+# Takes the ephemeral calls: returns None for all others.
+Ephemeral = Callable[[Call], Answer | None]
+
+
+class Desk:
+    """Takes calls while this process leads. `open` at the take-over, `close` when leadership ends."""
+
+    def __init__(self, is_leader: Callable[[], bool], check: Callable[[], Awaitable[bool]]) -> None:
+        """`check` finds out, with the database, whether a doubtful leadership still holds."""
+        self._is_leader = is_leader
+        self._check = check
+        self._intake: Intake | None = None
+        self._ephemeral: Ephemeral | None = None
+        self._on_answer: Callable[[Call], None] = lambda call: None
+
+    def open(self, intake: Intake, ephemeral: Ephemeral, on_answer: Callable[[Call], None]) -> None:
+        """`on_answer` is told of each call that the writer has done."""
+        self._intake, self._ephemeral, self._on_answer = intake, ephemeral, on_answer
+
+    def close(self) -> None:
+        self._intake = self._ephemeral = None
+
+    async def work(self, name: str, body: msgspec.Raw, info: CallInfo) -> bytes:
+        """Do a call. Raises MatrixError, LeaderElsewhere, TooBusy (see `link_server.CallWork`)."""
+        try:
+            call = calls.decode_call(name, body)
+        except KeyError:
+            raise MatrixError(501, "M_UNRECOGNIZED", f"This master does not know the call {name}; upgrade it") from None
+        except msgspec.ValidationError as error:
+            raise MatrixError(400, "M_BAD_JSON", f"The call {name} does not fit: {error}") from error
+        answer = await self.call(call, info.key, repeated=info.tries > 1)
+        return calls.encode(answer)
+
+    async def call(self, call: Call, key: bytes | None, *, repeated: bool = False) -> Answer:
+        """Do a call of this process or of a worker. Raises as `work`."""
+        if self._intake is None or self._ephemeral is None or not (self._is_leader() or await self._check()):
+            raise LeaderElsewhere
+        told = self._ephemeral(call)
+        if told is not None:
+            return told
+        kind = AnswerKind.CLIENT if key is not None and is_of_client(key) else AnswerKind.CALL
+        try:
+            answer = await self._intake.submit(call, key, kind, repeated)
+        except Busy:
+            raise TooBusy(BUSY_RETRY_MS) from None
+        except NotLeading:
+            raise LeaderElsewhere from None
+        self._on_answer(call)
+        return answer

@@ -1,0 +1,99 @@
+"""Runs the jobs that are noted in the database, one slice after the other, while this process leads.
+
+Woken when a call has noted a job; looks at the table at its start, so what another leader left is taken up. A slice
+that fails for the database's sake is tried again; a job that cannot be decided waits for the next leader.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import orjson
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from hs_common.matrix.errors import MatrixError
+from hs_common.replication.calls import Answer, Call, DeactivateUser, SetProfile
+from hs_common.replication.clock import Clock, pause
+from hs_common.storage import jobs, master_reads
+from hs_common.storage.queries import DatabaseError, Queries, Row
+from hs_master.decisions.accounts import MEMBER_FIELDS
+from hs_master.jobs.advance import AdvanceJob
+from hs_master.jobs.kinds import DeactivationJob, decode_job
+from hs_master.pipeline.intake import Busy
+from hs_master.pipeline.pending import NotLeading
+
+# Rooms in one slice: one item of a batch stays small, so others get their turn in between.
+ROOMS_OF_A_SLICE: Final = 50
+JOBS_AT_A_TIME: Final = 20
+RETRY_S: Final = 1.0
+
+_log = Logger()
+
+
+class JobRunner:
+    """Runs jobs until stopped."""
+
+    def __init__(self, db: Queries, clock: Clock, submit: Callable[[Call], Awaitable[Answer]]) -> None:
+        self._db = db
+        self._clock = clock
+        self._submit = submit
+        self._running: Deferred[None] | None = None
+        self._again = False
+        self._stopped = False
+        self._stuck: set[int] = set()
+
+    def start(self) -> None:
+        self._wake()
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._running is not None:
+            self._running.cancel()
+
+    def noticed(self, call: Call) -> None:
+        """A call was done that may have noted a job."""
+        if isinstance(call, SetProfile | DeactivateUser):
+            self._wake()
+
+    def _wake(self) -> None:
+        self._again = True
+        if self._running is None and not self._stopped:
+            running = self._running = Deferred.fromCoroutine(self._run())
+            running.addErrback(lambda failure: failure.trap(CancelledError))
+            running.addBoth(self._ended)
+
+    def _ended(self, _: object) -> None:
+        self._running = None
+        if self._again and not self._stopped:
+            self._wake()
+
+    async def _run(self) -> None:
+        while self._again:
+            self._again = False
+            try:
+                await self._run_all()
+            except (DatabaseError, NotLeading, Busy) as error:
+                _log.warn("jobs have to wait: {error}", error=error)
+                self._again = True
+                await pause(self._clock, RETRY_S)
+
+    async def _run_all(self) -> None:
+        while rows := [row for row in await jobs.next_jobs(self._db, JOBS_AT_A_TIME) if row[0] not in self._stuck]:
+            for row in rows:
+                try:
+                    await self._slice(row)
+                except MatrixError as error:
+                    _log.error("job {job} is stuck: {error}", job=row[0], error=error)
+                    self._stuck.add(row[0])
+
+    async def _slice(self, row: Row) -> None:
+        job_id, user_id, body, progress = row
+        job = decode_job(bytes(body))
+        memberships = ("join", "invite", "knock") if isinstance(job, DeactivationJob) else ("join",)
+        room_ids = await jobs.rooms_of_user(self._db, user_id, memberships, progress, ROOMS_OF_A_SLICE)
+        profile = await master_reads.profile(self._db, user_id)
+        member: dict[str, str] = {field: orjson.loads(profile[field]) for field in MEMBER_FIELDS if field in profile}
+        is_last = len(room_ids) < ROOMS_OF_A_SLICE
+        await self._submit(
+            AdvanceJob(job_id=job_id, user_id=user_id, job=job, room_ids=room_ids, profile=member, is_last=is_last)
+        )

@@ -1,0 +1,111 @@
+"""A term of leadership: what exists while this process leads, built at the take-over and dropped whole at its end.
+
+Nothing of an earlier term is kept: room heads are read anew, since another process may have written meanwhile.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from hs_common.replication.calls import Answer, Call
+from hs_common.replication.clock import Clock, pause
+from hs_common.replication.entry import Entry
+from hs_common.storage.queries import DatabaseError, Queries
+from hs_master.decisions.table import deciders
+from hs_master.desk import Desk, Ephemeral
+from hs_master.jobs.runner import JobRunner
+from hs_master.leadership import Election
+from hs_master.log_store.types import AnswerKind, Leadership, LogStore
+from hs_master.pipeline.intake import Intake
+from hs_master.pipeline.loop import WriterLoop
+from hs_master.pipeline.writer import Writer, WriterMetrics
+from hs_master.rooms.compose import Composer
+from hs_master.rooms.needs import Loader
+from hs_master.step import Knowledge
+
+# How long entries stay in the outbox: followers further behind start anew, and senders read tables, not entries.
+OUTBOX_KEPT_S: Final = 3600.0
+PRUNE_INTERVAL_S: Final = 60.0
+
+_log = Logger()
+
+
+class Term:
+    """Everything that a leader runs."""
+
+    def __init__(
+        self,
+        *,
+        leadership: Leadership,
+        log: LogStore,
+        election: Election,
+        desk: Desk,
+        db: Queries,
+        clock: Clock,
+        composer: Composer,
+        server_name: str,
+        publish: Callable[[Entry], None],
+        ephemeral: Ephemeral,
+        metrics: WriterMetrics,
+        now_ms: Callable[[], int],
+        new_batch_id: Callable[[], str],
+        background: Callable[[str, Coroutine[Any, Any, None]], None],
+    ) -> None:
+        knowledge = Knowledge()
+        self._loop = WriterLoop(clock, background)
+        self._intake = Intake(
+            deciders(composer, server_name), Loader(knowledge, db), knowledge, db, wake=self._loop.wake,
+            background=background,
+        )  # fmt: skip
+        self.writer = Writer(
+            log,
+            leadership,
+            self._intake,
+            knowledge,
+            publish=publish,
+            resolve_doubt=election.resolve_doubt,
+            now_ms=now_ms,
+            seconds=clock.seconds,
+            new_batch_id=new_batch_id,
+            on_deposed=election.fenced,
+        )
+        self.writer.metrics = metrics
+        self._jobs = JobRunner(db, clock, self._submit)
+        self._desk = desk
+        self._ephemeral = ephemeral
+        self._log_store = log
+        self._clock = clock
+        self._pruning: Deferred[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait to be decided."""
+        return self._intake.waiting
+
+    def start(self) -> None:
+        self._loop.start(self.writer)
+        self._desk.open(self._intake, self._ephemeral, self._jobs.noticed)
+        self._jobs.start()
+        self._pruning = Deferred.fromCoroutine(self._prune())
+        self._pruning.addErrback(lambda failure: failure.trap(CancelledError))
+
+    async def stop(self) -> None:
+        """Take no more calls, and let what is being written be written."""
+        self._desk.close()
+        self._jobs.stop()
+        if self._pruning is not None:
+            self._pruning.cancel()
+        await self.writer.close()
+
+    async def _submit(self, call: Call) -> Answer:
+        return await self._intake.submit(call, None, AnswerKind.CALL, repeated=False)
+
+    async def _prune(self) -> None:
+        while True:
+            await pause(self._clock, PRUNE_INTERVAL_S)
+            try:
+                await self._log_store.prune(OUTBOX_KEPT_S)
+            except DatabaseError as error:
+                _log.warn("cannot prune the outbox now: {error}", error=error)
