@@ -196,9 +196,10 @@ class Connection:
     async def execute(self, sql: str, args: Arguments = ()) -> int:
         return (await self.run(sql, args)).rowcount
 
-    @property
-    def notices(self) -> list[str]:
+    def read_notices(self) -> list[str]:
         """What the server said beside the result of the last `run`, as `WARNING:  …`."""
+        if not self.closed:
+            self._advance()  # psycopg2 hands out what arrived together with the result at the next look only
         return list(self._raw.notices)
 
     def close(self) -> None:

@@ -194,8 +194,9 @@ class PostgresLogStore:
                 return Doubt(str(error))
             await self._roll_back(session)
             return _judge(error)
-        if session.notices:
-            return Doubt(f"a warning at COMMIT: {session.notices[-1].strip()}")
+        warnings = session.read_notices()
+        if warnings:  # a cancelled wait for a synchronous standby is one
+            return Doubt(f"a warning at COMMIT: {warnings[-1].strip()}")
         return Committed()
 
     async def _roll_back(self, session: Connection) -> None:
