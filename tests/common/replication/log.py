@@ -1,6 +1,7 @@
 """A log for tests: a memory outbox with what Postgres can do to it, and a follower's subscriber that records."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -10,6 +11,8 @@ from hs_common.replication.clock import Clock, pause
 from hs_common.replication.entry import Entry, EntryItem, decode_body, encode_body
 from hs_common.replication.names import FORMAT
 from hs_common.replication.subscription import Subscription
+
+T = TypeVar("T")
 
 
 class Away(Exception):
@@ -106,7 +109,7 @@ def names_of(entries: Sequence[Entry]) -> list[str]:
     return names
 
 
-def outcome(deferred: "Deferred[object]") -> list[object]:
+def outcome(deferred: Deferred[T]) -> list[object]:
     """The list that will hold the result, or the Failure."""
     result: list[object] = []
     deferred.addBoth(result.append)

@@ -1,0 +1,66 @@
+"""The link of the all-in-one process: the master's work is called in the same process.
+
+Rules: calls and answers are encoded and decoded as on the wire, and each call begins in a reactor turn of its own, so
+that nothing works here that would not work between processes. Must not know what calls mean.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from hs_common.matrix.errors import MatrixError, limit_exceeded, unknown
+from hs_common.replication import calls
+from hs_common.replication.clock import Clock, pause
+from hs_common.replication.link_interface import CALL_SECONDS, DEFAULT_OPTIONS, CallOptions, unknown_outcome
+from hs_common.replication.link_server import CallInfo, CallWork, LeaderElsewhere, TooBusy
+from hs_common.replication.names import KEY_LENGTH
+
+_log = Logger()
+
+
+class LocalLink:
+    """A link to the master in this process. `random_bytes(n)` gives bytes that nobody can guess, for keys."""
+
+    def __init__(self, clock: Clock, random_bytes: Callable[[int], bytes], work: CallWork) -> None:
+        self._clock = clock
+        self._random_bytes = random_bytes
+        self._work = work
+
+    async def call(
+        self, call: calls.Call, key: bytes | None = None, options: CallOptions = DEFAULT_OPTIONS
+    ) -> calls.Answer:
+        """See Link.call. A caller that gives up does not stop the work, as between processes."""
+        key = self._random_bytes(KEY_LENGTH) if key is None else key
+        assert len(key) == KEY_LENGTH, "a call's key has 16 bytes"
+        answer: Deferred[bytes] = Deferred()
+        working = Deferred.fromCoroutine(self._do(type(call).__name__, calls.encode(call), key, options))
+        working.addBoth(lambda outcome: None if answer.called else answer.callback(outcome))
+        timer = self._clock.callLater(CALL_SECONDS, answer.cancel)
+        try:
+            body = await answer
+        except CancelledError:
+            if timer.active():
+                raise  # it is the caller who gave up
+            raise unknown_outcome() from None
+        finally:
+            if timer.active():
+                timer.cancel()
+        return calls.decode_answer(type(call), body)
+
+    async def _do(self, name: str, body: bytes, key: bytes, options: CallOptions) -> bytes:
+        await pause(self._clock, 0)
+        left_ms = round(1000 * CALL_SECONDS)
+        info = CallInfo(key, left_ms, options.lane, options.origin, 1, options.request_id, worker="local")
+        try:
+            return await self._work(name, msgspec.Raw(body), info)
+        except MatrixError:
+            raise
+        except TooBusy as error:
+            raise limit_exceeded(error.retry_after_ms) from None
+        except LeaderElsewhere:
+            raise unknown_outcome() from None
+        except Exception:
+            _log.failure("call {name} of request {request} failed", name=name, request=options.request_id)
+            raise unknown("Internal server error") from None
