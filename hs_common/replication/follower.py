@@ -135,12 +135,15 @@ class Follower:
 
     async def wait_for(self, pos: int, timeout: float) -> bool:
         """Waits until the position is at or above `pos`, at most `timeout` seconds. Returns whether it is."""
-        if self.is_live and self.position.pos >= pos:
+        if self._has(pos):
             return True
-        if not self._running:
-            return False
         self._hurry()
+        if self._has(pos) or not self._running:  # what was hurried may already be here
+            return self._has(pos)
         return await self._waiters.wait(pos, timeout)
+
+    def _has(self, pos: int) -> bool:
+        return self.is_live and self.position.pos >= pos
 
     def someone_waits(self) -> bool:
         """Whether the carrier should deliver at once."""

@@ -6,7 +6,7 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred
 
 from hs_common.replication import items
-from hs_common.replication.carrier import Beat, Head
+from hs_common.replication.carrier import Beat, Head, Position, Receiver
 from hs_common.replication.clock import Clock, pause
 from hs_common.replication.entry import Entry, EntryItem, decode_body, encode_body
 from hs_common.replication.names import FORMAT
@@ -96,6 +96,23 @@ class Recorder:
     def reset(self, pos: int) -> None:
         self.resets += 1
         self.names = names_of([entry for entry in self._outbox.rows if entry.pos <= pos])
+
+
+class StillCarrier:
+    """Delivers only what the test puts in."""
+
+    def __init__(self) -> None:
+        self.after: Position | None = None
+        self.hurried = 0
+
+    def start(self, receiver: Receiver, after: Position) -> None:
+        self.after = after
+
+    def hurry(self) -> None:
+        self.hurried += 1
+
+    async def stop(self) -> None:
+        self.after = None
 
 
 def names_of(entries: Sequence[Entry]) -> list[str]:

@@ -7,29 +7,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from hs_common.replication import follower as module
-from hs_common.replication.carrier import Beat, Position, Receiver
+from hs_common.replication.carrier import Beat, Position
 from hs_common.replication.entry import Entry, EntryItem, UnknownFormat
 from hs_common.replication.follower import Follower
 from hs_common.replication.names import FORMAT
 from hs_common.replication.subscription import Subscription
-from tests.common.replication.log import MemoryOutbox, Recorder, names_of, outcome
-
-
-class StillCarrier:
-    """Delivers only what the test puts in."""
-
-    def __init__(self) -> None:
-        self.after: Position | None = None
-        self.hurried = 0
-
-    def start(self, receiver: Receiver, after: Position) -> None:
-        self.after = after
-
-    def hurry(self) -> None:
-        self.hurried += 1
-
-    async def stop(self) -> None:
-        self.after = None
+from tests.common.replication.log import MemoryOutbox, Recorder, StillCarrier, names_of, outcome
 
 
 class World:
