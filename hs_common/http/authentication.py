@@ -137,6 +137,6 @@ class Authenticator:
         self._sessions.clear()
         self._hashes_of_user.clear()
 
-    def __len__(self) -> int:
+    def entries(self) -> int:
         """How many tokens are remembered."""
         return len(self._sessions)

@@ -7,6 +7,7 @@ them before anything in the body. Nothing of the connection is known here.
 
 from collections.abc import Awaitable, Callable
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from hs_common.http.admission import admit
@@ -37,7 +38,7 @@ class Dispatcher:
     async def answer(
         self, incoming: Incoming, declaration: EndpointDeclaration, path: dict[str, str], call: EndpointMethod
     ) -> Response:
-        """The response of one endpoint; never raises, but for cancellation when the client has gone."""
+        """The response of one endpoint. Raises nothing but CancelledError."""
         try:
             requester = await self._requester(incoming, declaration)
             self._limits.check(declaration.rate, requester, incoming.client_ip)
@@ -56,6 +57,8 @@ class Dispatcher:
                 declaration=declaration,
             )
             return to_response(await call(request))
+        except CancelledError:
+            raise
         except Exception as error:
             return response_for(error, incoming.request_id, self._log)
 

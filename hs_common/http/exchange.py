@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web import http
 
 from hs_common.http.cors import CORS_HEADERS
-from hs_common.http.faults import response_for
+from hs_common.http.faults import response_for, unavailable
 from hs_common.http.incoming import Incoming
 from hs_common.http.paths import Match
 from hs_common.http.reception import LARGE_BODY_BYTES, FinishedRequest, Reception
@@ -52,6 +52,7 @@ class Exchange(http.Request):
         self._body_limit = 0
         self._received_bytes = 0
         self._refused = False
+        self._gone = False
         self._work: Deferred[None] | None = None
         self._status = CLIENT_GONE
         self._request_id = ""
@@ -97,6 +98,7 @@ class Exchange(http.Request):
 
     def connectionLost(self, reason: Failure) -> None:
         """The client has gone: stops the work for it."""
+        self._gone = True
         if self._work is not None:
             self._work.cancel()
         if self._request_id and not self.finished:
@@ -120,6 +122,11 @@ class Exchange(http.Request):
             response = await self._reception.answer(incoming, self._match, self)
         except MatrixError as error:
             response = response_for(error, self._request_id, self._log)
+        except CancelledError:
+            if self._gone or self.startedWriting:
+                raise
+            # Something that this request shared with others was called off.
+            response = response_for(unavailable("The request was interrupted"), self._request_id, self._log)
         if self._disconnected:
             return
         if response is not None:

@@ -86,7 +86,7 @@ class RateLimits:
             raise limit_exceeded(max(1, round(missing_s * 1000)))
         return full_at
 
-    def __len__(self) -> int:
+    def entries(self) -> int:
         """How many buckets are kept."""
         return len(self._full_at)
 

@@ -14,6 +14,9 @@ from hs_common.matrix.errors import MatrixError
 
 JSON_CONTENT_TYPE: Final = "application/json"
 
+# Else orjson would write `Encoded` as a dataclass, before we are asked.
+_OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -40,7 +43,7 @@ Reply = JSON | Encoded | Response
 def encode_json(value: object) -> bytes:
     """JSON of dicts, lists and msgspec Structs, mixed as one likes; `Encoded` parts are spliced in. Integers that do
     not fit 64 bits and unpaired surrogates are our own mistake (such input is refused at the door): TypeError."""
-    return orjson.dumps(value, default=_jsonable, option=orjson.OPT_NON_STR_KEYS)
+    return orjson.dumps(value, default=_jsonable, option=_OPTIONS)
 
 
 def _jsonable(value: object) -> object:

@@ -81,6 +81,7 @@ async def serving(
     barrier: ReadBarrier | None = None,
     find_worker: Callable[[str], tuple[str, int] | None] | None = None,
     trusted: Callable[[str], bool] = lambda address: False,
+    connections_limit: int = 1000,
 ) -> AsyncIterator[Served]:
     """Serves the endpoints on a port of 127.0.0.1 until the block ends; checks that no connection is left behind."""
     router = Router()
@@ -93,7 +94,9 @@ async def serving(
     forwarder = None if find_worker is None else Forwarder(reactor, find_worker)
     reception = Reception(
         router=router,
-        dispatcher=Dispatcher(authenticator, limits or RateLimits({}, reactor.seconds), barrier),
+        dispatcher=Dispatcher(
+            authenticator, limits if limits is not None else RateLimits({}, reactor.seconds), barrier
+        ),
         observer=observed,
         monotonic=reactor.seconds,
         date=lambda: "Thu, 01 Jan 1970 00:00:00 GMT",
@@ -101,7 +104,7 @@ async def serving(
         is_trusted=trusted,
         forwarder=forwarder,
     )
-    listener = Listener(reception, reactor)
+    listener = Listener(reception, reactor, connections_limit=connections_limit)
     port = reactor.listenTCP(0, listener, interface="127.0.0.1")
     try:
         yield Served(port.getHost().port, accounts, observed, reception, listener, port.stopListening)

@@ -107,7 +107,7 @@ def test_void_drops_everything() -> None:
     world.accounts.add("abc")
     world.ask()
     world.authenticator.void()
-    assert len(world.authenticator) == 0
+    assert world.authenticator.entries() == 0
     world.ask()
     assert world.accounts.asked == 2
 
@@ -117,7 +117,7 @@ def test_memory_is_bounded() -> None:
     for number in range(10):
         world.accounts.add(f"token{number}", f"@user{number}:a")
         world.ask(f"token{number}")
-    assert len(world.authenticator) == 3
+    assert world.authenticator.entries() == 3
     world.ask("token9")
     assert world.accounts.asked == 10
 
@@ -152,7 +152,7 @@ def test_what_was_read_while_it_was_revoked_is_not_kept(revoke: str) -> None:
     getattr(world.authenticator, revoke)(*arguments)
     accounts.answer.callback(None)
     assert asking.result.user_id == "@alice:a"
-    assert len(world.authenticator) == 0
+    assert world.authenticator.entries() == 0
 
 
 def test_application_services_are_asked_first() -> None:

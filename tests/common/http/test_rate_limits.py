@@ -103,7 +103,7 @@ def test_exempt_requesters_and_unlimited_classes_pass_always() -> None:
     assert all(gate.passes(who=bridge) for _ in range(20))
     assert all(gate.passes(Rate.NONE) for _ in range(20))
     assert all(gate.passes(Rate.DEFAULT) for _ in range(20))
-    assert len(gate.limits) == 0
+    assert gate.limits.entries() == 0
 
 
 def test_login_failures_of_an_account_are_counted_apart() -> None:
@@ -127,7 +127,7 @@ def test_memory_is_bounded_and_the_idlest_go_first() -> None:
     for number in range(50):
         gate.passes(Rate.LOGIN, None, f"192.0.2.{number}")
         assert not gate.passes(who=BOB) or number >= 9
-    assert len(gate.limits) <= 10
+    assert gate.limits.entries() <= 10
 
 
 def test_the_configuration_has_a_bucket_for_each_class() -> None:

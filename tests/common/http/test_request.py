@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hs_common.http.request import JSON_DEPTH_LIMIT, Query, Request, RequestHeaders, Requester
+from hs_common.http.request import JSON_DEPTH_LIMIT, Query, Request, Requester, RequestHeaders
 from hs_common.matrix.errors import MatrixError
 
 

@@ -1,0 +1,143 @@
+"""A request that reaches a worker without the role is served by one that has it."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import capturedLogs
+
+from tests.common.http.endpoints import V3, Sample
+from tests.common.http.served import Answer, Served, compose, serving
+from tests.reactor import reactor, run, until
+
+GOOD = {"Authorization": "Bearer good"}
+
+
+def astray(port: int) -> AbstractAsyncContextManager[Served]:
+    """A worker without the role, which knows the one at the port."""
+    return serving(elsewhere={Sample: "client"}, find_worker=lambda role: ("127.0.0.1", port))
+
+
+def forwarded(method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
+    """The answer of a worker that has to ask another one."""
+
+    async def play() -> Answer:
+        async with serving(Sample(), trusted=lambda address: True) as right:
+            right.accounts.add("good")
+            async with astray(right.port) as wrong:
+                answer = await wrong.ask(method, target, body, headers)
+                assert wrong.observed.forwarded == ["client"]
+                assert [request.status for request in wrong.observed.finished] == [answer.status]
+                assert wrong.accounts.asked == 0
+                return answer
+
+    return run(play())
+
+
+def without_a_worker(worker: tuple[str, int] | None, headers: dict[str, str] | None = None) -> tuple[Answer, Served]:
+    async def play() -> tuple[Answer, Served]:
+        async with serving(elsewhere={Sample: "client"}, find_worker=lambda role: worker) as wrong:
+            return await wrong.ask("GET", f"{V3}/hello/a", headers=headers), wrong
+
+    return run(play())
+
+
+def test_the_answer_is_that_of_the_right_worker() -> None:
+    answer = forwarded("PUT", f"{V3}/name?a=%20b", b'{"name":"x"}', GOOD)
+    assert (answer.status, answer.json) == (200, {"user": "@alice:example.org", "name": "x"})
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert forwarded("GET", f"{V3}/hello/a%2Fb").json["hello"] == "a/b"
+    assert forwarded("GET", f"{V3}/raise/limited").headers["retry-after"] == "2"
+    assert forwarded("PUT", f"{V3}/name", b"{}").errcode == "M_MISSING_TOKEN"
+
+
+def test_large_bodies_pass() -> None:
+    assert forwarded("POST", f"{V3}/upload", b"x" * 2_500_000).json == {"size": 2_500_000}
+
+
+def test_the_client_and_the_request_keep_their_identity() -> None:
+    answer = forwarded("GET", f"{V3}/hello/a", headers={"X-Forwarded-For": "1.2.3.4"})
+    assert answer.json == {"hello": "a", "ip": "127.0.0.1", "request": "request-1"}
+
+
+def test_without_a_worker_of_the_role_it_is_503() -> None:
+    for worker in (None, ("127.0.0.1", 1)):
+        answer, _ = without_a_worker(worker)
+        assert (answer.status, answer.errcode) == (503, "M_UNKNOWN")
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["retry-after"]
+
+
+def test_a_request_is_forwarded_once() -> None:
+    answer, wrong = without_a_worker(("127.0.0.1", 1), {"X-Viaduct-Hop": "1"})
+    assert answer.status == 503
+    assert wrong.observed.forwarded == []
+
+
+class Breaking(Protocol):
+    """A worker that dies in the middle of its answer."""
+
+    def __init__(self, said: bytes) -> None:
+        self._said = said
+
+    def dataReceived(self, data: bytes) -> None:
+        transport: Any = self.transport
+        transport.write(self._said)
+        transport.loseConnection()
+
+
+def broken_off(said: bytes) -> Answer:
+    async def play() -> Answer:
+        port = reactor.listenTCP(0, Factory.forProtocol(lambda: Breaking(said)), interface="127.0.0.1")
+        worker = ("127.0.0.1", port.getHost().port)
+        async with serving(elsewhere={Sample: "client"}, find_worker=lambda role: worker) as wrong:
+            answer = await wrong.ask("GET", f"{V3}/hello/a")
+        await port.stopListening()
+        return answer
+
+    return run(play())
+
+
+def test_a_worker_that_dies_before_its_answer_is_503() -> None:
+    assert broken_off(b"").status == 503
+    assert broken_off(b"nonsense\r\n\r\n").status == 503
+
+
+def test_a_worker_that_dies_within_its_answer_breaks_the_connection() -> None:
+    with capturedLogs():
+        answer = broken_off(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+    assert answer.body != b"{}"
+    assert len(answer.body) < 100
+
+
+def test_a_client_that_goes_away_is_noticed_by_the_right_worker() -> None:
+    sample = Sample()
+
+    async def play() -> None:
+        async with serving(sample) as right, astray(right.port) as wrong:
+            connection = await wrong.connect()
+            connection.write(compose("GET", f"{V3}/wait"))
+            await until(lambda: sample.waiting is not None)
+            connection.abort()
+            await until(lambda: sample.cancelled)
+
+    with capturedLogs() as logs:
+        run(play())
+    assert [event for event in logs if "log_failure" in event] == []
+
+
+def test_a_waiting_answer_comes_through_when_it_is_there() -> None:
+    sample = Sample()
+
+    async def play() -> None:
+        async with serving(sample) as right, astray(right.port) as wrong:
+            connection = await wrong.connect()
+            connection.write(compose("GET", f"{V3}/wait"))
+            await until(lambda: sample.waiting is not None)
+            assert isinstance(sample.waiting, Deferred)
+            sample.waiting.callback("x" * 300_000)
+            assert len((await connection.answer()).json["waited"]) == 300_000
+            await connection.close()
+
+    run(play())

@@ -1,0 +1,111 @@
+"""Whatever bytes arrive, the server answers below 500 or closes, and goes on serving."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, gatherResults
+
+from tests.common.http.endpoints import V3, Sample
+from tests.common.http.served import compose, serving
+from tests.reactor import reactor, run
+
+MALFORMED = {
+    "no request line": b"\r\n\r\n\r\n",
+    "not HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "two words": b"GET /\r\n\r\n",
+    "no target": b"GET  HTTP/1.1\r\n\r\n",
+    "another protocol": b"GET / RTSP/1.0\r\n\r\n",
+    "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "NUL in the path": b"GET /_matrix\0/x HTTP/1.1\r\n\r\n",
+    "a header without a colon": b"GET / HTTP/1.1\r\nnonsense\r\n\r\n",
+    "a space before the colon": b"GET / HTTP/1.1\r\nContent-Length : 3\r\n\r\nabc",
+    "two lengths": b"POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+    "length and chunks": b"POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a negative length": b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+    "a length in words": b"POST / HTTP/1.1\r\nContent-Length: many\r\n\r\n",
+    "chunks of no size": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n",
+    "an unknown coding": b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
+    "a long header": b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000 + b"\r\n\r\n",
+    "many headers": b"GET / HTTP/1.1\r\n" + b"X: x\r\n" * 3_000 + b"\r\n",
+    "a long path": b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n",
+    "deep path": b"GET " + b"/a" * 7_000 + b" HTTP/1.1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_requests(name: str) -> None:
+    async def play() -> None:
+        async with serving(Sample()) as served:
+            connection = await served.connect()
+            connection.write(MALFORMED[name] + compose("GET", "/", headers={"Connection": "close"}))
+            answer = await connection.answer()
+            assert answer.status == 0 or 400 <= answer.status < 500
+            await connection.close()
+            assert (await served.ask("GET", f"{V3}/hello/a")).status == 200
+
+    run(play())
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6) | st.just("name"), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+bodies = st.binary(max_size=200) | json_values.map(
+    lambda value: repr(value).replace("'", '"').encode("utf-8", "replace")
+)
+targets = st.sampled_from(
+    ["PUT /name", "POST /upload", "POST /users_only", "GET /hello/x", "GET /whoami", "PUT /nothing"]
+)
+header_values = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=30)
+
+
+@settings(max_examples=15)
+@given(
+    st.lists(
+        st.tuples(
+            targets,
+            bodies,
+            st.sampled_from(["", "?access_token=good", "?limit=%ff", "?a=%00&access_token=x"]),
+            header_values,
+        ),
+        min_size=10,
+        max_size=10,
+    )
+)
+def test_random_bodies_never_give_5xx(requests: list[tuple[str, bytes, str, str]]) -> None:
+    async def one(port_ask: object, target: str, body: bytes, query: str, header: str) -> int:
+        method, path = target.split(" ")
+        headers = {"X-Odd": header, "Content-Length": str(len(body))}
+        return (await port_ask(method, f"{V3}{path}{query}", body, headers)).status  # type: ignore[operator, no-any-return]
+
+    async def play() -> list[int]:
+        async with serving(Sample()) as served:
+            served.accounts.add("good")
+            return list(
+                await gatherResults([Deferred.fromCoroutine(one(served.ask, *request)) for request in requests])
+            )
+
+    assert all(200 <= status < 500 for status in run(play()))
+
+
+@settings(max_examples=25)
+@given(st.lists(st.binary(min_size=1, max_size=120), min_size=1, max_size=8))
+def test_random_bytes_never_stop_the_server(pieces: list[bytes]) -> None:
+    async def play() -> None:
+        async with serving(Sample()) as served:
+            connection = await served.connect()
+            for piece in pieces:
+                connection.write(piece)
+            connection.write(b"\r\n\r\n")
+            closing = reactor.callLater(0.05, connection.abort)  # a server may well wait for more
+            answer = await connection.answer()
+            assert answer.status < 500
+            if closing.active():
+                closing.cancel()
+                await connection.close()
+            assert (await served.ask("GET", f"{V3}/hello/a")).status == 200
+
+    run(play())
