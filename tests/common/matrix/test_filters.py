@@ -70,6 +70,10 @@ def test_the_names_for_a_query_agree_with_the_test(json: dict[str, Any], room_id
     assert rooms.allows(room_id) is in_query
 
 
+def test_what_is_both_wanted_and_unwanted_is_not_asked_for() -> None:
+    assert Selection(["!a:x", "!b:x"], ["!b:x", "!c:x"]).wanted == {"!a:x"}
+
+
 def test_account_data_has_no_sender() -> None:
     assert Selection().allows(None)
     assert Selection(unwanted=["@a:x"]).allows(None)

@@ -1,5 +1,6 @@
 import fnmatch
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -58,6 +59,13 @@ def test_examples_of_the_specification_for_the_body(body: str) -> None:
 )
 def test_examples_of_the_specification_for_other_properties(topic: str, matches: bool) -> None:
     assert globs.whole("lunc?*")(topic) is matches
+
+
+@pytest.mark.parametrize("test", [globs.whole, globs.words, globs.wildcard])
+def test_the_pieces_of_a_pattern_do_not_overlap(test: Callable[[str], globs.TextTest]) -> None:
+    assert not test("a*a")("a")
+    assert not test("ab*ba")("aba")
+    assert test("ab*ba")("abba")
 
 
 def test_word_characters_are_ascii_even_though_case_is_ignored() -> None:

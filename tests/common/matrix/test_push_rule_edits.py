@@ -201,20 +201,23 @@ def test_rules_that_the_specification_dropped_vanish_and_new_ones_appear() -> No
     assert rule_set["underride"] == _DEFAULT["underride"]
 
 
+def test_of_two_kept_rules_with_one_id_the_more_important_counts() -> None:
+    twice = [{"rule_id": "a", "actions": ["notify"]}, {"rule_id": "a", "actions": []}]
+    rule_set = merged({"global": {"room": twice}}, _ME)
+    assert [rule["actions"] for rule in rule_set["room"]] == [["notify"]]
+
+
 def test_the_conditions_of_predefined_rules_are_the_servers() -> None:
     forged = {"rule_id": ".m.rule.message", "enabled": False, "actions": ["notify"], "conditions": [{"kind": "x"}]}
     rule = find_rule(merged({"global": {"underride": [forged]}}, _ME), "underride", ".m.rule.message")
     assert rule == {**find_rule(_DEFAULT, "underride", ".m.rule.message"), "enabled": False}
 
 
+_KEYS = st.sampled_from(["rule_id", "enabled", "actions", "conditions"])
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.sampled_from(["a", ".m.rule.master", "notify"]),
-    lambda below: (
-        st.lists(below, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["global", "override", "room", "rule_id", "enabled", "actions", "conditions"]), below
-        )
-    ),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(_KEYS, below),
+    max_leaves=6,
 )
 
 

@@ -143,6 +143,17 @@ def test_the_mutes_of_other_rooms_are_gone_from_rules_decided_for_a_room() -> No
     assert len(rules.in_room("!a:x").first) == len(rules.first)
 
 
+def test_the_conditions_on_the_sender_stay_in_rules_decided_for_a_room() -> None:
+    conditions = [
+        {"kind": "event_match", "key": "room_id", "pattern": "!a:x"},
+        {"kind": "event_match", "key": "sender", "pattern": "@bob:x"},
+    ]
+    rules = compile_rules(put_rule(_DEFAULT, "override", "r", {"actions": [], "conditions": conditions}, None, None))
+    decided = rules.in_room("!a:x")
+    assert decided.judge(_MESSAGE, "!a:x", "@bob:x", _READER) == NOTHING
+    assert decided.judge(_MESSAGE, "!a:x", "@carol:x", _READER) == _NOTIFY
+
+
 @given(_facts())
 def test_default_rules_never_need_the_event(facts: EventFacts) -> None:
     rules = compile_rules(_DEFAULT)

@@ -57,6 +57,8 @@ def test_a_received_receipt() -> None:
         {"!a:x": None},
         {"!a:x": {READ: []}},
         _edu(_GOOD, user_id="@a:other"),
+        _edu(_GOOD, user_id="@a:evilx"),
+        _edu(_GOOD, user_id="@a:x:x"),
         _edu(_GOOD, user_id="a:x"),
         _edu(_GOOD, room_id="#a:x"),
         _edu(_GOOD, receipt_type=READ_PRIVATE),
