@@ -8,8 +8,6 @@ from hs_common.http.request import Request
 from hs_common.process.health import Health
 from hs_common.process.metrics import CONTENT_TYPE, Metrics
 
-_SPEC = "viaduct: docs of the operator"
-
 
 class Operating:
     """`/health`, `/ready` and `/metrics` of one process."""
@@ -18,7 +16,7 @@ class Operating:
         self._health = health
         self._metrics = metrics
 
-    @endpoint("GET", "/health", auth=Auth.NONE, rate=Rate.NONE, reads=False, spec=_SPEC)
+    @endpoint("GET", "/health", auth=Auth.NONE, rate=Rate.NONE, reads=False, spec="viaduct: for operators")
     async def health(self, request: Request) -> Reply:
         """Liveness: 200 while the reactor turns. With `?deep`, for people, how the neighbours are as well."""
         alive = self._health.is_alive()
@@ -27,13 +25,13 @@ class Operating:
             body |= {"not_ready": self._health.reasons(), "checks": await self._health.deep()}
         return Response(200 if alive else 503, body)
 
-    @endpoint("GET", "/ready", auth=Auth.NONE, rate=Rate.NONE, reads=False, spec=_SPEC)
+    @endpoint("GET", "/ready", auth=Auth.NONE, rate=Rate.NONE, reads=False, spec="viaduct: for operators")
     async def ready(self, request: Request) -> Reply:
         """Readiness: 503 with the reasons while this process should get no requests."""
         reasons = self._health.reasons()
         return Response(503 if reasons else 200, {"ready": not reasons, "reasons": reasons})
 
-    @endpoint("GET", "/metrics", auth=Auth.NONE, rate=Rate.NONE, reads=False, spec=_SPEC)
+    @endpoint("GET", "/metrics", auth=Auth.NONE, rate=Rate.NONE, reads=False, spec="viaduct: for operators")
     async def metrics(self, request: Request) -> Reply:
         """Prometheus' text format."""
         return Response(200, self._metrics.exposition(), {"Content-Type": CONTENT_TYPE})

@@ -6,7 +6,7 @@ from hs_common.http.admission import admit
 from hs_common.http.endpoint import Auth, EndpointDeclaration, declarations_of, endpoint
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request, Requester
-from hs_common.matrix.errors import MatrixError
+from tests.common.http.refusals import refusal
 
 
 class Several:
@@ -36,13 +36,12 @@ LOCKED, SUSPENDED, GUEST, FORBIDDEN = "M_USER_LOCKED", "M_USER_SUSPENDED", "M_GU
 
 
 def outcome(name: str, requester: Requester) -> str | None:
-    try:
-        admit(DECLARED[name], requester)
-    except MatrixError as error:
-        assert error.status == (401 if error.errcode == LOCKED else 403)
-        assert error.fields == ({"soft_logout": True} if error.errcode == LOCKED else {})
-        return error.errcode
-    return None
+    error = refusal(lambda: admit(DECLARED[name], requester))
+    if error is None:
+        return None
+    assert error.status == (401 if error.errcode == LOCKED else 403)
+    assert error.fields == ({"soft_logout": True} if error.errcode == LOCKED else {})
+    return error.errcode
 
 
 @pytest.mark.parametrize(
@@ -56,5 +55,13 @@ def outcome(name: str, requester: Requester) -> str | None:
     ],
 )
 def test_admission(flag: str, expected: dict[str, str]) -> None:
-    requester = Requester("@a:b", "D", b"", **({flag: True} if flag else {}))
+    requester = Requester(
+        "@a:b",
+        "D",
+        b"",
+        is_guest=flag == "is_guest",
+        locked=flag == "locked",
+        suspended=flag == "suspended",
+        admin=flag == "admin",
+    )
     assert {name: outcome(name, requester) for name in DECLARED} == {name: expected.get(name) for name in DECLARED}

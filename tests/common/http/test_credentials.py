@@ -7,6 +7,7 @@ from twisted.web.http_headers import Headers
 
 from hs_common.http.credentials import access_token_hash, client_address, hash_token, trusted_networks
 from hs_common.matrix.errors import MatrixError
+from tests.common.http.refusals import refusal
 
 
 def bearer(*values: str) -> Headers:
@@ -36,7 +37,7 @@ def test_the_same_token_twice_is_one_token() -> None:
     ],
 )
 def test_different_tokens_are_refused(headers: Headers, query_string: bytes) -> None:
-    with pytest.raises(MatrixError, match="^401 M_MISSING_TOKEN"):
+    with pytest.raises(MatrixError, match=r"^401 M_MISSING_TOKEN"):
         access_token_hash(headers, query_string)
 
 
@@ -55,17 +56,15 @@ def test_no_token(headers: Headers, query_string: bytes) -> None:
 
 
 def test_a_token_that_none_of_ours_can_be_is_not_hashed() -> None:
-    with pytest.raises(MatrixError, match="^401 M_MISSING_TOKEN"):
+    with pytest.raises(MatrixError, match=r"^401 M_MISSING_TOKEN"):
         access_token_hash(bearer("Bearer " + "a" * 5000), b"")
 
 
 @given(st.binary(max_size=60), st.binary(max_size=60).filter(lambda value: not set(value) & set(b"\r\n\0")))
 def test_any_bytes_are_a_token_or_none(query: bytes, header: bytes) -> None:
     headers = Headers({b"Authorization": [b"Bearer " + header]})
-    try:
-        access_token_hash(headers, b"access_token=" + query)
-    except MatrixError as error:
-        assert error.status == 401
+    error = refusal(lambda: access_token_hash(headers, b"access_token=" + query))
+    assert error is None or error.status == 401
 
 
 OUR_PROXIES = trusted_networks(["10.0.0.0/8", "::1"])

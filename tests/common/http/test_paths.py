@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hs_common.http.paths import MalformedPath, PathTree, decode_segments
 
-segments = st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=8), max_size=6)
+segments = st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8), max_size=6)
 
 
 @given(segments.filter(bool))
