@@ -26,7 +26,12 @@ def full_conflicted_set(
     state_sets: Sequence[StateMap], conflicted: frozenset[str], graph: AuthGraph, *, with_subgraph: bool
 ) -> frozenset[str]:
     """The conflicted state set, the auth difference and, `with_subgraph` (12), the conflicted state subgraph."""
-    full = conflicted | auth_difference(state_sets, graph)
+    # Most of the time only the conflicted events themselves are reached by some states and not by others. Then the
+    # events agreed on, thousands of members maybe, need not be walked: they could only show that less is in doubt.
+    difference = _reached_by_some(state_sets, graph, walk_agreed=False)
+    if not difference <= conflicted:
+        difference = auth_difference(state_sets, graph)
+    full = conflicted | difference
     return full | conflicted_state_subgraph(conflicted, graph) if with_subgraph else full
 
 
@@ -34,6 +39,12 @@ def auth_difference(state_sets: Sequence[StateMap], graph: AuthGraph) -> frozens
     """The events that are in the full auth chains of some of the states, but not of all.
 
     The events of a state count as part of its full auth chain: what all states hold is not in doubt, whoever cites it.
+    """
+    return _reached_by_some(state_sets, graph, walk_agreed=True)
+
+
+def _reached_by_some(state_sets: Sequence[StateMap], graph: AuthGraph, *, walk_agreed: bool) -> frozenset[str]:
+    """The auth difference; or, without the walk from the events in all states, the most that it can be.
 
     All states are walked down together, highest event first. When an event is reached all that cite it have been, so it
     is known which states reach it; the walk ends as soon as every event still ahead is reached by all states.
@@ -43,14 +54,16 @@ def auth_difference(state_sets: Sequence[StateMap], graph: AuthGraph) -> frozens
     for number, state in enumerate(state_sets):
         for event_id in state.values():
             reached_by[event_id] = reached_by.get(event_id, 0) | 1 << number
-    ahead = [(-depth, event_id) for event_id, depth in graph.require_depths(reached_by).items()]
+    starts = [event_id for event_id, mask in reached_by.items() if walk_agreed or mask != everyone]
+    # Of those equally high, the ones in doubt first: they may end the walk.
+    ahead = [(-depth, reached_by[i] == everyone, i) for i, depth in graph.require_depths(starts).items()]
     heapq.heapify(ahead)
     # How many of the events ahead are not (yet) known to be reached by all.
     in_doubt = sum(mask != everyone for mask in reached_by.values())
     difference: set[str] = set()
     missing: set[str] = set()
     while in_doubt:
-        event_id = heapq.heappop(ahead)[1]
+        event_id = heapq.heappop(ahead)[2]
         mask = reached_by[event_id]
         if mask != everyone:
             in_doubt -= 1
@@ -64,7 +77,7 @@ def auth_difference(state_sets: Sequence[StateMap], graph: AuthGraph) -> frozens
             before = reached_by.get(auth_event_id)
             after = reached_by[auth_event_id] = (before or 0) | mask
             if before is None:
-                heapq.heappush(ahead, (-depth, auth_event_id))
+                heapq.heappush(ahead, (-depth, after == everyone, auth_event_id))
                 in_doubt += after != everyone
             else:
                 in_doubt -= before != everyone and after == everyone

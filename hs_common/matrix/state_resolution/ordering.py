@@ -64,8 +64,7 @@ def _require_with_auth_events(event_ids: AbstractSet[str], graph: AuthGraph) -> 
 
 def _sender_level(event: Event, graph: AuthGraph) -> Level:
     auth_state = graph.auth_state(event)
-    create = auth_state.get(CREATE_KEY)
-    # Only the create event has none above it, and nothing is ever compared with that.
+    create = event if event.type == "m.room.create" else auth_state.get(CREATE_KEY)
     return 0 if create is None else PowerLevels(create, auth_state.get(POWER_LEVELS_KEY)).user_level(event.sender)
 
 
