@@ -106,6 +106,7 @@ class Term:
         while True:
             await pause(self._clock, PRUNE_INTERVAL_S)
             try:
-                await self._log_store.prune(OUTBOX_KEPT_S)
+                while await self._log_store.prune(OUTBOX_KEPT_S):
+                    pass  # so many at a time, or commits would wait
             except DatabaseError as error:
                 _log.warn("cannot prune the outbox now: {error}", error=error)

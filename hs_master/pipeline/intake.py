@@ -63,8 +63,9 @@ class Intake:
         """Queue a call. The same key while the first is under way waits for the first one's answer. Raises Busy."""
         if self._closed is not None:
             raise self._closed
-        if key is not None and key in self._by_key:
-            return self._by_key[key].wait()
+        same = self._by_key.get(key) if key is not None else None
+        if same is not None and not same.done:
+            return same.wait()
         if self.waiting >= MAXIMUM_WAITING:
             raise Busy
         decider = self._deciders.room.get(type(call)) or self._deciders.serial[type(call)]
@@ -76,6 +77,11 @@ class Intake:
         self.waiting += 1
         self._activate(name)
         return pending.wait()
+
+    @property
+    def is_active(self) -> bool:
+        """Whether `take` has queues to look at."""
+        return bool(self._active)
 
     def take(self) -> list[PendingCall]:
         """The next batch: ready calls of all queues, in turn. Queues that lack something are read for meanwhile."""
@@ -161,8 +167,8 @@ class Intake:
     def release(self, calls: list[PendingCall]) -> None:
         """The calls are done with (answered or put back): the next of their queues may be taken."""
         for call in calls:
-            if call.key is not None and call.done:
-                self._by_key.pop(call.key, None)
+            if call.key is not None and call.done and self._by_key.get(call.key) is call:
+                del self._by_key[call.key]
             self.waiting -= 1
             queue = self._queues.get(call.queue)
             if queue is None:

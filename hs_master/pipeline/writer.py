@@ -87,10 +87,10 @@ class Writer:
             await finished
 
     async def run_once(self) -> bool:
-        """Decide and commit what is ready; false when nothing was."""
+        """Decide and commit what is ready; false when there is nothing more to take."""
         pending = self._intake.take()
         if not pending:
-            return False
+            return self._intake.is_active  # what was read at once, while we took
         self._writing = []
         try:
             fresh = await self._answer_repeated(pending)
