@@ -4,7 +4,7 @@ Rows are `(from_pos, to_pos, value)`, ordered by `from_pos`, not overlapping; a 
 `from_pos <= P < to_pos`. An event is judged at its `state_pos`, the position of the room's last state change before it.
 A server is judged like a user whose membership is the best among its users (`best_membership`).
 
-Spec: client-server API, #server-behaviour-6 of "Room History Visibility".
+Spec: client-server API, #room-history-visibility.
 """
 
 from bisect import bisect_right
