@@ -32,15 +32,14 @@ def resolve(
     the graph that the states do not share is looked at; without them whole auth chains are.
     """
     assert state_sets, "there is no state of nothing"
-    unconflicted, conflicted = split(state_sets)
-    if not conflicted:
-        return unconflicted
+    states = split(state_sets)
+    if not any(states.remainders):
+        return states.unconflicted
     try:
         if room_version.state_resolution is StateResolution.V1:
-            return resolve_version1(state_sets, AuthGraph(events, {}, rejected))
+            return resolve_version1(states, AuthGraph(events, {}, rejected))
         if depths is None:
             depths = auth_depths({event_id for state in state_sets for event_id in state.values()}, events)
-        graph = AuthGraph(events, depths, rejected)
-        return resolve_version2(room_version, state_sets, unconflicted, conflicted, graph)
+        return resolve_version2(room_version, states, AuthGraph(events, depths, rejected))
     except MissingEvents as error:
         return Missing(error.event_ids)

@@ -10,22 +10,24 @@ from typing import Final
 from hs_common.matrix.event import Event, StateKey, StateMap
 from hs_common.matrix.state_resolution.auth_checks import is_allowed, required_keys
 from hs_common.matrix.state_resolution.auth_graph import AuthGraph
+from hs_common.matrix.state_resolution.conflict import Split
 
 # The types that others depend on, in the order in which their conflicts are resolved.
 _AUTH_TYPES: Final = ("m.room.power_levels", "m.room.join_rules", "m.room.member")
 
 
-def resolve_version1(state_sets: Sequence[StateMap], graph: AuthGraph) -> StateMap:
+def resolve_version1(states: Split, graph: AuthGraph) -> StateMap:
     """The resolution of some states. Raises MissingEvents.
 
     Keys of one type are all decided by the state that the types before them have left, so their order does not matter.
     """
     # Start by setting R to the union of the states to be resolved, excluding any conflicting events.
     candidates: dict[StateKey, set[str]] = {}
-    for state in state_sets:
+    for state in states.remainders:
         for key, event_id in state.items():
             candidates.setdefault(key, set()).add(event_id)
-    resolved = {key: next(iter(ids)) for key, ids in candidates.items() if len(ids) == 1}
+    alone = {key: next(iter(ids)) for key, ids in candidates.items() if len(ids) == 1}
+    resolved = states.unconflicted | alone
     conflicts = {key: ids for key, ids in candidates.items() if len(ids) > 1}
     _require_all(conflicts, resolved, graph)
     # First we resolve conflicts between m.room.power_levels events. Repeat for m.room.join_rules, and m.room.member.

@@ -3,7 +3,6 @@
 Spec: rooms/v2 and rooms/v12, #algorithm.
 """
 
-from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from hs_common.matrix.auth_rules import POWER_LEVELS_KEY
@@ -11,27 +10,21 @@ from hs_common.matrix.event import Event, StateMap
 from hs_common.matrix.room_versions import RoomVersion, StateResolution
 from hs_common.matrix.state_resolution.auth_checks import apply_allowed
 from hs_common.matrix.state_resolution.auth_graph import AuthGraph
-from hs_common.matrix.state_resolution.conflict import full_conflicted_set, lowest
+from hs_common.matrix.state_resolution.conflict import Split, full_conflicted_set, lowest
 from hs_common.matrix.state_resolution.ordering import mainline_ordering, reverse_topological_power_ordering
 
 
-def resolve_version2(
-    room_version: RoomVersion,
-    state_sets: Sequence[StateMap],
-    unconflicted: StateMap,
-    conflicted: frozenset[str],
-    graph: AuthGraph,
-) -> StateMap:
-    """The resolution of some states, given what is unconflicted among them. Raises MissingEvents."""
+def resolve_version2(room_version: RoomVersion, states: Split, graph: AuthGraph) -> StateMap:
+    """The resolution of some states that do not agree. Raises MissingEvents."""
     is_2_1 = room_version.state_resolution is StateResolution.V2_1
-    full = full_conflicted_set(state_sets, conflicted, graph, with_subgraph=is_2_1)
+    full = full_conflicted_set(states, graph, with_subgraph=is_2_1)
     # 1. Select the set X of all power events that appear in the full conflicted set. For each such power event P,
     #    enlarge X by adding the events in the auth chain of P which also belong to the full conflicted set. Sort X into
     #    a list using the reverse topological power ordering.
     power_events = _power_events_with_chains(full, graph)
     # 2. Apply the iterative auth checks algorithm, starting from the unconflicted state map, to the list of events from
     #    the previous step to get a partially resolved state. (12: starting from an empty state map.)
-    resolved = {} if is_2_1 else dict(unconflicted)
+    resolved = {} if is_2_1 else dict(states.unconflicted)
     apply_allowed(reverse_topological_power_ordering(power_events, graph), resolved, graph)
     # 3. Take all remaining events that weren't picked in step 1 and order them by the mainline ordering based on the
     #    power level in the partially resolved state obtained in step 2.
@@ -41,7 +34,7 @@ def resolve_version2(
     apply_allowed(others, resolved, graph)
     # 5. Update the result by replacing any event with the event with the same key from the unconflicted state map, if
     #    such an event exists, to get the final resolved state.
-    return resolved | unconflicted
+    return resolved | states.unconflicted
 
 
 def _power_events_with_chains(full: frozenset[str], graph: AuthGraph) -> AbstractSet[str]:

@@ -76,10 +76,10 @@ def test_a_state_resolves_with_itself_to_itself(fork: Fork) -> None:
 @given(forks())
 def test_every_entry_was_an_entry_of_that_place_before(fork: Fork) -> None:
     resolved = state_of(fork, fork.states)
-    unconflicted, conflicted = split(fork.states)
-    assert resolved.items() >= unconflicted.items()
+    states = split(fork.states)
+    assert resolved.items() >= states.unconflicted.items()
     in_some_state = {key for state in fork.states for key in state}
-    led_there = {fork.room.events[event_id].key for event_id in chain_of(conflicted, fork.room.events)}
+    led_there = {fork.room.events[event_id].key for event_id in chain_of(states.conflicted, fork.room.events)}
     assert resolved.keys() <= in_some_state | led_there
     assert all(fork.room.events[event_id].key == key for key, event_id in resolved.items())
 
@@ -128,10 +128,20 @@ def graph_of(fork: Fork) -> AuthGraph:
 def test_the_auth_difference_is_what_its_definition_says(fork: Fork) -> None:
     chains = [chain_of(state.values(), fork.room.events) for state in fork.states]
     expected = {event_id for chain in chains for event_id in chain if not all(event_id in other for other in chains)}
-    assert auth_difference(fork.states, graph_of(fork)) == expected
-    conflicted = split(fork.states)[1]
-    full = full_conflicted_set(fork.states, conflicted, graph_of(fork), with_subgraph=False) if conflicted else set()
-    assert full == conflicted | expected
+    states = split(fork.states)
+    assert auth_difference(states, graph_of(fork)) == expected
+    assert full_conflicted_set(states, graph_of(fork), with_subgraph=False) == states.conflicted | expected
+
+
+@EXAMPLES
+@given(forks())
+def test_the_split_is_what_its_definition_says(fork: Fork) -> None:
+    states = split(fork.states)
+    keys = {key for state in fork.states for key in state}
+    agreed = {key for key in keys if len({state.get(key) for state in fork.states}) == 1}
+    assert states.unconflicted == {key: fork.states[0][key] for key in agreed}
+    for whole, remainder in zip(fork.states, states.remainders, strict=True):
+        assert remainder == {key: event_id for key, event_id in whole.items() if key not in agreed}
 
 
 @EXAMPLES
@@ -292,7 +302,7 @@ def test_the_walks_name_all_that_is_missing() -> None:
         graph.chain(["$top"], 0)
     assert missing.value.event_ids == {"$left", "$right"}
     with pytest.raises(MissingEvents) as missing:
-        auth_difference([{TOPIC: "$top"}, {TOPIC: "$left"}], AuthGraph({}, depths))
+        auth_difference(split([{TOPIC: "$top"}, {TOPIC: "$left"}]), AuthGraph({}, depths))
     assert missing.value.event_ids == {"$top", "$left"}
 
 
