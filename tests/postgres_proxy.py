@@ -33,18 +33,26 @@ class PostgresProxy:
         self.cut = Cut.NEVER
         self.links: list[_ClientSide] = []
         self._port: IListeningPort | None = None
+        self._number = 0
 
     @classmethod
     async def start(cls, url: str) -> "PostgresProxy":
         proxy = cls(url)
-        factory = Factory.forProtocol(lambda: _ClientSide(proxy))
-        proxy._port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
+        await proxy._listen(0)
         return proxy
+
+    async def listen_again(self) -> None:
+        """After `stop`, at the same address."""
+        await self._listen(self._number)
+
+    async def _listen(self, port: int) -> None:
+        factory = Factory.forProtocol(lambda: _ClientSide(self))
+        self._port = await TCP4ServerEndpoint(reactor, port, interface="127.0.0.1").listen(factory)
+        self._number = self._port.getHost().port
 
     @property
     def url(self) -> str:
-        assert self._port is not None
-        place = {"host": "127.0.0.1", "port": str(self._port.getHost().port)}
+        place = {"host": "127.0.0.1", "port": str(self._number)}
         return str(psycopg2.extensions.make_dsn("", **{**self._target, **place}))
 
     def server(self) -> IStreamClientEndpoint:

@@ -32,6 +32,8 @@ def preparations(writes: Sequence[Write]) -> str:
 
 def transaction(batch: Batch, writes: Sequence[Write]) -> str:
     """The whole batch as one string of statements: one round trip. The fence is the first of them."""
+    strangers = [write.name for write in batch.rows if write not in writes]
+    assert not strangers, f"the session has not prepared {strangers}"
     statements = [
         f"BEGIN; EXECUTE {APPEND} ({batch.epoch:d}, {batch.pos:d}, {batch.prev:d}, '{_uuid(batch.batch)}',"
         f" {batch.format:d}::smallint, '\\x{batch.body.hex()}')"

@@ -1,0 +1,80 @@
+"""Array literals: PostgreSQL reads back exactly the cells that went in, for any text, bytes and numbers."""
+
+from collections.abc import Iterator
+
+import psycopg2
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hs_master.log_store import encoding
+from hs_master.log_store.types import Batch, Cell, Write
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0") | st.sampled_from("'\"\\{},%$ N"))
+COLUMNS: dict[str, st.SearchStrategy[Cell]] = {
+    "text": TEXTS | st.just("NULL"),
+    "bytea": st.binary(),
+    "bigint": st.integers(-(2**63), 2**63 - 1),
+    "smallint": st.integers(-(2**15), 2**15 - 1),
+    "boolean": st.booleans(),
+    "double precision": st.floats(allow_nan=False),
+    "uuid": st.uuids().map(str),
+}
+
+
+@pytest.fixture(scope="module")
+def cursor(postgres: object) -> Iterator[psycopg2.extensions.cursor]:
+    with postgres.database(migrated=False) as url:  # type: ignore[attr-defined]
+        connection = psycopg2.connect(url)
+        connection.autocommit = True
+        yield connection.cursor()
+        connection.close()
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_cells_are_read_back(cursor: psycopg2.extensions.cursor, kind: str, data: st.DataObject) -> None:
+    cells = data.draw(st.lists(st.none() | COLUMNS[kind], min_size=1, max_size=8))
+    cursor.execute(f"SELECT cell FROM unnest({encoding.array(kind, cells)}::{kind}[]) cell")
+    read = [bytes(cell) if isinstance(cell, memoryview) else cell for (cell,) in cursor.fetchall()]
+    assert read == cells
+
+
+def test_json_travels_as_text(cursor: psycopg2.extensions.cursor) -> None:
+    cells = ['{"a": "it\'s \\"x\\" \\\\ é"}', None, "[]"]
+    cursor.execute(f"SELECT cell->>'a' FROM unnest({encoding.array('jsonb', cells)}::jsonb[]) cell")
+    assert cursor.fetchall() == [('it\'s "x" \\ é',), (None,), (None,)]
+
+
+@pytest.mark.parametrize("bad", ["\0", "a\0b", "\ud800", "x\udfffy"])
+def test_what_postgres_cannot_store_is_a_value_error(bad: str) -> None:
+    for cells in ([bad], ["good", bad], [None, bad, ""]):
+        with pytest.raises(ValueError, match=r"NUL|surrogates"):
+            encoding.array("text", cells)
+
+
+def test_a_mistake_of_ours_is_an_assertion() -> None:
+    with pytest.raises(AssertionError):
+        encoding.array("bigint", ["1'); DROP TABLE outbox; --"])
+    with pytest.raises(AssertionError):
+        encoding.array("text[]", ["{}"])
+    with pytest.raises(AssertionError):
+        encoding.array("bytea", ["text"])
+
+
+def test_a_batch_is_one_string_that_begins_with_the_fence_and_ends_with_commit() -> None:
+    one = Write("one", (("a", "bigint"),), "…")
+    two = Write("two", (("a", "text"), ("b", "boolean")), "…")
+    batch = Batch(7, "6d1f1c1e-0000-4000-8000-000000000001", 1, 2, 1, b"\xff", (), {two: [("x", True)], one: []})
+    assert encoding.transaction(batch, (one, two)) == (
+        "BEGIN; EXECUTE append_batch (7, 2, 1, '6d1f1c1e-0000-4000-8000-000000000001', 1::smallint, '\\xff');"
+        """EXECUTE write_two ('{"x"}', '{t}');COMMIT"""
+    )
+
+
+def test_rows_of_an_unknown_write_are_a_mistake() -> None:
+    one, stranger = (Write(name, (("a", "bigint"),), "…") for name in ("one", "stranger"))
+    batch = Batch(7, "6d1f1c1e-0000-4000-8000-000000000001", 1, 2, 1, b"", (), {stranger: [(1,)]})
+    with pytest.raises(AssertionError, match="stranger"):
+        encoding.transaction(batch, (one,))
