@@ -14,7 +14,8 @@ from hs_common.replication.clock import Clock, pause
 from hs_common.replication.entry import Entry
 from hs_common.storage.queries import DatabaseError, Queries
 from hs_master.decisions.table import deciders
-from hs_master.desk import Desk, Ephemeral
+from hs_master.desk import Desk
+from hs_master.ephemeral import EphemeralDesk
 from hs_master.jobs.runner import JobRunner
 from hs_master.leadership import Election
 from hs_master.log_store.types import AnswerKind, Leadership, LogStore
@@ -47,7 +48,8 @@ class Term:
         composer: Composer,
         server_name: str,
         publish: Callable[[Entry], None],
-        ephemeral: Ephemeral,
+        on_new_epoch: Callable[[Leadership], None],
+        ephemeral: EphemeralDesk,
         metrics: WriterMetrics,
         now_ms: Callable[[], int],
         new_batch_id: Callable[[], str],
@@ -69,6 +71,7 @@ class Term:
             now_ms=now_ms,
             seconds=clock.seconds,
             new_batch_id=new_batch_id,
+            on_new_epoch=on_new_epoch,
             on_deposed=election.fenced,
         )
         self.writer.metrics = metrics
@@ -86,7 +89,8 @@ class Term:
 
     def start(self) -> None:
         self._loop.start(self.writer)
-        self._desk.open(self._intake, self._ephemeral, self._jobs.noticed)
+        self._desk.open(self._intake, self._ephemeral.take, self._jobs.noticed)
+        self._ephemeral.start()
         self._jobs.start()
         self._pruning = Deferred.fromCoroutine(self._prune())
         self._pruning.addErrback(lambda failure: failure.trap(CancelledError))
@@ -95,6 +99,7 @@ class Term:
         """Take no more calls, and let what is being written be written."""
         self._desk.close()
         self._jobs.stop()
+        self._ephemeral.stop()
         if self._pruning is not None:
             self._pruning.cancel()
         await self.writer.close()

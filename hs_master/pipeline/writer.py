@@ -6,7 +6,8 @@ committed, and announced before it is answered. A batch that the database refuse
 bad item is alone. An unknown outcome is resolved by a take-over, never guessed. Failure rules, sections 1 and 2.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -30,12 +31,12 @@ MAXIMUM_ATTEMPTS: Final = 5
 _log = Logger()
 
 
+@dataclass(frozen=True, slots=True)
 class WriterMetrics:
-    """What the writer counts; a metrics registry reads it."""
+    """Who is told what the writer does: the kinds of a commit's items and its seconds; that an item was refused."""
 
-    def __init__(self) -> None:
-        self.on_batch: Callable[[int, int, float], None] = lambda calls, items, seconds: None
-        self.on_refused: Callable[[], None] = lambda: None
+    on_committed: Callable[[Iterable[str], float], None] = lambda kinds, seconds: None
+    on_refused: Callable[[], None] = lambda: None
 
 
 class Writer:
@@ -53,9 +54,13 @@ class Writer:
         now_ms: Callable[[], int],
         seconds: Callable[[], float],
         new_batch_id: Callable[[], str],
+        on_new_epoch: Callable[[Leadership], None],
         on_deposed: Callable[[], None],
     ) -> None:
-        """`resolve_doubt` takes over from oneself, and tells who leads then; `on_deposed` is called once."""
+        """`resolve_doubt` takes over from oneself, and tells who leads then: `on_new_epoch` is called if it is us.
+
+        `on_deposed` is called once, when another process leads.
+        """
         self._log = log
         self._epoch = leadership.epoch
         self._format = leadership.format
@@ -68,6 +73,7 @@ class Writer:
         self._now_ms = now_ms
         self._seconds = seconds
         self._new_batch_id = new_batch_id
+        self._on_new_epoch = on_new_epoch
         self._on_deposed = on_deposed
         self.metrics = WriterMetrics()
         self.leading = True
@@ -130,7 +136,7 @@ class Writer:
         batch = self._batch(outcomes, draft)
         if batch is not None and not await self._commit(batch, [call for call, _ in outcomes], draft):
             return
-        self.metrics.on_batch(len(outcomes), len(draft.items), self._seconds() - started)
+        self.metrics.on_committed((kind for _, kind, _ in draft.items), self._seconds() - started)
         for call, outcome in outcomes:
             if isinstance(outcome, MatrixError):
                 call.fail(outcome)
@@ -211,6 +217,7 @@ class Writer:
     def _lead_on(self, leadership: Leadership) -> None:
         self._epoch, self._prev, self._next = leadership.epoch, leadership.head, leadership.first
         self._format = leadership.format
+        self._on_new_epoch(leadership)
 
     def _install(self, batch: Batch, draft: Draft) -> None:
         self._prev = max(self._prev, batch.pos)

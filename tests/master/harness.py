@@ -28,6 +28,7 @@ from hs_common.replication.entry import Entry
 from hs_common.storage.database import Database
 from hs_master import tables
 from hs_master.desk import Desk
+from hs_master.ephemeral import EphemeralDesk
 from hs_master.leadership import Election
 from hs_master.leading import Term
 from hs_master.log_store.postgres import PostgresLogStore
@@ -134,7 +135,8 @@ async def master(database_url: str) -> AsyncIterator[TestMaster]:
         composer=Composer(SERVER, KEY, lambda: f"$e{next(ticks)}:{SERVER}"),
         server_name=SERVER,
         publish=entries.append,
-        ephemeral=lambda call: None,
+        on_new_epoch=lambda leadership: None,
+        ephemeral=EphemeralDesk(reactor, lambda: START_MS, lambda counter, body: None),
         metrics=WriterMetrics(),
         now_ms=lambda: START_MS + next(ticks),
         new_batch_id=lambda: str(uuid.UUID(int=random.getrandbits(128))),

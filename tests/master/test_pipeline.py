@@ -77,7 +77,7 @@ def test_a_repeated_transaction_is_answered_and_not_done_again(database_url: str
             call = AppendEvents(intents=[intent])
             together = await gatherResults([Deferred.fromCoroutine(m.call(call, key)) for _ in range(3)])
             again = await m.call(call, key)
-            assert [answer.event_ids for answer in together] == [again.event_ids] * 3
+            assert together == [again] * 3
             rows = await m.db.fetch("SELECT count(*) FROM timeline WHERE type = 'm.room.message'")
             assert rows[0][0] == 1
 

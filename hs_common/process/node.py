@@ -1,0 +1,194 @@
+"""What every process of a server has, whatever its roles: metrics, health, background work, a pool of connections to
+the database, and a row among the members by which the others find it.
+
+Made in a process' `main`, which passes in the reactor, the clock of the day and randomness; nothing here is global.
+"""
+
+import socket
+import uuid
+from collections.abc import Callable, Sequence
+from email.utils import formatdate
+from random import Random
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from hs_common.config import Config
+from hs_common.http.authentication import Authenticator
+from hs_common.http.dispatcher import Dispatcher
+from hs_common.http.listener import Listener
+from hs_common.http.rate_limits import RateLimits
+from hs_common.http.reception import Reception
+from hs_common.http.router import Router
+from hs_common.process.background import Background
+from hs_common.process.health import Health, Watchdog
+from hs_common.process.metrics import Metrics
+from hs_common.process.operating import Operating
+from hs_common.process.service import Service
+from hs_common.replication.clock import pause
+from hs_common.replication.names import FORMAT, OLDEST_FORMAT
+from hs_common.storage import members
+from hs_common.storage.database import Database
+from hs_common.storage.members import Freshness, Member
+from hs_common.storage.queries import DatabaseError
+
+VERSION: Final = "0.1.0"
+SWEEP_EVERY_BEATS: Final = 300
+
+_log = Logger()
+
+
+class Outside:
+    """What a process gets from its `main`: Twisted's reactor, the time of day in ms, randomness."""
+
+    def __init__(self, reactor: Any, now_ms: Callable[[], int], random_bytes: Callable[[int], bytes]) -> None:
+        self.reactor = reactor
+        self.now_ms = now_ms
+        self.random_bytes = random_bytes
+        self.random = Random(random_bytes(16))  # for jitter and choices, never for secrets
+
+    def uuid(self) -> str:
+        """A random uuid as text."""
+        return str(uuid.UUID(bytes=self.random_bytes(16), version=4))
+
+
+class Node:
+    """The common part of a process. `roles` are those it announces; `address` is where it takes calls, if it does."""
+
+    def __init__(self, config: Config, outside: Outside, roles: Sequence[str], connections: int) -> None:
+        self.config = config
+        self.outside = outside
+        self.reactor = outside.reactor
+        self.id = outside.uuid()
+        self.metrics = Metrics()
+        self.background = Background()
+        self.health = Health(self.reactor)
+        accept_on_s = 0.0 if config.dev else 5.0
+        self.service = Service(
+            self.reactor, self.health, self.background, Watchdog(self.reactor), accept_on_s=accept_on_s
+        )
+        self.db = Database(
+            config.database.url,
+            self.reactor,
+            outside.random.random,
+            size=connections,
+            application_name=f"viaduct {' '.join(roles)}",
+            observe=self.metrics.statement_finished,
+        )
+        self.roles = tuple(roles)
+        self.living: list[Member] = []
+        self.lag_ms: Callable[[], int] = lambda: 0
+        self._call_address = ""
+        self._http_port: int | None = None
+        self._freshness = Freshness(self.reactor.seconds)
+        self._beating: Deferred[None] | None = None
+        self.metrics.watch_background(self.background)
+        self.metrics.watch_reactor(lambda: self.health.longest_turn_s)
+        self.health.check_deeply("database", lambda: self.db.fetch_one("SELECT 1"))
+        self.service.step("database", _nothing, self.db.close)
+
+    # --- who this is ------------------------------------------------------------------------------------------------
+
+    def host(self, listening: str) -> str:
+        """The address by which other processes reach what listens on `listening`."""
+        if self.config.cluster.advertise_address:
+            return self.config.cluster.advertise_address
+        if listening not in ("", "0.0.0.0", "::"):
+            return listening
+        return socket.gethostbyname(socket.gethostname())
+
+    def announce(self, call_address: str = "", http_port: int | None = None) -> None:
+        """Adds the step that makes this process known among the members, and keeps it known."""
+        self._call_address, self._http_port = call_address, http_port
+        self.service.step("membership", self._join, self._leave)
+
+    async def _join(self) -> None:
+        await self.register()
+        self.living = self._freshness.observe(await members.members(self.db))
+        self._beating = Deferred.fromCoroutine(self._beat_on())
+        self._beating.addErrback(lambda failure: failure.trap(CancelledError))
+
+    async def register(self) -> None:
+        """Write the process' row, anew if it was swept."""
+        member = Member(
+            id=self.id,
+            roles=self.roles,
+            version=VERSION,
+            oldest_format=OLDEST_FORMAT,
+            newest_format=FORMAT,
+            address=self._call_address or self.host(self.config.listen.address),
+            http_port=self._http_port,
+        )
+        await members.register(self.db, member)
+
+    async def _leave(self) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
+        await members.remove(self.db, self.id)
+
+    async def _beat_on(self) -> None:
+        beats = 0
+        while True:
+            await pause(self.reactor, members.BEAT_INTERVAL_S)
+            beats += 1
+            try:
+                if not await members.beat(self.db, self.id, self.lag_ms()):
+                    await self.register()
+                self.living = self._freshness.observe(await members.members(self.db))
+                if beats % SWEEP_EVERY_BEATS == 0:
+                    await members.sweep(self.db)
+            except DatabaseError as error:
+                _log.warn("cannot show that this process lives: {error}", error=error)
+
+    # --- others -----------------------------------------------------------------------------------------------------
+
+    def find_worker(self, role: str) -> tuple[str, int] | None:
+        """Host and port of a living worker of that role, another process than this one."""
+        others = [member for member in self.living if member.id != self.id]
+        found = members.find_worker(others, role, lambda count: self.outside.random.randrange(count))
+        if found is None or found.http_port is None:
+            return None
+        return found.address.rpartition(":")[0] or found.address, found.http_port
+
+    async def find_leader(self) -> str | None:
+        """The address of the leader, by its row."""
+        leader = await members.find_leader(self.db)
+        return None if leader is None else leader.address
+
+    # --- for those who operate --------------------------------------------------------------------------------------
+
+    def operating(self) -> Operating:
+        return Operating(self.health, self.metrics)
+
+    def listen_for_operators(self) -> None:
+        """/metrics, /health and /ready on a port of their own, when the config names one."""
+        metrics = self.config.metrics
+        if metrics.port == 0:
+            return
+        router = Router()
+        router.add(self.operating(), role="")
+        authenticator = Authenticator(self.db, self.outside.now_ms, lambda: False)
+        dispatcher = Dispatcher(authenticator, RateLimits({}, self.reactor.seconds))
+        reception = Reception(
+            router=router,
+            dispatcher=dispatcher,
+            observer=self.metrics,
+            monotonic=self.reactor.seconds,
+            date=self.date,
+            new_request_id=self.request_id,
+            is_trusted=lambda address: False,
+        )
+        self.service.listen(Listener(reception, self.reactor), metrics.address, metrics.port)
+
+    def date(self) -> str:
+        """Now, as HTTP's Date header has it."""
+        return formatdate(self.outside.now_ms() / 1000, usegmt=True)
+
+    def request_id(self) -> str:
+        """An id that no other request of the cluster has."""
+        return f"{self.id[:8]}-{self.outside.random.getrandbits(40):010x}"
+
+
+async def _nothing() -> None:
+    return None

@@ -1,0 +1,55 @@
+"""Takes the calls about typing and presence: changes values in memory and tells them at once. Nothing is kept.
+
+A new leader starts with nothing: values are told again by who types, and forgotten otherwise.
+"""
+
+from collections.abc import Callable
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from hs_common.replication.calls import Answer, Call, SetPresence, SetTyping
+from hs_common.replication.clock import Clock, pause
+from hs_common.replication.ephemeral import EphemeralState, Message, encode_message
+
+PASS_TIME_S = 1.0
+
+
+class EphemeralDesk:
+    """One leader's typing and presence."""
+
+    def __init__(self, clock: Clock, now_ms: Callable[[], int], publish: Callable[[int, bytes], None]) -> None:
+        self._clock = clock
+        self._now_ms = now_ms
+        self._publish = publish
+        # Counters of earlier leaders lie below the clock, as positions do.
+        self._state = EphemeralState(0, now_ms() * 1000)
+        self._passing: Deferred[None] | None = None
+
+    def start(self) -> None:
+        self._passing = Deferred.fromCoroutine(self._pass_time())
+        self._passing.addErrback(lambda failure: failure.trap(CancelledError))
+
+    def stop(self) -> None:
+        if self._passing is not None:
+            self._passing.cancel()
+
+    def take(self, call: Call) -> Answer | None:
+        """The answer to an ephemeral call; None for every other."""
+        now_ms = self._now_ms()
+        if isinstance(call, SetTyping):
+            self._tell(self._state.set_typing(call.room_id, call.user_id, call.timeout_ms, now_ms))
+        elif isinstance(call, SetPresence):
+            told = self._state.set_presence(call.user_id, call.presence, now_ms, call.status_msg, call.status_msg_given)
+            self._tell(told)
+        else:
+            return None
+        return Answer(pos=0)
+
+    def _tell(self, messages: list[tuple[int, Message]]) -> None:
+        for counter, message in messages:
+            self._publish(counter, encode_message(message))
+
+    async def _pass_time(self) -> None:
+        while True:
+            await pause(self._clock, PASS_TIME_S)
+            self._tell(self._state.pass_time(self._now_ms()))

@@ -1,0 +1,152 @@
+"""Puts a master together. The only place that knows which of its parts needs which."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.logger import Logger
+
+from hs_common.matrix.signing import SigningKey
+from hs_common.process.node import Node
+from hs_common.process.signing_key import read_signing_key
+from hs_common.replication.carrier import Beat
+from hs_common.replication.carrier_memory import MemoryCarrier
+from hs_common.replication.link_server import LinkServer
+from hs_common.replication.names import FORMAT, OLDEST_FORMAT, stream_keys
+from hs_common.replication.publisher import Publisher, read_top_epoch
+from hs_common.replication.redis_connection import RedisAway, RedisRefused, RedisServer
+from hs_master import tables
+from hs_master.desk import Desk
+from hs_master.ephemeral import EphemeralDesk
+from hs_master.leadership import Election
+from hs_master.leading import Term
+from hs_master.log_store.postgres import PostgresLogStore
+from hs_master.log_store.types import Candidate, Leadership
+from hs_master.master import Announcer, Master, Silent
+from hs_master.memory_announcer import MemoryAnnouncer
+from hs_master.pipeline.writer import WriterMetrics
+from hs_master.rooms.compose import Composer
+
+_log = Logger()
+
+
+class MasterParts:
+    """A master on a node: its desk, its link server, itself."""
+
+    def __init__(self, node: Node, carrier: MemoryCarrier | None, on_failure: Callable[[Exception], None]) -> None:
+        """`carrier` is given where workers run in the same process; else Redis carries the log, if it is configured."""
+        self._node = node
+        self._carrier = carrier
+        config, outside = node.config, node.outside
+        self.address = f"{node.host(config.cluster.call_address)}:{config.cluster.call_port}"
+        self._redis = RedisServer(node.reactor, config.redis.url) if config.redis.url and carrier is None else None
+        self._keys = stream_keys(config.cluster.id)
+        self._store = PostgresLogStore(
+            config.database.url, node.reactor, node.db, lambda: outside.now_ms() * 1000, tables.ORDER
+        )
+        candidate = Candidate(node.id, self.address, OLDEST_FORMAT, FORMAT)
+        self._election = Election(self._store, candidate, node.reactor, node.register, self._stream_epoch, say=_say)
+        self.desk = Desk(lambda: self._election.is_leader, self._election.check)
+        self._composer = Composer(config.server.name, _signing_key(node), self._new_event_id)
+        self.master = Master(self._election, self._term, self._announcer, self._leader_address)
+        self.link = LinkServer(
+            node.reactor,
+            config.cluster.secret.encode(),
+            config.cluster.id,
+            outside.random_bytes,
+            self.master.leadership,
+            self.desk.work,
+        )
+        self.master.link = self.link
+        self._on_failure = on_failure
+        self._port: Any = None
+
+    def add_steps(self) -> None:
+        """What the process starts and stops for its master."""
+        node = self._node
+        node.metrics.watch_queue("calls", lambda: self.master.waiting)
+        node.service.step("master", self._start, self.master.stop)
+
+    async def _start(self) -> None:
+        self.master.start(self._on_failure)
+
+    async def listen(self) -> None:
+        """Take calls of workers in other processes."""
+        cluster = self._node.config.cluster
+        self._port = self._node.reactor.listenTCP(cluster.call_port, self.link, interface=cluster.call_address)
+
+    async def stop_listening(self) -> None:
+        if self._port is not None:
+            await self._port.stopListening()
+        self.link.close()
+
+    def beat(self) -> Beat | None:
+        """The sign of life for followers in the same process."""
+        epoch = self.master.epoch
+        return None if epoch is None else Beat(epoch, self.master.head, self.address)
+
+    # --- what the master is made of -----------------------------------------------------------------------------------
+
+    def _term(self, master: Master, leadership: Leadership) -> Term:
+        node, outside = self._node, self._node.outside
+        ephemeral = EphemeralDesk(node.reactor, outside.now_ms, master.publish_ephemeral)
+        return Term(
+            leadership=leadership,
+            log=self._store,
+            election=self._election,
+            desk=self.desk,
+            db=node.db,
+            clock=node.reactor,
+            composer=self._composer,
+            server_name=node.config.server.name,
+            publish=master.publish,
+            on_new_epoch=master.take_new_epoch,
+            ephemeral=ephemeral,
+            metrics=WriterMetrics(node.metrics.committed),
+            now_ms=outside.now_ms,
+            new_batch_id=outside.uuid,
+            background=node.background,
+        )
+
+    def _announcer(self, master: Master, leadership: Leadership) -> Announcer:
+        if self._carrier is not None:
+            return MemoryAnnouncer(self._carrier)
+        if self._redis is None:
+            return Silent()
+        return Publisher(
+            self._redis,
+            self._node.outside.random,
+            self._keys,
+            leadership.epoch,
+            leadership.head,
+            self.address,
+            master.is_leading,
+            lambda epoch: master.fenced(),
+        )
+
+    async def _stream_epoch(self) -> int:
+        """The epoch at the top of the stream; 0 when Redis does not say."""
+        if self._redis is None:
+            return 0
+        try:
+            connection = await self._redis.connect()
+            try:
+                return await read_top_epoch(connection, self._keys)
+            finally:
+                connection.close()
+        except (RedisAway, RedisRefused):
+            return 0
+
+    def _leader_address(self) -> str | None:
+        return None  # a worker reads the leader's row itself
+
+    def _new_event_id(self) -> str:
+        return f"${self._node.outside.random_bytes(16).hex()}:{self._node.config.server.name}"
+
+
+def _signing_key(node: Node) -> SigningKey:
+    return read_signing_key(Path(node.config.server.signing_key_file))
+
+
+def _say(text: str) -> None:
+    _log.warn("{text}", text=text)
