@@ -80,8 +80,10 @@ class Election:
     """Drives one process between standby and leader.
 
     `lead()` returns when this process leads; `until_lost()` when it does no more: then `lead()` may be called again.
-    `clock` also counts the time that the machine slept, where there is such a clock. `member_beat` writes the own row
-    of `members`; `stream_epoch` answers the epoch of the last entry in Redis, 0 when that is not known.
+    `clock` calls later; `now` is a monotonic clock in seconds that also counts the time the machine slept, where there
+    is such a clock (CLOCK_BOOTTIME). A reactor's own `seconds` is the wall clock, which jumps: give `now` beside it.
+    `member_beat` writes the own row of `members`; `stream_epoch` answers the epoch of the last entry in Redis, 0 when
+    that is not known.
     """
 
     def __init__(
@@ -92,7 +94,9 @@ class Election:
         member_beat: Callable[[], Awaitable[object]],
         stream_epoch: Callable[[], Awaitable[int]],
         say: Callable[[str], None] = lambda text: None,
+        now: Callable[[], float] | None = None,
     ) -> None:
+        self._now = now or clock.seconds
         self._store = store
         self._candidate = candidate
         self._clock = clock
@@ -107,14 +111,14 @@ class Election:
     @property
     def is_leader(self) -> bool:
         """Whether a call may be answered now. The first thing that each call and each commit asks."""
-        return self._claim.holds(self._clock.seconds())
+        return self._claim.holds(self._now())
 
     async def lead(self) -> Leadership:
         """Stands by until this process leads; cancelled, it stands by no more. NotALeader: it cannot lead here."""
         while True:
             try:
                 await self._stand_by()
-                began = self._clock.seconds()
+                began = self._now()
                 leadership = await self._store.take(self._candidate, await self._stream_epoch())
             except DatabaseError as error:
                 self._say(f"cannot stand by: {error}")
@@ -139,7 +143,7 @@ class Election:
         self._resolving = True
         try:
             while True:
-                began = self._clock.seconds()
+                began = self._now()
                 try:
                     resolved = await self._store.resolve_doubt(batch)
                 except DatabaseError as error:
@@ -201,7 +205,7 @@ class Election:
             await self._sleep(BEAT_INTERVAL_S)
             try:
                 await self._member_beat()
-                if watch.observed(self._clock.seconds(), await self._store.observe()):
+                if watch.observed(self._now(), await self._store.observe()):
                     self._say("the leader's beat stands still: ending its session")
                     await self._store.dethrone()
                     watch = StillnessWatch()
@@ -218,7 +222,7 @@ class Election:
 
     async def _beat(self, lost: "Deferred[str]") -> None:
         """One beat of the leadership that `lost` ends."""
-        began = self._clock.seconds()
+        began = self._now()
         try:
             leads = await self._store.beat()
         except DatabaseError as error:

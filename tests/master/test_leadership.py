@@ -87,8 +87,15 @@ class Process:
         self.store = Frozen(world.log)
         self.said: list[str] = []
         self.database_answers = True
+        self.slept = 0.0
         self.election = Election(
-            self.store, candidate(name), world.clock, self._member_beat, self._stream_epoch, self.said.append
+            self.store,
+            candidate(name),
+            world.clock,
+            self._member_beat,
+            self._stream_epoch,
+            self.said.append,
+            now=lambda: world.clock.seconds() + self.slept,
         )
         self.leadership: Deferred[Leadership] = Deferred.fromCoroutine(self.election.lead())
 
@@ -175,6 +182,14 @@ def test_a_clean_hand_over_is_at_once(world: ElectionWorld) -> None:
     world.pass_time(10)
     assert two.election.is_leader
     assert not one.election.is_leader
+
+
+def test_a_leader_that_slept_knows_it_at_once_and_leads_on_after_a_beat(world: ElectionWorld) -> None:
+    one = world.process(1)
+    one.slept = 3600.0
+    assert not one.election.is_leader
+    assert now_or_never(Deferred.fromCoroutine(one.election.check()))
+    assert one.election.is_leader
 
 
 def test_a_fenced_leader_is_none(world: ElectionWorld) -> None:
