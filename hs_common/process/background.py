@@ -19,7 +19,7 @@ class Background:
     def __init__(self) -> None:
         self._log = Logger()
         self._running: dict[Deferred[None], str] = {}
-        self._empty: Deferred[None] | None = None
+        self._waiting: set[Deferred[None]] = set()
         self.started: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
 
@@ -38,8 +38,9 @@ class Background:
     async def drained(self) -> None:
         """Waits until nothing is under way. What runs for ever must have been told to stop before."""
         if self._running:
-            self._empty = self._empty or Deferred()
-            await self._empty
+            waiting: Deferred[None] = Deferred(self._waiting.discard)
+            self._waiting.add(waiting)
+            await waiting
 
     def cancel(self) -> None:
         """Stops all that is under way."""
@@ -53,6 +54,7 @@ class Background:
 
     def _ended(self, work: Deferred[Any]) -> None:
         self._running.pop(work, None)
-        if not self._running and self._empty is not None:
-            empty, self._empty = self._empty, None
-            empty.callback(None)
+        if not self._running:
+            all_waiting, self._waiting = self._waiting, set()
+            for waiting in all_waiting:
+                waiting.callback(None)

@@ -23,6 +23,11 @@ from tests.common.http.accounts import Accounts
 from tests.reactor import sleep
 
 
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 class Waiting:
     """A long poll that is answered when the process drains."""
 
@@ -31,7 +36,7 @@ class Waiting:
 
     @endpoint("GET", "/wait", auth=Auth.NONE, spec="#wait", waits=True)
     async def wait(self, request: Request) -> Reply:
-        print("waiting", flush=True)
+        say("waiting")
         await self.draining
         return {"next_batch": "unchanged"}
 
@@ -49,20 +54,20 @@ def main(broken: bool) -> bool:
     service = Service(reactor, health, background, Watchdog(reactor), accept_on_s=0.3)
 
     async def start() -> None:
-        print("started step", flush=True)
+        say("started step")
 
     async def stop() -> None:
-        print("stopped step", flush=True)
+        say("stopped step")
 
     async def late() -> None:
         await sleep(0.6)
-        print("background done", flush=True)
+        say("background done")
 
     async def announce() -> None:
         if broken:
             raise RuntimeError("no database")
         background("late", late())
-        print(f"port {service.ports[0]}", flush=True)
+        say(f"port {service.ports[0]}")
 
     service.step("step", start, stop)
     service.finish_background()

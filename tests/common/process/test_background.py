@@ -66,3 +66,17 @@ def test_work_that_starts_other_work_is_waited_for_as_well() -> None:
     assert not drained.called
     second.callback(None)
     assert drained.called
+
+
+def test_each_waiter_is_told_and_one_that_gives_up_changes_nothing() -> None:
+    background = Background()
+    work: Deferred[None] = Deferred()
+    background("sweep", wait_for(work))
+    impatient = ensureDeferred(background.drained())
+    impatient.addErrback(lambda failure: None)
+    impatient.cancel()
+    first, second = ensureDeferred(background.drained()), ensureDeferred(background.drained())
+    assert not first.called
+    work.callback(None)
+    assert first.called
+    assert second.called
