@@ -1,6 +1,6 @@
 """Password hashes: Argon2id with the configured cost, made and checked in threads.
 
-Rules: a check takes as long for an account that does not exist as for one that does. A hash names its own parameters, so
+Rules: a check takes as long for an account that does not exist as for one that does. A hash names its own parameters:
 old ones stay good, and are replaced when their owner next logs in. Must not know accounts.
 """
 
