@@ -12,6 +12,7 @@ _COMMANDS = {
     "config": ("config", "config", "Print all options with their defaults, or check a config file."),
     "routes": ("routes", "routes", "Print which role serves which path, for a reverse proxy."),
     "migrate": ("migrate", "migrate", "Bring the database's schema to this version."),
+    "setup": ("setup", "setup", "Make the keys and secrets of a deployment in containers."),
     "doctor": ("doctor", "doctor", "Say what is wrong with a server."),
     "test": ("test", "test", "Run the tests of a checkout."),
 }

@@ -26,7 +26,7 @@ class ProxyRoute:
     @property
     def pattern(self) -> str:
         """A regular expression for the raw path, in the subset that all proxies understand."""
-        parts = [re.escape(part).replace(r"\-", "-").replace(r"/", "/") for part in _PARAMETER.split(self.path)]
+        parts = [re.escape(part).replace(r"\-", "-") for part in _PARAMETER.split(self.path)]
         return "^" + "[^/]+".join(parts) + "/?$"
 
 
@@ -91,15 +91,17 @@ def _nginx(routes: list[ProxyRoute]) -> str:
 
 
 def _haproxy(routes: list[ProxyRoute]) -> str:
+    """A map file: `METHOD:path` to backend. The two lines of haproxy.cfg that use it are in its head."""
     default, others = _by_role(routes)
-    lines = ["# In the frontend."]
+    lines = [
+        "# In the frontend:",
+        "#     http-request set-var(txn.path) path",
+        "#     http-request set-var(txn.route) method,concat(:,txn.path)",
+        f"#     use_backend %[var(txn.route),map_reg(routes.map,viaduct_{default})]",
+    ]
     for role, own in others.items():
-        for number, (pattern, methods) in enumerate(_merged(own).items(), 1):
-            lines.append(f"    acl {role}_{number} path_reg {pattern}")
-            lines.append(
-                f"    use_backend viaduct_{role} if {role}_{number} {{ method {' '.join([*methods, 'OPTIONS'])} }}"
-            )
-    lines.append(f"    default_backend viaduct_{default}")
+        for pattern, methods in _merged(own).items():
+            lines.append(f"^({'|'.join([*methods, 'OPTIONS'])}):{pattern[1:]} viaduct_{role}")
     return "\n".join(lines) + "\n"
 
 
