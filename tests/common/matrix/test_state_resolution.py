@@ -1,6 +1,7 @@
 """State resolution by the tables in `scenarios/`, and what holds of every room whatever happens in it."""
 
 from collections.abc import Iterable
+from hashlib import sha1
 from itertools import permutations
 
 import pytest
@@ -208,6 +209,15 @@ def test_power_decides_where_the_auth_chains_leave_a_choice() -> None:
         "$again",
         "$by_bob",
     ]
+
+
+def test_version_1_takes_the_lower_hash_at_the_same_depth() -> None:
+    version = ROOM_VERSIONS["1"]
+    for number in range(10):
+        names = [f"x{number}", f"y{number}"]
+        room = PaperRoom(version, [*USUAL, *(topic(name, BOB, after=["topic"]) for name in names)])
+        hashes = {room.id(name): sha1(room.id(name).encode()).hexdigest() for name in names}
+        assert room.resolved(*names)[TOPIC] == min(hashes, key=hashes.__getitem__)
 
 
 def test_a_rejected_auth_event_does_not_speak_for_an_event() -> None:

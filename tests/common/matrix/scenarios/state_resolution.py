@@ -232,7 +232,40 @@ CASES = [
         },
         FIRST,
     ),
+    StateCase(
+        "nor even before they are closed, by the clock",
+        tuple(reversed(CLOSED_MEANWHILE)),
+        ["closed", "eve"],
+        {RULES: "closed", of("@eve:e.example"): None},
+        LATER,
+    ),
+    StateCase(
+        "a kick undoes what the kicked did meanwhile, even before by the clock",
+        [topic("by_bob", BOB), member("kick", BOB, "leave", sender=ALICE, after=["topic"])],
+        ["kick", "by_bob"],
+        {of(BOB): "kick", TOPIC: "topic"},
+        LATER,
+    ),
+    StateCase(
+        "who leaves of their own will leaves behind what they did before",
+        [topic("by_bob", BOB), member("bob_left", BOB, "leave", after=["topic"])],
+        ["bob_left", "by_bob"],
+        {of(BOB): "bob_left", TOPIC: "by_bob"},
+        LATER,
+    ),
     # --- what led to the states counts ---
+    StateCase(
+        "a power event brings along what made it possible",
+        [
+            power_levels("dave_too", ALICE, {ALICE: 100, BOB: 50, DAVE: 50}),
+            member("kick", DAVE, "leave", sender=ALICE),
+            member("dave_back", DAVE, "join"),
+            member("kick_by_dave", CAROL, "leave", sender=DAVE),
+        ],
+        ["dave_too", "kick_by_dave"],
+        {of(DAVE): "dave_back", of(CAROL): "kick_by_dave"},
+        LATER,
+    ),
     StateCase(
         "power handed on and on survives its being compared with the beginning",
         CHAIN_OF_POWER,
