@@ -96,6 +96,22 @@ def test_background_work_is_finished_before_what_it_needs_is_closed() -> None:
     assert steps.happened[2:] == ["stop poller", "worked", "stop database"]
 
 
+def test_background_work_is_waited_for_in_any_case() -> None:
+    steps = Steps()
+    steps.add("database")
+    ensureDeferred(steps.service.start())
+    work: Deferred[None] = Deferred()
+
+    async def working() -> None:
+        await work
+
+    steps.background("work", working())
+    stopping = ensureDeferred(steps.service.stop())
+    assert not stopping.called
+    work.callback(None)
+    assert stopping.called
+
+
 def test_background_work_that_does_not_end_is_cut_off() -> None:
     steps = Steps()
     steps.service.finish_background()
