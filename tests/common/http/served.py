@@ -184,6 +184,11 @@ class Connection(Protocol):
         self._more = Deferred()
         await self._more
 
+    async def head(self) -> None:
+        """Waits for the head of a response."""
+        while b"\r\n\r\n" not in self._buffer and not self._ended:
+            await self._next()
+
     async def answer(self, head_only: bool = False) -> Answer:
         """The next response: by Content-Length, by chunks, or to the end of the connection."""
         while b"\r\n\r\n" not in self._buffer:

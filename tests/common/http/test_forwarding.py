@@ -4,8 +4,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
 
 from tests.common.http.endpoints import V3, Sample
 from tests.common.http.served import Answer, Served, compose, serving
@@ -139,5 +140,61 @@ def test_a_waiting_answer_comes_through_when_it_is_there() -> None:
             sample.waiting.callback("x" * 300_000)
             assert len((await connection.answer()).json["waited"]) == 300_000
             await connection.close()
+
+    run(play())
+
+
+class Stalling(Protocol):
+    """A worker that stops in the middle of its answer, and notices when nobody waits for the rest."""
+
+    def __init__(self, lost: list[bool]) -> None:
+        self._lost = lost
+
+    def dataReceived(self, data: bytes) -> None:
+        transport: Any = self.transport
+        transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost.append(True)
+
+
+def test_a_client_that_goes_away_within_the_answer_ends_it_on_both_sides() -> None:
+    lost: list[bool] = []
+
+    async def play() -> None:
+        port = reactor.listenTCP(0, Factory.forProtocol(lambda: Stalling(lost)), interface="127.0.0.1")
+        async with astray(port.getHost().port) as wrong:
+            connection = await wrong.connect()
+            connection.write(compose("GET", f"{V3}/hello/a"))
+            await connection.head()
+            connection.abort()
+            await until(lambda: lost)
+            assert [request.status for request in wrong.observed.finished] == [200]
+        await port.stopListening()
+
+    with capturedLogs() as logs:
+        run(play())
+    assert [event for event in logs if "log_failure" in event] == []
+
+
+def test_a_draining_worker_closes_after_a_forwarded_answer() -> None:
+    async def play() -> None:
+        async with serving(Sample()) as right, astray(right.port) as wrong:
+            wrong.listener.announce_end()
+            connection = await wrong.connect()
+            connection.write(compose("GET", f"{V3}/hello/a"))
+            answer = await connection.answer()
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
+            await connection.ended()
+
+    run(play())
+
+
+def test_no_header_of_the_hop_itself_is_passed_on() -> None:
+    async def play() -> None:
+        async with serving(Sample()) as right, astray(right.port) as wrong:
+            head = await wrong.ask("GET", f"{V3}/reply/status", headers={"Connection": "close", "TE": "trailers"})
+            assert (head.status, head.headers["x-extra"], head.headers["connection"]) == (401, "1", "close")
+            assert "x-viaduct-hop" not in head.headers
 
     run(play())
