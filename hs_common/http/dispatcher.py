@@ -16,6 +16,7 @@ from hs_common.http.credentials import access_token_hash
 from hs_common.http.endpoint import Auth, EndpointDeclaration
 from hs_common.http.faults import response_for
 from hs_common.http.incoming import Incoming
+from hs_common.http.last_seen import LastSeen
 from hs_common.http.rate_limits import RateLimits
 from hs_common.http.reply import Response, to_response
 from hs_common.http.request import Query, Request, Requester, RequestHeaders
@@ -29,10 +30,17 @@ ReadBarrier = Callable[[], Awaitable[None]]
 class Dispatcher:
     """Answers requests. `barrier` is awaited before endpoints that read from what a follower holds."""
 
-    def __init__(self, authenticator: Authenticator, limits: RateLimits, barrier: ReadBarrier | None = None) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        limits: RateLimits,
+        barrier: ReadBarrier | None = None,
+        last_seen: LastSeen | None = None,
+    ) -> None:
         self._authenticator = authenticator
         self._limits = limits
         self._barrier = barrier
+        self._last_seen = last_seen
         self._log = Logger()
 
     async def answer(
@@ -42,8 +50,12 @@ class Dispatcher:
         try:
             requester = await self._requester(incoming, declaration)
             self._limits.check(declaration.rate, requester, incoming.client_ip)
+            if requester is not None:
+                self._note_seen(requester, incoming)
             if declaration.reads and self._barrier is not None:
                 await self._barrier()
+                # The token may be among what was revoked before this request came.
+                requester = await self._requester(incoming, declaration)
             request = Request(
                 method=incoming.method,
                 uri_path=incoming.uri_path,
@@ -61,6 +73,11 @@ class Dispatcher:
             raise
         except Exception as error:
             return response_for(error, incoming.request_id, self._log)
+
+    def _note_seen(self, requester: Requester, incoming: Incoming) -> None:
+        if self._last_seen is not None:
+            user_agent = incoming.headers.getRawHeaders(b"user-agent", [b""])[0].decode("utf-8", "replace")
+            self._last_seen.note(requester, incoming.client_ip, user_agent)
 
     async def _requester(self, incoming: Incoming, declaration: EndpointDeclaration) -> Requester | None:
         if declaration.auth is Auth.NONE:

@@ -1,8 +1,8 @@
 """The calls that workers make to the master, and its answers. The master is the only writer of what has a position.
 
 Rules: a call is all or nothing; its `key` (given beside it, 16 bytes) makes it happen once however often it is
-repeated; unknown *fields* in a call are refused, since a call asks for an effect. Errors come back as MatrixError. Every answer
-that changed the log carries `pos`, the position after which every follower shows the change.
+repeated; unknown *fields* in a call are refused, since a call asks for an effect. Errors come back as MatrixError.
+Every answer that changed the log carries `pos`, the position after which every follower shows the change.
 JSON contents travel as values (dict) where the master looks into them, and as bytes (JSON) where it only keeps them.
 """
 

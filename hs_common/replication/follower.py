@@ -133,6 +133,11 @@ class Follower:
 
     # --- waiting --------------------------------------------------------------------------------------------------
 
+    @property
+    def heard_of(self) -> int:
+        """The highest position heard of, applied or not."""
+        return self._wanted
+
     async def wait_for(self, pos: int, timeout: float) -> bool:
         """Waits until the position is at or above `pos`, at most `timeout` seconds. Returns whether it is."""
         if self._has(pos):
@@ -303,7 +308,6 @@ class Follower:
         self.position = Position(head.epoch, head.pos)
         self.highest_epoch = max(self.highest_epoch, head.epoch)
         self._wanted = head.pos
-        self._behind_since = None
         self._cold = False
         self.counts.resets += 1
         reset_all(self._subscriptions, head.pos)

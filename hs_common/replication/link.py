@@ -20,6 +20,7 @@ from hs_common.replication import calls
 from hs_common.replication.clock import Clock, DelayedCall, pause
 from hs_common.replication.frame_protocol import Dial
 from hs_common.replication.frames import BrokenFrame, Busy, CallFrame, Done, Failed, Frame
+from hs_common.replication.keys import call_key
 from hs_common.replication.link_connection import LinkIdentity, MasterConnection
 from hs_common.replication.link_interface import CALL_SECONDS, DEFAULT_OPTIONS, CallOptions, unknown_outcome
 from hs_common.replication.names import KEY_LENGTH
@@ -116,7 +117,7 @@ class MasterLink:
         return _read_answer(type(call), answer)
 
     def _remember(self, call: calls.Call, key: bytes | None, options: CallOptions) -> _Waiting:
-        key = self._random_bytes(KEY_LENGTH) if key is None else key
+        key = call_key(self._random_bytes(KEY_LENGTH)) if key is None else key
         assert len(key) == KEY_LENGTH, "a call's key has 16 bytes"
         self._last_id += 1
         deadline = self._clock.seconds() + CALL_SECONDS

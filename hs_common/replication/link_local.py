@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from hs_common.matrix.errors import MatrixError, limit_exceeded, unknown
 from hs_common.replication import calls
 from hs_common.replication.clock import Clock, pause
+from hs_common.replication.keys import call_key
 from hs_common.replication.link_interface import CALL_SECONDS, DEFAULT_OPTIONS, CallOptions, unknown_outcome
 from hs_common.replication.link_server import CallInfo, CallWork, LeaderElsewhere, TooBusy
 from hs_common.replication.names import KEY_LENGTH
@@ -32,7 +33,7 @@ class LocalLink:
         self, call: calls.Call, key: bytes | None = None, options: CallOptions = DEFAULT_OPTIONS
     ) -> calls.Answer:
         """See Link.call. A caller that gives up does not stop the work, as between processes."""
-        key = self._random_bytes(KEY_LENGTH) if key is None else key
+        key = call_key(self._random_bytes(KEY_LENGTH)) if key is None else key
         assert len(key) == KEY_LENGTH, "a call's key has 16 bytes"
         answer: Deferred[bytes] = Deferred()
         working = Deferred.fromCoroutine(self._do(type(call).__name__, calls.encode(call), key, options))

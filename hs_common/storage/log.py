@@ -19,6 +19,13 @@ async def head(db: Queries) -> int:
     return row[0] if row is not None else 0
 
 
+async def last(db: Queries) -> Row | None:
+    """(epoch, pos, made in µs since 1970) of the last entry; None while the log is empty."""
+    return await db.fetch_one(
+        "SELECT epoch, pos, (extract(epoch FROM made) * 1000000)::bigint FROM outbox ORDER BY pos DESC LIMIT 1"
+    )
+
+
 async def read(db: Queries, after: int, limit: int) -> list[Row]:
     """(pos, prev, epoch, format, body, made in µs since 1970) of the first `limit` entries above `after`, in order."""
     return await db.fetch(

@@ -1,0 +1,9 @@
+"""Which role serves which endpoints: what routes are printed from, and what a worker forwards."""
+
+from typing import Final
+
+from hs_workers.client.accounts_wiring import ENDPOINT_CLASSES as ACCOUNTS
+
+ENDPOINTS: Final[dict[str, tuple[type, ...]]] = {
+    "client": ACCOUNTS,
+}

@@ -1,0 +1,106 @@
+"""Puts a worker of some roles together on a node: what it follows, what it serves, what it forwards."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from hs_common.http.credentials import trusted_networks
+from hs_common.http.dispatcher import Dispatcher
+from hs_common.http.forwarding import Forwarder
+from hs_common.http.last_seen import LastSeen
+from hs_common.http.listener import Listener
+from hs_common.http.rate_limits import RateLimits, buckets_of
+from hs_common.http.reception import Reception
+from hs_common.http.router import Router
+from hs_common.process.node import Node
+from hs_common.process.request_log import RequestLog
+from hs_common.process.worker_threads import WorkerThreads
+from hs_common.replication.clock import pause
+from hs_common.replication.link_interface import Link
+from hs_common.storage.queries import DatabaseError
+from hs_workers.following import Following
+from hs_workers.registry import ENDPOINTS
+from hs_workers.roles import MAKERS, RoleParts
+
+FLUSH_INTERVAL_S: Final = 60.0
+# Threads for password hashes: as many as cores on a small machine; each takes one whole for some 30 ms.
+HASHING_THREADS: Final = 2
+
+_log = Logger()
+
+
+class WorkerParts:
+    """The parts of a worker; `add_steps` gives them to the process."""
+
+    def __init__(self, node: Node, roles: Sequence[str], following: Following, link: Link) -> None:
+        self._node = node
+        self._roles = roles
+        self._following = following
+        self._link = link
+        config = node.config
+        self.limits = RateLimits(buckets_of(config.rate_limits), node.reactor.seconds)
+        self._threads = WorkerThreads(node.reactor, HASHING_THREADS, "hashing")
+        self._last_seen = LastSeen(node.db, node.outside.now_ms)
+        self.router = Router()
+        self._flushing: Deferred[None] | None = None
+
+    def add_endpoints(self) -> None:
+        """The endpoints of the own roles, and the declarations of all others, which are forwarded."""
+        parts = RoleParts(self._node, self._following, self._link, self._threads, self.limits)
+        for role in self._roles:
+            maker = MAKERS.get(role)
+            for instance in maker(parts) if maker is not None else ():
+                self.router.add(instance, role)
+        for role, classes in ENDPOINTS.items():
+            if role not in self._roles:
+                for cls in classes:
+                    self.router.declare(cls, role)
+        self.router.add(self._node.operating(), role="")
+
+    def add_steps(self) -> None:
+        """Follow, forward, listen."""
+        node, config = self._node, self._node.config
+        forwarder = Forwarder(node.reactor, node.find_worker)
+        dispatcher = Dispatcher(self._following.authenticator, self.limits, self._following.barrier, self._last_seen)
+        log_all = config.logging.level == "debug"
+        reception = Reception(
+            router=self.router,
+            dispatcher=dispatcher,
+            observer=RequestLog(node.metrics, config.logging.slow_request_ms, log_all),
+            monotonic=node.reactor.seconds,
+            date=node.date,
+            new_request_id=node.request_id,
+            is_trusted=trusted_networks(config.listen.trusted_proxies),
+            forwarder=forwarder,
+            body_limit_bytes=config.limits.request_body_bytes,
+        )
+        node.service.step("forwarding", _nothing, forwarder.close)
+        node.service.step("devices last seen", self._start_flushing, self._flush)
+        listener = Listener(reception, node.reactor, connections_limit=config.limits.open_connections)
+        node.service.listen(listener, config.listen.address, config.listen.port)
+
+    async def _start_flushing(self) -> None:
+        self._flushing = Deferred.fromCoroutine(self._flush_on())
+        self._flushing.addErrback(lambda failure: failure.trap(CancelledError))
+
+    async def _flush_on(self) -> None:
+        while True:
+            await pause(self._node.reactor, FLUSH_INTERVAL_S)
+            await self._write_last_seen()
+
+    async def _flush(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+        await self._write_last_seen()
+
+    async def _write_last_seen(self) -> None:
+        try:
+            await self._last_seen.flush()
+        except DatabaseError as error:
+            _log.warn("when devices were last seen is written later: {error}", error=error)
+
+
+async def _nothing() -> None:
+    return None
