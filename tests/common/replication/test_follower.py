@@ -307,3 +307,14 @@ def test_lag_is_time_not_positions() -> None:
     world.outbox.away = False
     world.turn(1.5)
     assert world.follower.lag_seconds() == 0
+
+
+def test_what_was_heard_but_is_not_in_the_log_is_not_waited_for() -> None:
+    world = World().start()
+    world.follower.receive([Entry(1, 50, 49, FORMAT, b"")], None)
+    world.clock.advance(0.5)
+    assert world.follower.counts.repairs == 1
+    world.turn(0.1)
+    world.follower.receive([], world.outbox.beat())
+    assert world.follower.lag_seconds() == 0
+    assert world.follower.position.pos == 0

@@ -9,14 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication import calls
 from hs_common.replication.dial import split_address, tcp_dial
-from hs_common.replication.frames import CallFrame, Hello, Proof, encode_frame
+from hs_common.replication.frames import (
+    CallFrame,
+    Challenge,
+    Frame,
+    FrameReader,
+    Hello,
+    Proof,
+    Welcome,
+    encode_frame,
+)
 from hs_common.replication.link import MasterLink
 from hs_common.replication.link_connection import LinkIdentity
 from hs_common.replication.link_interface import CALL_SECONDS, CallOptions, Link
@@ -238,13 +247,29 @@ def test_who_does_not_belong_is_refused(worker: bytes, cluster: str) -> None:
     assert not world.link.is_connected
 
 
-def test_a_master_that_checks_nothing_gets_no_call() -> None:
+class Impostor(Protocol):
+    """Welcomes everybody without knowing the secret."""
+
+    def __init__(self) -> None:
+        self.heard: list[Frame] = []
+        self._reader = FrameReader()
+
+    def dataReceived(self, data: bytes) -> None:
+        for frame in self._reader.feed(data):
+            self.heard.append(frame)
+            answer = Challenge(b"n" * 32, b"a guess") if isinstance(frame, Hello) else Welcome(1, 1)
+            cast(Any, self.transport).write(encode_frame(answer))
+
+
+def test_a_master_that_does_not_know_the_secret_gets_no_call() -> None:
     world = World()
-    impostor = world.master(secret=b"wrong")
+    impostor = Impostor()
+    factory = Factory.forProtocol(lambda: impostor)
+    world.network.listeners["one:1"] = cast(Any, factory)
     world.start()
     world.call("a")
-    world.network.turn(2)
-    assert impostor.infos == []
+    world.network.turn(0.2)
+    assert [type(frame) for frame in impostor.heard] == [Hello] * len(world.network.wires)
     assert not world.link.is_connected
 
 

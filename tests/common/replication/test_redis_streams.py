@@ -1,6 +1,8 @@
 """Publisher and follower over a real Redis: whatever happens to it, followers end with the truth."""
 
-from collections.abc import Awaitable, Callable
+import os
+import signal
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any, cast
 
@@ -9,6 +11,7 @@ import redis
 from twisted.internet.protocol import Factory, Protocol
 
 from hs_common.process.embedded_redis import EmbeddedRedis
+from hs_common.replication.carrier import Beat, Position
 from hs_common.replication.carrier_redis import RedisCarrier, read_beat, read_ephemeral
 from hs_common.replication.entry import BrokenEntry, Entry
 from hs_common.replication.follower import Follower
@@ -276,6 +279,56 @@ def test_what_is_no_redis_is_away() -> None:
 def test_a_url_of_another_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="scheme"):
         RedisServer(reactor, "http://localhost")
+
+
+class Listener:
+    """Takes down what a carrier delivers."""
+
+    def __init__(self) -> None:
+        self.entries: list[int] = []
+        self.beats: list[tuple[int, int]] = []  # (entries before it, its head)
+
+    def receive(self, entries: Sequence[Entry], beat: Beat | None) -> None:
+        self.entries += [entry.pos for entry in entries]
+        if beat is not None:
+            self.beats.append((len(self.entries), beat.head))
+
+    def someone_waits(self) -> bool:
+        return False
+
+
+def test_a_beat_comes_after_all_entries_before_it(redis_url: str) -> None:
+    async def part() -> None:
+        client = redis.Redis.from_url(redis_url)
+        count = READ_COUNT + 10
+        for pos in range(1, count + 1):
+            client.xadd(KEYS.log, {"p": pos - 1, "f": 1, "b": b""}, id=f"1-{pos}")
+        client.xadd(KEYS.beat, {"h": count, "a": "master:1"}, id="1-1")
+        listener = Listener()
+        carrier = RedisCarrier(RedisServer(reactor, redis_url), Random(1), KEYS, lambda counter, body: None)
+        carrier.start(listener, Position(0, 0))
+        await until(lambda: listener.beats)
+        await carrier.stop()
+        client.close()
+        assert listener.entries == list(range(1, count + 1))
+        assert listener.beats == [(count, count)]
+
+    run(part())
+
+
+def test_a_redis_that_stands_still_is_left_for_the_outbox(own_redis: EmbeddedRedis) -> None:
+    async def part(cluster: Cluster) -> None:
+        os.kill(own_redis.process_id, signal.SIGSTOP)
+        try:
+            cluster.append("a")
+            await cluster.caught_up()
+        finally:
+            os.kill(own_redis.process_id, signal.SIGCONT)
+        await cluster.beat_heard()
+        cluster.append("b")
+        await cluster.caught_up()
+
+    play(own_redis.url(), part)
 
 
 def test_foreign_stream_entries_are_named() -> None:
