@@ -4,7 +4,6 @@ Spec: client-server API, #presence.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
 import msgspec
@@ -14,6 +13,7 @@ from hs_common.http.reply import Reply
 from hs_common.http.request import Request
 from hs_common.matrix.errors import forbidden, invalid_param, not_found
 from hs_common.replication.calls import SetPresence
+from hs_common.replication.ephemeral import Presence as UserPresence
 from hs_common.replication.link_interface import Link
 from hs_common.storage.queries import Queries
 from hs_common.storage.users import account, share_a_room
@@ -21,16 +21,6 @@ from hs_workers.client.own_user import own_user_id
 
 STATUS_LIMIT: Final = 1_024
 """Characters of a status message. It is sent to everybody who shares a room."""
-
-
-@dataclass(frozen=True, slots=True)
-class UserPresence:
-    """A user's presence as this process heard it. `last_active_ms` is a time of day."""
-
-    presence: str
-    status_msg: str | None = None
-    last_active_ms: int | None = None
-    currently_active: bool = False
 
 
 class PresenceView(Protocol):
@@ -89,14 +79,14 @@ class Presence:
             raise not_found("No presence is known of this user")
         if user_id != requester and not await share_a_room(self._db, requester, user_id):
             raise forbidden("You are not allowed to see their presence")
-        return self._json(self._view.presence_of(user_id) or UserPresence("offline"))
+        known = self._view.presence_of(user_id)
+        return {"presence": "offline"} if known is None else self._json(known)
 
     def _json(self, known: UserPresence) -> dict[str, Any]:
-        answer: dict[str, Any] = {"presence": known.presence}
+        last_active_ago = max(0, self._now_ms() - known.last_active_ms)
+        answer: dict[str, Any] = {"presence": known.presence, "last_active_ago": last_active_ago}
         if known.status_msg is not None:
             answer["status_msg"] = known.status_msg
-        if known.last_active_ms is not None:
-            answer["last_active_ago"] = max(0, self._now_ms() - known.last_active_ms)
         if known.presence == "online":
             answer["currently_active"] = known.currently_active
         return answer

@@ -1,7 +1,7 @@
 """What the server says about itself, who is there, and what it does not have."""
 
 from hs_common.replication.calls import SetPresence, SetTyping
-from hs_workers.client.presence import UserPresence
+from hs_common.replication.ephemeral import Presence
 from tests.workers.client.conftest import Play
 from tests.workers.client.world import World
 
@@ -65,7 +65,7 @@ def test_presence_is_set_by_oneself_and_seen_by_those_in_the_same_room(play: Pla
             SetPresence(user_id=ALICE, presence="online", status_msg="hi", status_msg_given=True)
         ]
         assert (await world.ask("GET", mine, token=alice)).json == {"presence": "offline"}
-        world.presences.known[ALICE] = UserPresence("online", "hi", world.now_ms - 5000, currently_active=True)
+        world.presences.known[ALICE] = Presence(ALICE, "online", world.now_ms - 5000, True, "hi")
         assert (await world.ask("GET", mine, token=bob)).errcode == "M_FORBIDDEN"
         for user_id in (ALICE, BOB):
             await world.join(user_id, ROOM)
@@ -76,6 +76,9 @@ def test_presence_is_set_by_oneself_and_seen_by_those_in_the_same_room(play: Pla
             "last_active_ago": 5000,
             "currently_active": True,
         }
+        world.presences.known[ALICE] = Presence(ALICE, "unavailable", world.now_ms, False, None)
+        idle = await world.ask("GET", mine, token=bob)
+        assert idle.json == {"presence": "unavailable", "last_active_ago": 0}
         assert (await world.ask("GET", "/presence/@nobody:example.org/status", token=bob)).errcode == "M_NOT_FOUND"
 
     play(scenario)

@@ -2,7 +2,7 @@
 to the endpoint and come back as status and JSON. Time stands still unless a test moves it."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from io import BytesIO
 from itertools import count
@@ -23,9 +23,9 @@ from hs_common.http.rate_limits import RateLimits
 from hs_common.http.reply import error_response
 from hs_common.http.router import Router
 from hs_common.matrix.errors import MatrixError
+from hs_common.replication.ephemeral import Presence
 from hs_common.storage.database import Database
 from hs_workers.client.accounts_wiring import Outside, account_endpoints
-from hs_workers.client.presence import UserPresence
 from tests.reactor import reactor
 from tests.workers.client.stand_in_master import StandInMaster
 
@@ -57,9 +57,9 @@ class Inline:
 
 @dataclass
 class Presences:
-    known: dict[str, UserPresence] = field(default_factory=dict)
+    known: dict[str, Presence] = field(default_factory=dict)
 
-    def presence_of(self, user_id: str) -> UserPresence | None:
+    def presence_of(self, user_id: str) -> Presence | None:
         return self.known.get(user_id)
 
 
@@ -94,8 +94,8 @@ class World:
             presence=self.presences,
             now_ms=lambda: self.now_ms,
             random=lambda size: sha256(str(next(numbers)).encode()).digest()[:size],
-            **outside,
         )
+        parts = replace(parts, **outside)
         for instance in account_endpoints(settings, parts):
             self.router.add(instance, role="client")
         authenticator = Authenticator(self.db, lambda: self.now_ms, is_fresh=lambda: False)
