@@ -110,7 +110,7 @@ class MemoryLog:
         return self.outbox[-1].pos if self.outbox else 0
 
     def apply(self, batch: Batch) -> Outcome:
-        """The transaction: all of the batch or nothing."""
+        """The transaction: all of the batch or nothing; its checks in the order of PostgreSQL's statements."""
         if batch.epoch != self.leader.epoch:
             return Fenced()
         if batch.pos in self.batches or batch.prev in self.prevs:
@@ -120,6 +120,9 @@ class MemoryLog:
         repeated = [answer.key for answer in batch.answers if answer.key in self.answers]
         if repeated or len({answer.key for answer in batch.answers}) < len(batch.answers):
             return Refused("23505", "a key has been answered already")
+        refused = _out_of_range(batch)
+        if refused is not None:
+            return refused
         self.outbox.append(Entry(batch.pos, batch.prev, batch.epoch, batch.format, batch.body, self.now_us()))
         self.batches[batch.pos] = batch.batch
         self.prevs.add(batch.prev)
@@ -179,9 +182,10 @@ class MemoryLogStore:
         return True
 
     async def commit(self, batch: Batch) -> Outcome:
-        refused = _refusal(batch, self._writes)
-        if refused is not None:
-            return refused
+        try:
+            encoding.transaction(batch, self._writes)
+        except ValueError as error:
+            return Refused(ENCODING_REFUSED, str(error))
         fault = await self.faults.befall(batch)
         if not self.connected:
             return Doubt("the session has ended")
@@ -257,12 +261,8 @@ class MemoryLogStore:
             raise DatabaseUnavailable(CONNECTION_LOST, "the session has ended")
 
 
-def _refusal(batch: Batch, writes: Sequence[Write]) -> Refused | None:
-    """What PostgreSQL would refuse in any table: text it cannot store, integers that do not fit their column."""
-    try:
-        encoding.transaction(batch, writes)
-    except ValueError as error:
-        return Refused(ENCODING_REFUSED, str(error))
+def _out_of_range(batch: Batch) -> Refused | None:
+    """Integers that do not fit their column."""
     for write, rows in batch.rows.items():
         for index, (name, kind) in enumerate(write.columns):
             limit = _INTEGERS.get(kind)

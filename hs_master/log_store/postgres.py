@@ -23,6 +23,7 @@ from hs_common.storage.queries import (
 from hs_master.log_store import encoding
 from hs_master.log_store.takeover import (
     LOCK_WAIT_MS,
+    Backend,
     check_server,
     end_sessions_holding_the_lock,
     release_lock,
@@ -78,7 +79,7 @@ class PostgresLogStore:
         self._now_us = now_us
         self._writes = tuple(writes)
         self._session: Connection | None = None
-        self._pid = 0  # of the last session's backend
+        self._backend: Backend | None = None  # of the last writing session
         self._candidate: Candidate | None = None
         self._stream_epoch = 0
         self._epoch = 0
@@ -86,8 +87,8 @@ class PostgresLogStore:
 
     @property
     def backend_pid(self) -> int:
-        """The server's process behind the last writing session."""
-        return self._pid
+        """The server's process behind the last writing session; 0 before the first."""
+        return self._backend.pid if self._backend is not None else 0
 
     async def wait_for_lock(self) -> None:
         await self._turn.acquire()
@@ -135,7 +136,7 @@ class PostgresLogStore:
         try:
             self._drop_session()
             # After this the old session is gone, and with it all that could still change the outcome.
-            await end_sessions_holding_the_lock(self._pool, only=self._pid)
+            await end_sessions_holding_the_lock(self._pool, only=self._backend)
             session = await self._fresh_session()
             leadership = None
             if await try_lock(session, RETAKE_WAIT_MS):
@@ -160,7 +161,7 @@ class PostgresLogStore:
         return Observation(*await log.leader(self._pool))
 
     async def dethrone(self) -> bool:
-        mine = self._pid if self._session is not None else None
+        mine = self._backend if self._session is not None else None
         return await end_sessions_holding_the_lock(self._pool, but=mine) > 0
 
     async def head(self) -> int:
@@ -220,7 +221,7 @@ class PostgresLogStore:
         self._drop_session()
         session = await Connection.open(self._dsn, self._reactor)
         try:
-            self._pid = await check_server(session)
+            self._backend = await check_server(session)
             await session.run(encoding.preparations(self._writes))
         except BaseException:
             session.close()

@@ -5,6 +5,9 @@ every later one out. Positions of an epoch begin above the clock, so that no pos
 one that a lost or restored history gave out. Must not know batches.
 """
 
+from datetime import datetime
+from typing import NamedTuple
+
 from hs_common.storage.connection import Connection
 from hs_common.storage.queries import DatabaseUnavailable, Queries, StatementConflict
 from hs_master.log_store.types import Candidate, Leadership, NotALeader
@@ -17,8 +20,15 @@ END_WAIT_MS = 5_000  # how long PostgreSQL may take to end a session
 _PID_LOOKS = 3
 
 
-async def check_server(session: Connection) -> int:
-    """Refuses a server that a leader cannot write to, and a pooler in between. Answers the backend's process id.
+class Backend(NamedTuple):
+    """A session's process at the server. Its number alone may be another's after a restart."""
+
+    pid: int
+    started: datetime
+
+
+async def check_server(session: Connection) -> Backend:
+    """Refuses a server that a leader cannot write to, and a pooler in between. Answers who serves the session.
 
     Raises NotALeader with the reason.
     """
@@ -28,13 +38,16 @@ async def check_server(session: Connection) -> int:
             "a transaction-mode pooler stands between the master and PostgreSQL: locks would go to strangers. "
             "Give the master PostgreSQL's own address; workers may keep the pooler."
         )
-    row = await session.fetch_one("SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::bool")
-    assert row is not None
+    row = await session.fetch_one(
+        "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')::bool, pid, backend_start"
+        " FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+    )
+    assert row is not None, "a session sees itself"
     if row[0]:
         raise NotALeader("PostgreSQL is a standby in recovery; give the master the primary's address.")
     if row[1]:
         raise NotALeader("PostgreSQL has default_transaction_read_only on; a master must be able to write.")
-    return int(pids.pop())
+    return Backend(row[2], row[3])
 
 
 async def try_lock(session: Connection, wait_ms: int) -> bool:
@@ -54,18 +67,28 @@ async def release_lock(session: Connection) -> None:
     await session.run("SELECT pg_advisory_unlock(%s, %s)", LEADER_LOCK)
 
 
-async def end_sessions_holding_the_lock(db: Queries, *, only: int | None = None, but: int | None = None) -> int:
+async def end_sessions_holding_the_lock(db: Queries, *, only: Backend | None = None, but: Backend | None = None) -> int:
     """Terminates the session that holds the lock of leaders: `only` if it is that backend, or not if it is `but`.
 
     Waits until it has ended, and with it its transaction. Answers how many there were (0 or 1).
     Raises DatabaseUnavailable when a session does not end.
     """
     rows = await db.fetch(
-        "SELECT pg_terminate_backend(pid, %(wait)s) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        "SELECT pg_terminate_backend(pid, %(wait)s) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+        " WHERE locktype = 'advisory' AND granted"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         " AND classid = %(class)s AND objid = %(number)s AND objsubid = 2"
-        " AND (%(only)s::int IS NULL OR pid = %(only)s) AND (%(but)s::int IS NULL OR pid <> %(but)s)",
-        {"wait": END_WAIT_MS, "class": LEADER_LOCK[0], "number": LEADER_LOCK[1], "only": only, "but": but},
+        " AND (%(only_pid)s::int IS NULL OR (pid, backend_start) = (%(only_pid)s, %(only_start)s))"
+        " AND (%(but_pid)s::int IS NULL OR (pid, backend_start) <> (%(but_pid)s, %(but_start)s))",
+        {
+            "wait": END_WAIT_MS,
+            "class": LEADER_LOCK[0],
+            "number": LEADER_LOCK[1],
+            "only_pid": only and only.pid,
+            "only_start": only and only.started,
+            "but_pid": but and but.pid,
+            "but_start": but and but.started,
+        },
     )
     if not all(ended for (ended,) in rows):
         raise DatabaseUnavailable("57014", f"a session did not end within {END_WAIT_MS} ms of being told to")

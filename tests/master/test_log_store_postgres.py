@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import psycopg2
 import psycopg2.extensions
@@ -174,6 +175,19 @@ def test_a_wrong_statement_fails_its_batch_alone(world: PostgresWorld) -> None:
         outcome = await store.commit(first_batch(leadership, rows={NO_SUCH_COLUMN: [(1,)]}))
         assert isinstance(outcome, Refused)
         assert outcome.sqlstate == "42703"
+        assert await store.commit(first_batch(leadership)) == Committed()
+
+    run(check())
+
+
+def test_only_the_very_session_in_doubt_is_ended(world: PostgresWorld) -> None:
+    """After a restart of the server another leader's session may have the number of ours."""
+
+    async def check() -> None:
+        store = world.store()
+        leadership = await leading(store)
+        stranger = takeover.Backend(store.backend_pid, datetime.now(UTC))
+        assert await takeover.end_sessions_holding_the_lock(world.pool, only=stranger) == 0
         assert await store.commit(first_batch(leadership)) == Committed()
 
     run(check())
