@@ -90,13 +90,13 @@ class DataFolder:
         """Make the server's key unless there is one; answers whether it did."""
         return make_signing_key(Path(config.server.signing_key_file), random_bytes)
 
-    def note_url(self, url: str) -> None:
-        """Remember where the server is reached, for `viaduct admin`."""
-        (self.path / "url").write_text(url + "\n", encoding="utf-8")
+    def note(self, name: str, text: str) -> None:
+        """Remember "url" or "database-url" of the running server, for the commands that look after it."""
+        (self.path / name).write_text(text + "\n", encoding="utf-8")
 
-    def noted_url(self) -> str | None:
-        """What `note_url` wrote."""
+    def noted(self, name: str) -> str | None:
+        """What `note` wrote."""
         try:
-            return (self.path / "url").read_text(encoding="utf-8").strip()
+            return (self.path / name).read_text(encoding="utf-8").strip()
         except OSError:
             return None

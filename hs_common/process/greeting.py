@@ -57,7 +57,7 @@ class Greeting:
         if self.said or not self._answers():
             return
         self.said = True
-        self._folder.note_url(self._url)
+        self._folder.note("url", self._url)
         for line in self.lines():
             self._out(line)
 

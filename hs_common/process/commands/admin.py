@@ -7,7 +7,6 @@ machine that has the config file, and for every layout of processes.
 import hashlib
 import hmac
 import json
-import os
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -15,10 +14,10 @@ from urllib.request import Request, urlopen
 
 import click
 
-from hs_common.config import Config, ConfigError, load
-from hs_common.process.data_folder import DataFolder
+from hs_common.config import Config, ConfigError
 from hs_common.process.greeting import base_url
-from hs_common.process.options import CONFIG_VARIABLE, data_folder_option, fail, failing_with
+from hs_common.process.options import fail, failing_with
+from hs_common.process.server_options import noted, server_config, server_options
 
 _REGISTER_PATH = "/_synapse/admin/v1/register"
 _TIMEOUT_S = 30
@@ -37,27 +36,19 @@ def admin() -> None:
 @click.argument("name")
 @click.option("--admin", "is_admin", is_flag=True, help="The account may administer the server.")
 @click.option("--password", help="Its password; asked for when missing.")
-@data_folder_option
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    envvar=CONFIG_VARIABLE,
-    help="The config file, for a server that was not started by `up`.",
-)
+@server_options
 @click.option("--url", help="Where the server is reached.  [default: where it last listened]")
 @failing_with(ConfigError, ServerError)
 def create_user(
     name: str, is_admin: bool, password: str | None, data_dir: Path, config_path: Path | None, url: str | None
 ) -> None:
     """Create the account NAME, such as alice."""
-    folder = DataFolder(data_dir)
-    config = load(config_path or folder.config_path, os.environ)
+    config = server_config(data_dir, config_path)
     if not config.registration.shared_secret:
         fail("set registration.shared_secret (or shared_secret_file) in the config, and restart the server")
     if password is None:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    target = url or (folder.noted_url() if config_path is None else None) or base_url(config)
+    target = url or noted(data_dir, config_path, "url") or base_url(config)
     answer = register(target, config, name, password, is_admin)
     click.echo(f"Created {answer['user_id']}.")
 

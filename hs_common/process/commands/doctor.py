@@ -1,6 +1,5 @@
 """`viaduct doctor`: looks at a server from outside and says what is wrong, each with the way out."""
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +12,9 @@ import psycopg2
 import redis
 from psycopg2.extensions import connection as Connection
 
-from hs_common.config import Config, ConfigError, load
-from hs_common.process.options import config_option, fail
+from hs_common.config import Config, ConfigError
+from hs_common.process.options import failing_with
+from hs_common.process.server_options import server_config, server_options
 from hs_common.process.signing_key import SigningKeyError, read_signing_key
 from hs_common.storage.migrate import applied, known_migrations
 
@@ -34,14 +34,11 @@ class Finding:
 
 
 @click.command()
-@config_option
-def doctor(config_path: Path) -> None:
+@server_options
+@failing_with(ConfigError)
+def doctor(data_dir: Path, config_path: Path | None) -> None:
     """Look at the config, signing key, database, Redis and processes, and say what is wrong."""
-    try:
-        config = load(config_path, os.environ)
-    except ConfigError as error:
-        fail(str(error))
-    findings = list(examine(config))
+    findings = list(examine(server_config(data_dir, config_path)))
     for finding in findings:
         click.secho(f"{'good ' if finding.good else 'WRONG'}  {finding.sentence}", fg=None if finding.good else "red")
     if not all(finding.good for finding in findings):

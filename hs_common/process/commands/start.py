@@ -104,7 +104,9 @@ def _with_database(config: Config, folder: DataFolder, running: ExitStack) -> Co
     running.callback(server.stop)
     server.start()
     server.create_database(_DATABASE_NAME)
-    return replace(config, database=replace(config.database, url=Secret(server.url(_DATABASE_NAME))))
+    url = server.url(_DATABASE_NAME)
+    folder.note("database-url", url)
+    return replace(config, database=replace(config.database, url=Secret(url)))
 
 
 def _run_all_in_one(config: Config) -> None:
