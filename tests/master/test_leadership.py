@@ -171,6 +171,15 @@ def test_nobody_is_dethroned_while_the_database_is_slow_for_everybody(world: Ele
     assert two.leadership.called
 
 
+def test_one_own_write_that_fails_now_and_then_is_doubt_enough(world: ElectionWorld) -> None:
+    one, two = world.process(1), world.process(2)
+    one.store.frozen = True
+    for _ in range(20):
+        two.database_answers = not two.database_answers
+        world.pass_time(1)
+    assert not two.leadership.called
+
+
 def test_a_clean_hand_over_is_at_once(world: ElectionWorld) -> None:
     one, two = world.process(1), world.process(2)
     world.pass_time(2)
