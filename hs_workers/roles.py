@@ -6,11 +6,9 @@ from typing import Final
 from hs_common.http.rate_limits import RateLimits
 from hs_common.process.node import Node
 from hs_common.process.worker_threads import WorkerThreads
-from hs_common.replication.ephemeral_view import EphemeralView
 from hs_common.replication.link_interface import Link
 from hs_workers.client.accounts_wiring import Outside as AccountsOutside
 from hs_workers.client.accounts_wiring import account_endpoints
-from hs_workers.client.presence import UserPresence
 from hs_workers.following import Following
 
 
@@ -27,20 +25,6 @@ class RoleParts:
         self.limits = limits
 
 
-class HeardPresence:
-    """The ephemeral view, as the presence endpoints ask it."""
-
-    def __init__(self, view: EphemeralView) -> None:
-        self._view = view
-
-    def presence_of(self, user_id: str) -> UserPresence | None:
-        """None if nothing is known."""
-        heard = self._view.presence_of(user_id)
-        if heard is None:
-            return None
-        return UserPresence(heard.presence, heard.status_msg, heard.last_active_ms or None, heard.currently_active)
-
-
 def client(parts: RoleParts) -> Iterable[object]:
     """Accounts, rooms and everything else that is answered at once."""
     node = parts.node
@@ -49,7 +33,7 @@ def client(parts: RoleParts) -> Iterable[object]:
         master=parts.link,
         threads=parts.threads,
         failures=parts.limits,
-        presence=HeardPresence(parts.following.ephemeral),
+        presence=parts.following.ephemeral,
         now_ms=node.outside.now_ms,
         random=node.outside.random_bytes,
     )

@@ -64,6 +64,7 @@ class WorkerParts:
         node, config = self._node, self._node.config
         forwarder = Forwarder(node.reactor, node.find_worker)
         dispatcher = Dispatcher(self._following.authenticator, self.limits, self._following.barrier, self._last_seen)
+        is_proxy = trusted_networks(config.listen.trusted_proxies)
         log_all = config.logging.level == "debug"
         reception = Reception(
             router=self.router,
@@ -72,7 +73,7 @@ class WorkerParts:
             monotonic=node.reactor.seconds,
             date=node.date,
             new_request_id=node.request_id,
-            is_trusted=trusted_networks(config.listen.trusted_proxies),
+            is_trusted=lambda address: is_proxy(address) or node.is_member(address),
             forwarder=forwarder,
             body_limit_bytes=config.limits.request_body_bytes,
         )

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import IO, Any, Final, cast
 
 import orjson
+from twisted.internet.protocol import Factory
 from twisted.logger import (
     FilteringLogObserver,
     ILogObserver,
@@ -121,6 +122,7 @@ def observer(out: IO[str], level: str, line_format: str) -> Observer:
 
 def begin_logging(out: IO[str], level: str, line_format: str) -> None:
     """Sends all logs of this process to `out`. Once, before the reactor runs."""
+    Factory.noisy = False  # twisted says of each factory that it starts, which tells nobody anything
     lines = observer(out, level, line_format)
     globalLogBeginner.beginLoggingTo([cast(Any, lines)], redirectStandardIO=False)
     logging.basicConfig(level=logging.WARNING, handlers=[_FromLogging(lines)], force=True)

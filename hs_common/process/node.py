@@ -87,6 +87,7 @@ class Node:
         self.metrics.watch_reactor(lambda: self.health.longest_turn_s)
         self.health.check_deeply("database", lambda: self.db.fetch_one("SELECT 1"))
         self.service.step("database", _nothing, self.db.close)
+        self.service.finish_background()
 
     # --- who this is ------------------------------------------------------------------------------------------------
 
@@ -150,6 +151,10 @@ class Node:
         if found is None or found.http_port is None:
             return None
         return found.address.rpartition(":")[0] or found.address, found.http_port
+
+    def is_member(self, address: str) -> bool:
+        """Whether a living process of this server is reached at this address: what it says of its clients is true."""
+        return any(member.address.rpartition(":")[0] == address for member in self.living)
 
     async def find_leader(self) -> str | None:
         """The address of the leader, by its row."""
