@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from hs_common.matrix.errors import MatrixError, invalid_param, too_large, unknown
+from hs_common.matrix.errors import MatrixError, invalid_param, limit_exceeded, too_large
 from hs_common.matrix.identifiers import check_room_id, is_short
 from hs_common.replication.calls import SetAccountData
 from hs_common.replication.link_interface import Link
@@ -20,6 +20,8 @@ CONTENT_LIMIT_BYTES: Final = 512 * 1024
 """Each content is sent to all of a user's devices at each change. Bridges keep their whole configuration in one."""
 EDIT_ATTEMPTS_LIMIT: Final = 10
 """Two devices that edit at the same time meet once or twice; more than this is a client gone wild."""
+
+RETRY_AFTER_MS: Final = 1_000
 
 Content = dict[str, Any]
 
@@ -60,7 +62,7 @@ class UserAccountData:
             )
             if await self._was_set(call):
                 return
-        raise unknown("Too many changes of the same account data at once", status=503)
+        raise limit_exceeded(RETRY_AFTER_MS)
 
     async def _was_set(self, call: SetAccountData) -> bool:
         try:
