@@ -1,6 +1,6 @@
 """The list of devices, and when each was last seen."""
 
-from hs_common.http.last_seen import INTERVAL_MS, USER_AGENT_LIMIT, LastSeen
+from hs_common.http.last_seen import LastSeen
 from hs_common.http.request import Requester
 from hs_common.replication.calls import CloseSessions, RenameDevice
 from tests.workers.client.conftest import Play
@@ -82,28 +82,6 @@ def test_a_service_deletes_its_users_devices_without_a_password(play: Play) -> N
         await world.db.execute("UPDATE users SET appservice_id = 'irc'")
         assert (await world.ask("DELETE", "/devices/B", token=token)).json == {}
         assert len(world.master.of(CloseSessions)) == 1
-
-    play(scenario)
-
-
-def test_a_device_is_not_written_at_each_request(play: Play) -> None:
-    async def scenario(world: World) -> None:
-        seen = LastSeen(world.db, lambda: world.now_ms)
-        alice = Requester(ALICE, "A", b"")
-        seen.note(Requester("@bot:example.org", None, b""), "10.0.0.1", "bot")
-        assert await seen.flush() == 0
-        seen.note(alice, "10.0.0.1", "a\0b" * 1000)
-        seen.note(alice, "10.0.0.2", "Browser" * 1000)
-        assert await seen.flush() == 1
-        seen.note(alice, "10.0.0.2", "Browser")
-        assert await seen.flush() == 0
-        row = await world.db.fetch_one("SELECT ip, length(user_agent), ts FROM device_seen")
-        assert row == ("10.0.0.2", USER_AGENT_LIMIT, world.now_ms)
-        seen.note(alice, "10.0.0.3", "Browser")
-        assert await seen.flush() == 1
-        world.now_ms += INTERVAL_MS
-        seen.note(alice, "10.0.0.3", "Browser")
-        assert await seen.flush() == 1
 
     play(scenario)
 
