@@ -78,9 +78,13 @@ class WorkerParts:
             body_limit_bytes=config.limits.request_body_bytes,
         )
         node.service.step("forwarding", _nothing, forwarder.close)
+        node.service.step("hashing threads", _nothing, self._close_threads)
         node.service.step("devices last seen", self._start_flushing, self._flush)
         listener = Listener(reception, node.reactor, connections_limit=config.limits.open_connections)
         node.service.listen(listener, config.listen.address, config.listen.port)
+
+    async def _close_threads(self) -> None:
+        self._threads.close()
 
     async def _start_flushing(self) -> None:
         self._flushing = Deferred.fromCoroutine(self._flush_on())

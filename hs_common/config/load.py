@@ -51,10 +51,11 @@ def parse(data: Mapping[str, Any], folder: Path, environment: Mapping[str, str])
 
 
 def for_development(config: Config) -> Config:
-    """The same config with open registration, without rate limits, and with cheap password hashes."""
+    """The same config with open registration, without rate limits, with cheap password hashes, and quick to end."""
     return replace(
         config,
         dev=True,
+        listen=replace(config.listen, drain_ms=0),
         registration=replace(config.registration, enabled=True, requires_token=False),
         rate_limits=replace(config.rate_limits, disabled=True),
         accounts=replace(config.accounts, password_hash=_CHEAP_HASH),

@@ -10,6 +10,15 @@ class Listen(Section, frozen=True):
 
     address: Annotated[str, describe("Address to listen on; 0.0.0.0 or :: for all.")] = "127.0.0.1"
     port: Annotated[int, describe("TCP port. `--port` of a command goes before it.", minimum=0, maximum=65535)] = 8008
+    drain_ms: Annotated[
+        int,
+        describe(
+            "How long a process that is told to end goes on accepting, while proxies notice that it is not ready.",
+            unit="ms",
+            minimum=0,
+            maximum=10_000,
+        ),
+    ] = 5_000
     trusted_proxies: Annotated[
         tuple[str, ...],
         describe("Networks whose X-Forwarded-For is believed, such as the reverse proxy's."),

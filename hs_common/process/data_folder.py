@@ -91,12 +91,12 @@ class DataFolder:
         return make_signing_key(Path(config.server.signing_key_file), random_bytes)
 
     def note(self, name: str, text: str) -> None:
-        """Remember "url" or "database-url" of the running server, for the commands that look after it."""
+        """Remember "url", "database-url" or "redis-url" of the running server, for the commands that look after it."""
         (self.path / name).write_text(text + "\n", encoding="utf-8")
 
-    def noted(self, name: str) -> str | None:
-        """What `note` wrote."""
+    def noted(self, name: str) -> str:
+        """What `note` wrote; empty if it never did."""
         try:
             return (self.path / name).read_text(encoding="utf-8").strip()
-        except OSError:
-            return None
+        except FileNotFoundError:
+            return ""

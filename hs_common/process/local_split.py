@@ -13,7 +13,6 @@ from pathlib import Path
 from types import FrameType
 
 from hs_common.config import Config
-from hs_common.process.embedded_redis import EmbeddedRedis
 from hs_common.process.greeting import Greeting
 from hs_common.process.options import say
 from hs_common.process.supervisor import MASTER, Program, Supervisor
@@ -24,15 +23,8 @@ _PORT_SPAN = 200  # free ports are looked for in this many above the front door'
 
 
 def run_split(config: Config, config_path: Path, *, masters: int, greeting: Greeting) -> None:
-    """Run everything until SIGINT or SIGTERM. `config` has the database's URL; the children get it by environment."""
-    redis = None
-    redis_url: str = config.redis.url
-    if not redis_url:
-        redis = EmbeddedRedis(say=say)
-        redis.start()
-        redis_url = redis.url()
-        say(f"{'redis':<10} process {redis.process_id:<7} port {redis.port}")
-    environment = {**os.environ, "DATABASE_URL": str(config.database.url), "REDIS_URL": str(redis_url)}
+    """Run everything until SIGINT or SIGTERM. The children get the services' URLs of `config` by environment."""
+    environment = {**os.environ, "DATABASE_URL": str(config.database.url), "REDIS_URL": str(config.redis.url)}
     supervisor = Supervisor(environment, say)
     _stop_on_signals(supervisor)
     try:
@@ -43,8 +35,6 @@ def run_split(config: Config, config_path: Path, *, masters: int, greeting: Gree
     finally:
         say("Stopping …")
         supervisor.stop()
-        if redis is not None:
-            redis.stop()
 
 
 def programs(config: Config, config_path: Path, masters: int) -> list[Program]:
@@ -61,7 +51,8 @@ def programs(config: Config, config_path: Path, masters: int) -> list[Program]:
     for role in (*_WORKER_ROLES, _FRONT):
         counts[role] = counts.get(role, 0) + 1
         port = config.listen.port if role == _FRONT else next(ports)
-        options = ["--port", str(port), "--metrics-port", str(next(ports))]
+        # No proxy has to notice: the front door sees the members, and stands in front itself.
+        options = ["--port", str(port), "--metrics-port", str(next(ports)), "--drain-ms", "0"]
         found.append(Program(f"{role}-{counts[role]}", role, port, [*command, "worker", role, *common, *options]))
     return found
 

@@ -32,8 +32,8 @@ from hs_common.storage import members
 from hs_common.storage.database import Database
 from hs_common.storage.members import Freshness, Member
 from hs_common.storage.queries import DatabaseError
+from hs_common.version import VERSION
 
-VERSION: Final = "0.1.0"
 SWEEP_EVERY_BEATS: Final = 300
 
 _log = Logger()
@@ -64,7 +64,7 @@ class Node:
         self.metrics = Metrics()
         self.background = Background()
         self.health = Health(self.reactor)
-        accept_on_s = 0.0 if config.dev else 5.0
+        accept_on_s = config.listen.drain_ms / 1000
         self.service = Service(
             self.reactor, self.health, self.background, Watchdog(self.reactor), accept_on_s=accept_on_s
         )

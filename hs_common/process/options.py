@@ -86,15 +86,21 @@ def overridden(
     config: Config,
     *,
     port: int | None = None,
+    drain_ms: int | None = None,
     call_port: int | None = None,
     metrics_port: int | None = None,
     dev: bool = False,
 ) -> Config:
-    """The config with what the command line says differently."""
-    if port is not None:
-        config = replace(config, listen=replace(config.listen, port=port))
-    if call_port is not None:
-        config = replace(config, cluster=replace(config.cluster, call_port=call_port))
-    if metrics_port is not None:
-        config = replace(config, metrics=replace(config.metrics, port=metrics_port))
-    return for_development(config) if dev else config
+    """The config with what the command line says differently; None: nothing."""
+    listen = {"port": port, "drain_ms": drain_ms}
+    changed = replace(
+        config,
+        listen=replace(config.listen, **_given(listen)),
+        cluster=replace(config.cluster, **_given({"call_port": call_port})),
+        metrics=replace(config.metrics, **_given({"port": metrics_port})),
+    )
+    return for_development(changed) if dev else changed
+
+
+def _given(values: dict[str, int | None]) -> dict[str, int]:
+    return {name: value for name, value in values.items() if value is not None}

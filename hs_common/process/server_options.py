@@ -29,14 +29,17 @@ def server_options(command: _Command) -> _Command:
 
 
 def server_config(data_dir: Path, config_path: Path | None) -> Config:
-    """The config of that server, with its embedded database if it has one. Raises ConfigError."""
+    """The config of that server, with the embedded services that it has. Raises ConfigError."""
     config = load(config_path or DataFolder(data_dir).config_path, os.environ)
-    database_url = noted(data_dir, config_path, "database-url")
-    if not config.database.url and database_url:
-        config = replace(config, database=replace(config.database, url=Secret(database_url)))
-    return config
+    database_url = config.database.url or Secret(noted(data_dir, config_path, "database-url"))
+    redis_url = config.redis.url or Secret(noted(data_dir, config_path, "redis-url"))
+    return replace(
+        config,
+        database=replace(config.database, url=database_url),
+        redis=replace(config.redis, url=redis_url),
+    )
 
 
-def noted(data_dir: Path, config_path: Path | None, name: str) -> str | None:
-    """What `viaduct up` noted in the data folder; None for a server that it did not start."""
-    return DataFolder(data_dir).noted(name) if config_path is None else None
+def noted(data_dir: Path, config_path: Path | None, name: str) -> str:
+    """What `viaduct up` noted in the data folder; empty for a server that it did not start."""
+    return DataFolder(data_dir).noted(name) if config_path is None else ""

@@ -19,6 +19,7 @@ _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
 _STEADY_AFTER_S = 30.0  # a process that lived so long starts again without a pause
 _STOP_TIMEOUT_S = 28.0  # workers drain for up to 25 s
+_MASTER_STOP_TIMEOUT_S = 15.0  # nobody calls it any more: its last commit, and the hand-over
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,9 @@ class Supervisor:
             on_look()
 
     def stop(self) -> None:
-        """Stop all workers together, then the masters that they call; all within the time of a drain."""
-        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        """Stop all workers together, then the masters that they call."""
         for masters in (False, True):
+            deadline = time.monotonic() + (_MASTER_STOP_TIMEOUT_S if masters else _STOP_TIMEOUT_S)
             group = [running for running in self._running if (running.program.role == MASTER) == masters]
             for running in group:
                 if running.process.poll() is None:

@@ -26,12 +26,21 @@ def master(config_path: Path, call_port: int | None, metrics_port: int | None, d
 @config_option
 @click.option("--port", type=PORT, help="Listen for requests on this port.")
 @click.option("--metrics-port", type=PORT, help="Serve /metrics, /health and /ready on this port.")
+@click.option("--drain-ms", type=click.IntRange(0, 10_000), help="As `listen.drain_ms` in the config file.")
 @click.option("--dev", is_flag=True, help="As `dev = true` in the config file.")
-def worker(roles: tuple[str, ...], config_path: Path, port: int | None, metrics_port: int | None, dev: bool) -> None:
+def worker(
+    roles: tuple[str, ...],
+    config_path: Path,
+    port: int | None,
+    metrics_port: int | None,
+    drain_ms: int | None,
+    dev: bool,
+) -> None:
     """Run a worker of the given roles; as many of each as wanted, all from the same config file."""
     known = [*importlib.import_module("hs_workers.registry").ENDPOINTS, FRONT]
     for role in roles:
         if role not in known:
             fail(f"there is no role {role!r}; the roles are {', '.join(known)}")
-    config = overridden(load_config(config_path), port=port, metrics_port=metrics_port, dev=dev)
+    config = load_config(config_path)
+    config = overridden(config, port=port, metrics_port=metrics_port, drain_ms=drain_ms, dev=dev)
     importlib.import_module("hs_workers.main").run(config, roles)

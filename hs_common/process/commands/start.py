@@ -15,7 +15,7 @@ from hs_common.config import Config, ConfigError, Secret, load
 from hs_common.config.identity import DEFAULT_SERVER_NAME
 from hs_common.process.data_folder import DataFolder, DataFolderError
 from hs_common.process.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
-from hs_common.process.embedded_redis import EmbeddedRedisError
+from hs_common.process.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 from hs_common.process.greeting import Greeting
 from hs_common.process.local_split import run_split
 from hs_common.process.options import PORT, data_folder_option, failing_with, overridden, say
@@ -57,7 +57,7 @@ def up(
     """Run a whole server here, with an embedded database unless one is configured. Ctrl-C stops it."""
     folder = DataFolder(data_dir)
     folder.open()
-    config = overridden(_config(folder, config_path, server_name, port), port=port, dev=dev)
+    config = overridden(_config(folder, config_path, server_name, port), port=port, drain_ms=0, dev=dev)
     _refuse_taken_port(config)
     if config.dev:
         click.secho(_DEV_WARNING, fg="red", bold=True, err=True)
@@ -65,8 +65,10 @@ def up(
         config = _with_database(config, folder, running)
         migrate(config.database.url, say=say)
         folder.make_signing_key(config, secrets.token_bytes)
+        folder.note("redis-url", "")
         greeting = Greeting(config, folder)
         if split:
+            config = _with_redis(config, folder, running)
             run_split(config, config_path or folder.config_path, masters=masters, greeting=greeting)
         else:
             greeting.when_it_answers()
@@ -107,6 +109,18 @@ def _with_database(config: Config, folder: DataFolder, running: ExitStack) -> Co
     url = server.url(_DATABASE_NAME)
     folder.note("database-url", url)
     return replace(config, database=replace(config.database, url=Secret(url)))
+
+
+def _with_redis(config: Config, folder: DataFolder, running: ExitStack) -> Config:
+    """The configured Redis, or a private one, which then runs until `running` is left."""
+    if config.redis.url:
+        return config
+    server = EmbeddedRedis(say=say)
+    running.callback(server.stop)
+    server.start()
+    say(f"{'redis':<10} process {server.process_id:<7} port {server.port}")
+    folder.note("redis-url", server.url())
+    return replace(config, redis=replace(config.redis, url=Secret(server.url())))
 
 
 def _run_all_in_one(config: Config) -> None:

@@ -62,7 +62,7 @@ def test_folder_that_cannot_be_made_is_told_with_the_way_out(tmp_path: Path) -> 
 
 def test_notes_are_read_back(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
-    assert folder.noted("url") is None
+    assert folder.noted("url") == ""
     folder.note("url", "http://127.0.0.1:1")
     assert folder.noted("url") == "http://127.0.0.1:1"
 
