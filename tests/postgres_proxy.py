@@ -22,6 +22,7 @@ class Cut(Enum):
     BEFORE_THE_REQUEST = auto()  # PostgreSQL never sees the batch
     IN_THE_REQUEST = auto()  # it sees half of it
     BEFORE_THE_REPLY = auto()  # it commits, and nobody hears of it
+    REQUEST_IS_LATE = auto()  # it is kept back until `deliver_late`, and the server does not learn that the client left
     REPLY_NEVER_COMES = auto()  # the connection stays, silent
 
 
@@ -55,6 +56,13 @@ class PostgresProxy:
         place = {"host": "127.0.0.1", "port": str(self._number)}
         return str(psycopg2.extensions.make_dsn("", **{**self._target, **place}))
 
+    def deliver_late(self) -> None:
+        """What was kept back reaches the server, if that still listens."""
+        for link in self.links:
+            for data in link.late:
+                assert link.server is not None
+                link.server.send(data)
+
     def server(self) -> IStreamClientEndpoint:
         host, port = self._target["host"], int(self._target.get("port", 5432))
         if host.startswith("/"):
@@ -73,7 +81,7 @@ class _ClientSide(Protocol):
         self.proxy = proxy
         self.early: list[bytes] = []
         self.server: _ServerSide | None = None
-        self.mute = False
+        self.late: list[bytes] = []
         proxy.links.append(self)
 
     def connectionMade(self) -> None:
@@ -95,12 +103,14 @@ class _ClientSide(Protocol):
         elif cut is Cut.IN_THE_REQUEST:
             self.server.send(data[: len(data) // 2])
             self.break_both()
+        elif cut is Cut.REQUEST_IS_LATE or self.late:
+            self.late.append(data)
         else:
             self.server.cut = cut
             self.server.send(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.server is not None:
+        if self.server is not None and not self.late:
             self.server.close()
 
     def send(self, data: bytes) -> None:

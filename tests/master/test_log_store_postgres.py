@@ -126,6 +126,26 @@ def test_a_commit_without_answer_is_in_doubt_at_the_deadline(
     through_proxy(world, check)
 
 
+def test_a_batch_that_arrives_after_its_doubt_was_resolved_does_not_commit(
+    world: PostgresWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_store, "COMMIT_DEADLINE_S", 0.2)
+
+    async def check(proxy: PostgresProxy) -> None:
+        store = world.store(proxy.url)
+        one = first_batch(await leading(store))
+        proxy.cut = Cut.REQUEST_IS_LATE
+        assert isinstance(await store.commit(one), Doubt)
+        proxy.cut = Cut.NEVER
+        resolved = await store.resolve_doubt(one)
+        assert (resolved.committed, resolved.leadership is not None) == (False, True)
+        proxy.deliver_late()
+        await sleep(0.2)
+        assert await store.head() == 0
+
+    through_proxy(world, check)
+
+
 def test_a_doubt_while_a_standby_waits_ends_this_leadership(world: PostgresWorld) -> None:
     async def check(proxy: PostgresProxy) -> None:
         store, standby = world.store(proxy.url), world.store()
