@@ -40,7 +40,8 @@ def run_split(config: Config, config_path: Path, *, masters: int, greeting: Gree
 def programs(config: Config, config_path: Path, masters: int) -> list[Program]:
     """The processes of the split, in the order of their start, each with free ports of its own."""
     ports = _free_ports(config.listen.port + 1)
-    common = ["--config", str(config_path), *(["--dev"] if config.dev else [])]
+    # Nothing drains: no proxy has to notice that a process ends, as the front door sees the members.
+    common = ["--config", str(config_path), "--drain-ms", "0", *(["--dev"] if config.dev else [])]
     command = [sys.executable, "-m", "hs_common.process.command_line"]
     found = []
     for number in range(1, masters + 1):
@@ -51,8 +52,7 @@ def programs(config: Config, config_path: Path, masters: int) -> list[Program]:
     for role in (*_WORKER_ROLES, _FRONT):
         counts[role] = counts.get(role, 0) + 1
         port = config.listen.port if role == _FRONT else next(ports)
-        # No proxy has to notice: the front door sees the members, and stands in front itself.
-        options = ["--port", str(port), "--metrics-port", str(next(ports)), "--drain-ms", "0"]
+        options = ["--port", str(port), "--metrics-port", str(next(ports))]
         found.append(Program(f"{role}-{counts[role]}", role, port, [*command, "worker", role, *common, *options]))
     return found
 

@@ -14,10 +14,12 @@ FRONT = "front"  # a worker without endpoints of its own, which forwards everyth
 @config_option
 @click.option("--call-port", type=PORT, help="Listen for workers on this port.")
 @click.option("--metrics-port", type=PORT, help="Serve /metrics, /health and /ready on this port.")
+@click.option("--drain-ms", type=click.IntRange(0, 10_000), help="As `listen.drain_ms` in the config file.")
 @click.option("--dev", is_flag=True, help="As `dev = true` in the config file.")
-def master(config_path: Path, call_port: int | None, metrics_port: int | None, dev: bool) -> None:
+def master(config_path: Path, call_port: int | None, metrics_port: int | None, drain_ms: int | None, dev: bool) -> None:
     """Run the master, the only writer of the log. A second one stands by until the first one ends."""
-    config = overridden(load_config(config_path), call_port=call_port, metrics_port=metrics_port, dev=dev)
+    config = load_config(config_path)
+    config = overridden(config, call_port=call_port, metrics_port=metrics_port, drain_ms=drain_ms, dev=dev)
     importlib.import_module("hs_master.main").run(config)
 
 
