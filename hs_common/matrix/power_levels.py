@@ -73,23 +73,31 @@ def privileged_creators(create: Event) -> frozenset[str]:
     return frozenset([create.sender, *(user_id for user_id in additional if isinstance(user_id, str))])
 
 
+def is_privileged_creator(create: Event, user_id: str) -> bool:
+    """Whether the user is one of `privileged_creators`, in a room of a version that has them."""
+    if user_id == create.sender:
+        return True
+    additional = create.content.get("additional_creators")
+    return isinstance(additional, list) and user_id in additional
+
+
 class PowerLevels:
     """The levels that a create event and a power levels event (None: the room has none) give."""
 
-    __slots__ = ("_content", "_create", "_creators", "_room_version")
+    __slots__ = ("_content", "_create", "_room_version")
 
     def __init__(self, create: Event, power_levels: Event | None) -> None:
         self._create = create
         self._content: Mapping[str, Any] | None = None if power_levels is None else power_levels.content
         self._room_version = create.room_version
-        self._creators = privileged_creators(create)
 
     def user_level(self, user_id: str) -> Level:
         """The level of a user."""
-        if user_id in self._creators:
+        if self._room_version.privileged_creators and is_privileged_creator(self._create, user_id):
             return INFINITE
         if self._content is None:
-            return CREATOR_LEVEL if user_id == creator(self._create) and not self._creators else 0
+            privileged = self._room_version.privileged_creators
+            return CREATOR_LEVEL if user_id == creator(self._create) and not privileged else 0
         level = self._entry("users", user_id)
         return self.named("users_default") if level is None else level
 

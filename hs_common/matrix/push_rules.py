@@ -11,10 +11,11 @@ Spec: client-server API, #predefined-rules.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from hs_common.matrix.push_conditions import CheapCondition, EventFacts, compile_condition
+from hs_common.matrix.push_conditions import Condition, EventFacts, compile_condition
 
 # The kinds in the order in which they are checked.
 KINDS = ("override", "content", "room", "sender", "underride")
@@ -162,8 +163,11 @@ BY_KIND_AND_ID: Mapping[tuple[str, str], PredefinedRule] = MappingProxyType(
 def rule_bits(facts: EventFacts) -> int:
     """The bits to store with an event: for each predefined rule, whether its reader-independent conditions hold."""
     bits = 0
-    for mask, conditions in _COMPILED:
-        if all(condition.holds(facts, None) for condition in conditions):
+    for mask, conditions in _candidates(facts.event.get("type")):
+        for condition in conditions:
+            if not condition.holds(facts, None):
+                break
+        else:
             bits |= mask
     return bits
 
@@ -173,14 +177,30 @@ def reader_bits(*, mentioned: bool, is_target: bool) -> int:
     return (MENTIONED if mentioned else 0) | (TARGET if is_target else 0)
 
 
-def _compile() -> list[tuple[int, list[Any]]]:
-    compiled: list[tuple[int, list[Any]]] = []
+def _compile() -> list[tuple[int, list[Condition]]]:
+    compiled: list[tuple[int, list[Condition]]] = []
     for rule in PREDEFINED:
         if rule.bit is not None:
             conditions = [compile_condition(condition) for condition in rule.conditions]
-            assert not any(isinstance(condition, CheapCondition) for condition in conditions), rule.rule_id
-            compiled.append((1 << rule.bit, conditions))
+            assert all(isinstance(condition, Condition) for condition in conditions), rule.rule_id
+            compiled.append((1 << rule.bit, [one for one in conditions if isinstance(one, Condition)]))
     return compiled
 
 
 _COMPILED = _compile()
+
+
+@lru_cache(maxsize=1024)
+def _candidates(event_type: object) -> list[tuple[int, list[Condition]]]:
+    """The rules that events of this type can match at all. Most events are of few types, and most rules of one."""
+    facts = EventFacts({"type": event_type}, 0, 0, MappingProxyType({}))
+    return [
+        (1 << rule.bit, conditions)
+        for rule, (_, conditions) in zip((rule for rule in PREDEFINED if rule.bit is not None), _COMPILED, strict=True)
+        if rule.bit is not None
+        and all(
+            compiled.holds(facts, None)
+            for condition, compiled in zip(rule.conditions, conditions, strict=True)
+            if condition.get("key") == "type"
+        )
+    ]
