@@ -1,0 +1,78 @@
+"""What /sync asks about a user's rooms and their timelines, many rooms in one statement.
+
+Rules: every answer is at one position: rows that begin after it are left out. Live events have order_sub 0. Reads only;
+must not know what a client asked for.
+"""
+
+from collections.abc import Sequence
+
+from hs_common.storage.queries import Queries, Row
+
+
+async def memberships(db: Queries, user_id: str, since: int, upto: int) -> list[Row]:
+    """The user's memberships that hold after `since` and began by `upto`, each room's by rising position.
+
+    (room_id, membership, event_id, sender, stripped_state, out_of_band, forgotten, from_pos, to_pos). `since` -1: all.
+    """
+    return await db.fetch(
+        "SELECT room_id, membership, event_id, sender, stripped_state, out_of_band, forgotten, from_pos, to_pos"
+        " FROM local_membership WHERE user_id = %s AND to_pos > %s AND from_pos <= %s ORDER BY from_pos",
+        (user_id, since, upto),
+    )
+
+
+async def all_memberships(db: Queries, user_id: str, room_ids: Sequence[str], upto: int) -> list[Row]:
+    """The same for some rooms, from the beginning."""
+    return await db.fetch(
+        "SELECT room_id, membership, event_id, sender, stripped_state, out_of_band, forgotten, from_pos, to_pos"
+        " FROM local_membership WHERE user_id = %s AND room_id = ANY(%s) AND from_pos <= %s ORDER BY from_pos",
+        (user_id, list(room_ids), upto),
+    )
+
+
+async def joined_rooms(db: Queries, user_id: str, at: int) -> list[str]:
+    """The rooms that the user is joined to at a position."""
+    rows = await db.fetch(
+        "SELECT room_id FROM local_membership"
+        " WHERE user_id = %s AND membership = 'join' AND from_pos <= %s AND to_pos > %s",
+        (user_id, at, at),
+    )
+    return [room_id for (room_id,) in rows]
+
+
+async def room_versions(db: Queries, room_ids: Sequence[str]) -> list[Row]:
+    """(room_id, version)."""
+    return await db.fetch("SELECT room_id, version FROM rooms WHERE room_id = ANY(%s)", (list(room_ids),))
+
+
+async def gaps(db: Queries, room_ids: Sequence[str]) -> list[Row]:
+    """(room_id, before_pos): events are missing just before the live event at before_pos."""
+    return await db.fetch("SELECT room_id, before_pos FROM room_gap WHERE room_id = ANY(%s)", (list(room_ids),))
+
+
+async def timelines(
+    db: Queries, room_ids: Sequence[str], lows: Sequence[int], highs: Sequence[int], limit: int
+) -> list[Row]:
+    """Of each room the newest `limit` events with low < order_pos <= high, newest first.
+
+    (room_id, order_pos, order_sub, event_id, sender, type, state_key, origin_server_ts, thread_root, state_pos,
+    delta_id, device_id, txn_id, replaces_state, redacted_by, json).
+    """
+    return await db.fetch(
+        "SELECT w.room_id, t.order_pos, t.order_sub, t.event_id, t.sender, t.type, t.state_key, t.origin_server_ts,"
+        " t.thread_root, t.state_pos, t.delta_id, t.device_id, t.txn_id, e.replaces_state, e.redacted_by, e.json"
+        " FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS w (room_id, low, high)"
+        " CROSS JOIN LATERAL (SELECT * FROM timeline WHERE timeline.room_id = w.room_id"
+        " AND order_pos > w.low AND order_pos <= w.high ORDER BY order_pos DESC, order_sub DESC LIMIT %s) AS t"
+        " JOIN events AS e ON e.event_id = t.event_id",
+        (list(room_ids), list(lows), list(highs), limit),
+    )
+
+
+async def events(db: Queries, event_ids: Sequence[str]) -> list[Row]:
+    """(event_id, room_id, replaces_state, redacted_by, json, state_pos, delta_id); the last two NULL outside timelines."""
+    return await db.fetch(
+        "SELECT e.event_id, e.room_id, e.replaces_state, e.redacted_by, e.json, t.state_pos, t.delta_id"
+        " FROM events AS e LEFT JOIN timeline AS t ON t.event_id = e.event_id WHERE e.event_id = ANY(%s)",
+        (list(event_ids),),
+    )

@@ -1,0 +1,113 @@
+"""A room's timeline in an answer: read backwards from the end of its window until enough is found. Pure.
+
+A timeline never crosses a gap, nor goes on into history that was found later: both lie behind `floor` or under an event
+with an order_sub below 0, and a client gets there by /messages. What a filter or the rules on visibility leave out is
+read over, up to a bound.
+
+Spec: client-server API, #syncing.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from hs_common.matrix.tokens import RoomToken
+from hs_workers.sync.windows import Window
+
+# Events of one room that are looked at for one answer. A filter for a rare type would read the room's whole history.
+MAXIMUM_SCANNED: Final = 500
+
+
+class TimelineEvent:
+    """An event in its place. `pdu` is decoded when first asked for."""
+
+    __slots__ = ("_pdu", "json", "row")
+
+    def __init__(self, row: "TimelineRow", json: str | bytes) -> None:
+        self.row = row
+        self.json = json
+        self._pdu: dict[str, Any] | None = None
+
+    @property
+    def pdu(self) -> dict[str, Any]:
+        """The event as federated; redacted if it is."""
+        if self._pdu is None:
+            self._pdu = orjson.loads(self.json)
+        return self._pdu
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The event's content."""
+        content: dict[str, Any] = self.pdu["content"]
+        return content
+
+
+class TimelineRow(NamedTuple):
+    """What is known of an event without decoding it."""
+
+    room_id: str
+    order_pos: int
+    order_sub: int
+    event_id: str
+    sender: str
+    type: str
+    state_key: str | None
+    origin_server_ts: int
+    thread_root: str | None
+    state_pos: int
+    delta_id: int | None
+    device_id: str | None
+    txn_id: str | None
+    replaces_state: str | None
+    redacted_by: str | None
+
+
+class Timeline(NamedTuple):
+    """What is told of a timeline, oldest first. `start` is the position just before it."""
+
+    window: Window
+    events: list[TimelineEvent]
+    limited: bool
+    prev_batch: str
+    start: int
+    touched: bool  # whether anything happened in it at all, told or not
+
+
+class Scan:
+    """The reading of one window."""
+
+    def __init__(self, window: Window, limit: int, floor: int = 0) -> None:
+        """`floor`: the order_pos of the event behind the newest gap in the window, 0 without one."""
+        self.window = window
+        self.low = max(window.since, floor - 1)
+        self.high = window.upto
+        self.done = False
+        self._limit = limit
+        self._found: list[TimelineEvent] = []
+        self._limited = floor > window.since
+        self._scanned = 0
+
+    def take(self, events: Sequence[TimelineEvent], asked: int, accept: Callable[[TimelineEvent], bool]) -> None:
+        """The next events downwards from `high`, of which `asked` were asked for."""
+        for event in events:
+            if event.row.order_sub != 0 or len(self._found) == self._limit or self._scanned == MAXIMUM_SCANNED:
+                self._limited = self.done = True
+                return
+            self._scanned += 1
+            self.high = event.row.order_pos - 1
+            if accept(event):
+                self._found.append(event)
+        self.done = len(events) < asked
+
+    def result(self) -> Timeline:
+        """What was found."""
+        if self._found:
+            oldest = self._found[-1].row.order_pos
+            prev_batch, start = RoomToken.before(oldest), oldest - 1
+        else:
+            prev_batch = RoomToken.before(self.high + 1) if self._scanned else RoomToken(self.low)
+            start = self.window.upto
+        return Timeline(
+            self.window, self._found[::-1], self._limited, str(prev_batch), start, touched=self._scanned > 0
+        )
