@@ -21,6 +21,7 @@ from hs_common.replication.clock import pause
 from hs_common.replication.link_interface import Link
 from hs_common.storage.queries import DatabaseError
 from hs_workers.following import Following
+from hs_workers.refresh_confirmation import RefreshConfirmation
 from hs_workers.registry import ENDPOINTS
 from hs_workers.roles import MAKERS, RoleParts
 
@@ -43,6 +44,8 @@ class WorkerParts:
         self.limits = RateLimits(buckets_of(config.rate_limits), node.reactor.seconds)
         self._threads = WorkerThreads(node.reactor, HASHING_THREADS, "hashing")
         self._last_seen = LastSeen(node.db, node.outside.now_ms)
+        self._confirmation = RefreshConfirmation(node.db, link)
+        following.authenticator.on_expiring_token = self._token_used
         self.router = Router()
         self._flushing: Deferred[None] | None = None
 
@@ -85,6 +88,10 @@ class WorkerParts:
 
     async def _close_threads(self) -> None:
         self._threads.close()
+
+    def _token_used(self, token_hash: bytes) -> None:
+        if not self._confirmation.is_settled(token_hash):
+            self._node.background("confirm refresh", self._confirmation.confirm(token_hash))
 
     async def _start_flushing(self) -> None:
         self._flushing = Deferred.fromCoroutine(self._flush_on())

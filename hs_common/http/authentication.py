@@ -68,6 +68,8 @@ class Authenticator:
         self._sessions: dict[bytes, _Session] = {}
         self._hashes_of_user: dict[str, set[bytes]] = {}
         self._revocations = 0
+        self.on_expiring_token: Callable[[bytes], None] = lambda token_hash: None
+        """Told of each token that was read and does not live for ever: its use may confirm a refresh."""
 
     async def requester(self, token_hash: bytes, query: Query) -> Requester:
         """Who calls. 401 `M_UNKNOWN_TOKEN`, with `soft_logout` if the token has merely expired."""
@@ -89,6 +91,8 @@ class Authenticator:
         user_id, device_id, expires_at_ms, is_guest, admin, locked, suspended, deactivated, appservice_id = row
         if deactivated:
             raise unknown_token()
+        if expires_at_ms is not None:
+            self.on_expiring_token(token_hash)
         requester = Requester(
             user_id=user_id,
             device_id=device_id,

@@ -15,6 +15,19 @@ async def account_of_refresh_token(db: Queries, token_hash: bytes) -> Row | None
     )
 
 
+async def awaits_confirmation(db: Queries, token_hash: bytes) -> bool:
+    """Whether an access token came from a refresh whose old refresh token is still there."""
+    row = await db.fetch_one(
+        """
+        SELECT 1
+          FROM access_tokens JOIN refresh_tokens ON refresh_tokens.next_hash = access_tokens.refresh_hash
+         WHERE access_tokens.token_hash = %s
+        """,
+        (token_hash,),
+    )
+    return row is not None
+
+
 async def add_login_token(db: Queries, token_hash: bytes, user_id: str, expires_at_ms: int) -> None:
     await db.execute(
         "INSERT INTO login_tokens (token_hash, user_id, expires_at_ms) VALUES (%s, %s, %s)",
