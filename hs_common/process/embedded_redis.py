@@ -69,6 +69,10 @@ class EmbeddedRedis:
             stop(self._process, with_signal, _STOP_TIMEOUT_S)
             self._process = None
 
+    def has_ended(self) -> bool:
+        """Whether it was started and ended without being asked to; `start` brings an empty one back."""
+        return self._process is not None and self._process.poll() is not None
+
     @property
     def process_id(self) -> int:
         assert self._process is not None, "not started"

@@ -8,12 +8,11 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
 from hs_common.config import Config
-from hs_common.process.greeting import Greeting
 from hs_common.process.options import say
 from hs_common.process.supervisor import MASTER, Program, Supervisor
 
@@ -22,8 +21,11 @@ _FRONT = "front"
 _PORT_SPAN = 200  # free ports are looked for in this many above the front door's
 
 
-def run_split(config: Config, config_path: Path, *, masters: int, greeting: Greeting) -> None:
-    """Run everything until SIGINT or SIGTERM. The children get the services' URLs of `config` by environment."""
+def run_split(config: Config, config_path: Path, *, masters: int, look: Callable[[], None]) -> None:
+    """Run everything until SIGINT or SIGTERM. The children get the services' URLs of `config` by environment.
+
+    `look` is called often, for what else has to be looked after.
+    """
     environment = {**os.environ, "DATABASE_URL": str(config.database.url), "REDIS_URL": str(config.redis.url)}
     supervisor = Supervisor(environment, say)
     _stop_on_signals(supervisor)
@@ -31,7 +33,7 @@ def run_split(config: Config, config_path: Path, *, masters: int, greeting: Gree
         for program in programs(config, config_path, masters):
             process_id = supervisor.start(program)
             say(f"{program.name:<10} process {process_id:<7} port {program.port}")
-        supervisor.run(greeting.look)
+        supervisor.run(look)
     finally:
         say("Stopping …")
         supervisor.stop()

@@ -16,6 +16,7 @@ from hs_common.config.identity import DEFAULT_SERVER_NAME
 from hs_common.process.data_folder import DataFolder, DataFolderError
 from hs_common.process.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from hs_common.process.embedded_redis import EmbeddedRedis, EmbeddedRedisError
+from hs_common.process.embedded_services import EmbeddedServices
 from hs_common.process.greeting import Greeting
 from hs_common.process.local_split import run_split
 from hs_common.process.options import PORT, data_folder_option, failing_with, overridden, say
@@ -62,14 +63,21 @@ def up(
     if config.dev:
         click.secho(_DEV_WARNING, fg="red", bold=True, err=True)
     with ExitStack() as running:
-        config = _with_database(config, folder, running)
+        services = EmbeddedServices(say)
+        config = _with_database(config, folder, running, services)
         migrate(config.database.url, say=say)
         folder.make_signing_key(config, secrets.token_bytes)
         folder.note("redis-url", "")
         greeting = Greeting(config, folder)
         if split:
-            config = _with_redis(config, folder, running)
-            run_split(config, config_path or folder.config_path, masters=masters, greeting=greeting)
+            config = _with_redis(config, folder, running, services)
+            services.tell()
+
+            def look() -> None:
+                services.look()
+                greeting.look()
+
+            run_split(config, config_path or folder.config_path, masters=masters, look=look)
         else:
             greeting.when_it_answers()
             _run_all_in_one(config)
@@ -98,27 +106,28 @@ def _refuse_taken_port(config: Config) -> None:
             ) from None
 
 
-def _with_database(config: Config, folder: DataFolder, running: ExitStack) -> Config:
+def _with_database(config: Config, folder: DataFolder, running: ExitStack, services: EmbeddedServices) -> Config:
     """The configured database, or the embedded one, which then runs until `running` is left."""
     if config.database.url:
         return config
     server = EmbeddedPostgres(folder.path, say=say)
     running.callback(server.stop)
     server.start()
+    services.add("postgres", server, "on a socket")
     server.create_database(_DATABASE_NAME)
     url = server.url(_DATABASE_NAME)
     folder.note("database-url", url)
     return replace(config, database=replace(config.database, url=Secret(url)))
 
 
-def _with_redis(config: Config, folder: DataFolder, running: ExitStack) -> Config:
+def _with_redis(config: Config, folder: DataFolder, running: ExitStack, services: EmbeddedServices) -> Config:
     """The configured Redis, or a private one, which then runs until `running` is left."""
     if config.redis.url:
         return config
     server = EmbeddedRedis(say=say)
     running.callback(server.stop)
     server.start()
-    say(f"{'redis':<10} process {server.process_id:<7} port {server.port}")
+    services.add("redis", server, f"port {server.port}")
     folder.note("redis-url", server.url())
     return replace(config, redis=replace(config.redis, url=Secret(server.url())))
 
