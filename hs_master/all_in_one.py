@@ -4,9 +4,7 @@ The log is carried in memory, in the same bytes and through the same test as bet
 decoded as on the wire.
 """
 
-import os
 import sys
-import time
 
 from twisted.internet import reactor
 
@@ -27,7 +25,7 @@ CONNECTIONS = 4
 def run(config: Config) -> None:
     """Run a whole server until it is told to end. Exits with status 1 if it cannot start."""
     begin_logging(sys.stderr, config.logging.level, config.logging.format)
-    outside = Outside(reactor, lambda: time.time_ns() // 1_000_000, os.urandom)
+    outside = Outside.real(reactor)
     roles = ("master", *ENDPOINTS)
     node = Node(config, outside, roles, CONNECTIONS)
 

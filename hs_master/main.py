@@ -1,8 +1,6 @@
 """`viaduct master`: a process that leads, or stands by until it does."""
 
-import os
 import sys
-import time
 
 from twisted.internet import reactor
 
@@ -17,7 +15,7 @@ CONNECTIONS = 2  # for reading, beside the one that writes
 def run(config: Config) -> None:
     """Run a master until it is told to end. Exits with status 1 if it cannot lead on this database."""
     begin_logging(sys.stderr, config.logging.level, config.logging.format)
-    outside = Outside(reactor, lambda: time.time_ns() // 1_000_000, os.urandom)
+    outside = Outside.real(reactor)
     node = Node(config, outside, ["master"], CONNECTIONS)
     failures: list[Exception] = []
 

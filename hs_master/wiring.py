@@ -1,5 +1,6 @@
 """Puts a master together. The only place that knows which of its parts needs which."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,9 @@ class MasterParts:
             config.database.url, node.reactor, node.db, lambda: outside.now_ms() * 1000, tables.ORDER
         )
         candidate = Candidate(node.id, self.address, OLDEST_FORMAT, FORMAT)
-        self._election = Election(self._store, candidate, node.reactor, node.register, self._stream_epoch, say=_say)
+        self._election = Election(
+            self._store, candidate, node.reactor, node.register, self._stream_epoch, _say, _time_with_sleep
+        )
         self.desk = Desk(lambda: self._election.is_leader, self._election.check)
         self._composer = Composer(config.server.name, _signing_key(node), self._new_event_id)
         self.master = Master(self._election, self._term, self._announcer, self._leader_address)
@@ -146,6 +149,11 @@ class MasterParts:
 
 def _signing_key(node: Node) -> SigningKey:
     return read_signing_key(Path(node.config.server.signing_key_file))
+
+
+def _time_with_sleep() -> float:
+    """Seconds that also count while the machine sleeps: a leader that wakes up must know that it was away."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _say(text: str) -> None:

@@ -1,8 +1,6 @@
 """`viaduct worker ROLE…`: a process that follows the log and serves the endpoints of its roles."""
 
-import os
 import sys
-import time
 from collections.abc import Sequence
 
 from twisted.internet import reactor
@@ -20,7 +18,7 @@ from hs_workers.wiring import WorkerParts
 def run(config: Config, roles: Sequence[str]) -> None:
     """Run a worker until it is told to end. Exits with status 1 if it cannot start."""
     begin_logging(sys.stderr, config.logging.level, config.logging.format)
-    outside = Outside(reactor, lambda: time.time_ns() // 1_000_000, os.urandom)
+    outside = Outside.real(reactor)
     node = Node(config, outside, roles, config.database.connections)
     following = Following(node, None)
     link = MasterLink(

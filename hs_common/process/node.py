@@ -4,7 +4,9 @@ the database, and a row among the members by which the others find it.
 Made in a process' `main`, which passes in the reactor, the clock of the day and randomness; nothing here is global.
 """
 
+import os
 import socket
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
@@ -47,6 +49,12 @@ class Outside:
         self.now_ms = now_ms
         self.random_bytes = random_bytes
         self.random = Random(random_bytes(16))  # for jitter and choices, never for secrets
+
+    @classmethod
+    def real(cls, reactor: Any) -> "Outside":
+        """The world as it is. The reactor's clock becomes one that nobody can set."""
+        reactor.seconds = time.monotonic
+        return cls(reactor, lambda: time.time_ns() // 1_000_000, os.urandom)
 
     def uuid(self) -> str:
         """A random uuid as text."""
