@@ -1,0 +1,239 @@
+"""What one reader may know of one room: his memberships and the room's history visibility, as versioned rows.
+
+Whether an event may be seen is decided by bisecting both at the event's `state_pos`; no state map is ever built. Events
+on a fork carry overrides, which `RoomViews.learn` reads first.
+
+Spec: client-server API, #room-history-visibility, #ignoring-users.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from hs_common.matrix.errors import MatrixError, forbidden
+from hs_common.matrix.history_visibility import (
+    Point,
+    Row,
+    joined_after,
+    membership_at,
+    understood,
+    user_may_see,
+    value_at,
+)
+from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
+from hs_common.reading.stored_event import StoredEvent
+from hs_common.storage import room_views
+from hs_common.storage.queries import Queries
+
+
+class Reader(NamedTuple):
+    """Who reads; `device_id` is None for an application service without a device."""
+
+    user_id: str
+    device_id: str | None = None
+
+
+_Override = Mapping[str, Any] | None
+_EMPTY: Mapping[str, _Override] = {}
+
+
+class RoomView:
+    """One reader's view of one room at one position of the log."""
+
+    def __init__(
+        self,
+        room_id: str,
+        version: RoomVersion,
+        reader: Reader,
+        upto: int,
+        memberships: Sequence[Row],
+        visibilities: Sequence[Row],
+        *,
+        membership: str | None = None,
+        forgotten: bool = False,
+        ignored: Iterable[str] = (),
+    ) -> None:
+        """`upto`: events after this position do not exist. `memberships`, `visibilities`: (from_pos, to_pos, value) by
+        rising position. `membership`: the reader's now, None if he never had one. `ignored`: users he ignores."""
+        self.room_id = room_id
+        self.version = version
+        self.reader = reader
+        self.upto = upto
+        self.membership = membership
+        self.forgotten = forgotten
+        self.ignored = frozenset(ignored) - {reader.user_id}
+        self._memberships = memberships
+        self._visibilities = visibilities
+        self._points: dict[int, tuple[Point, bool]] = {}
+        self._overrides: dict[int, Mapping[str, _Override]] = {}
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether the reader is in the room now."""
+        return self.membership == "join"
+
+    @property
+    def visibility(self) -> str:
+        """The room's history visibility now."""
+        return understood(value_at(self._visibilities, self.upto))
+
+    @property
+    def is_world_readable(self) -> bool:
+        """Whether anybody may read what is said now."""
+        return self.visibility == "world_readable"
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether there is anything in the room that the reader may see; each event is judged for itself besides."""
+        if self.is_joined or self.is_world_readable:
+            return True
+        if self.forgotten:
+            return False
+        return self._was_joined or (self.membership == "invite" and self.visibility == "invited")
+
+    @property
+    def _was_joined(self) -> bool:
+        return any(membership == "join" for _, _, membership in self._memberships)
+
+    @property
+    def state_pos(self) -> int | None:
+        """The position whose state the reader may see: now, or when he left; None if none."""
+        if self.is_joined or self.is_world_readable:
+            return self.upto
+        left = [to_pos for _, to_pos, membership in self._memberships if membership == "join"]
+        return left[-1] if left and not self.forgotten else None
+
+    @property
+    def visible_positions(self) -> tuple[int, int]:
+        """The first and last position between which events can be visible, so that nothing else need be looked at."""
+        breaks = {0, *(pos for pos, _, _ in self._memberships), *(pos for pos, _, _ in self._visibilities)}
+        points = sorted(breaks)
+        seen = [index for index, pos in enumerate(points) if self._is_visible_at(pos)]
+        if not seen:
+            return (0, -1)
+        # The event that ends what may be seen (a leave) may be seen itself.
+        last = points[seen[-1] + 1] if seen[-1] + 1 < len(points) else self.upto
+        return (points[seen[0]], last)
+
+    def may_see(self, event: StoredEvent) -> bool:
+        """By history visibility alone."""
+        if event.order_pos > self.upto:
+            return False
+        point, joined_later = self._point(event)
+        content = event.content if event.state_key is not None else {}
+        return user_may_see(event.type, event.state_key, content, self.reader.user_id, point, joined_later)
+
+    def is_ignored(self, event: StoredEvent) -> bool:
+        """Whether the reader does not want it: no state, and from somebody he ignores."""
+        return event.sender in self.ignored and event.state_key is None
+
+    def shows(self, event: StoredEvent) -> bool:
+        """Whether the event is among those that the reader gets in lists."""
+        return not self.is_ignored(event) and self.may_see(event)
+
+    def membership_at(self, event: StoredEvent) -> str:
+        """`unsigned.membership`."""
+        content = event.content if event.type == "m.room.member" else {}
+        point, _ = self._point(event)
+        return membership_at(event.type, event.state_key, content, self.reader.user_id, point.membership)
+
+    def learn(self, overrides: Mapping[int, Mapping[str, _Override]]) -> None:
+        """What forks have instead of the resolved state: delta id → type → content, or None where it has nothing."""
+        self._overrides.update(overrides)
+
+    def unknown_deltas(self, events: Iterable[StoredEvent]) -> set[int]:
+        """The forks among the events that `learn` was not told of."""
+        deltas = {event.delta_id for event in events if event.delta_id is not None}
+        return deltas - self._overrides.keys()
+
+    def _is_visible_at(self, pos: int) -> bool:
+        point, joined_later = self._point_at(pos)
+        return user_may_see("", None, {}, self.reader.user_id, point, joined_later)
+
+    def _point(self, event: StoredEvent) -> tuple[Point, bool]:
+        point, joined_later = self._point_at(event.state_pos)
+        if event.delta_id is None:
+            return point, joined_later
+        overrides = self._overrides.get(event.delta_id, _EMPTY)
+        return _overridden(point, overrides), joined_later
+
+    def _point_at(self, pos: int) -> tuple[Point, bool]:
+        known = self._points.get(pos)
+        if known is None:
+            point = Point(value_at(self._visibilities, pos), value_at(self._memberships, pos))
+            known = self._points[pos] = (point, joined_after(self._memberships, pos))
+        return known
+
+
+class RoomViews:
+    """Reads views from the database."""
+
+    def __init__(self, db: Queries) -> None:
+        self._db = db
+
+    async def view(self, room_id: str, reader: Reader) -> RoomView | None:
+        """The reader's view of the room as it is now; None if the room is not known here."""
+        parts: dict[str, list[tuple[str, int, int]]] = {}
+        for kind, text, from_pos, to_pos in await room_views.room_view(self._db, room_id, reader.user_id):
+            parts.setdefault(kind, []).append((text, from_pos, to_pos))
+        if "room" not in parts:
+            return None
+        now = parts.get("now", [])
+        return RoomView(
+            room_id,
+            ROOM_VERSIONS[parts["room"][0][0]],
+            reader,
+            parts["head"][0][1],
+            sorted((from_pos, to_pos, membership) for membership, from_pos, to_pos in parts.get("member", ())),
+            sorted((from_pos, to_pos, _visibility(json)) for json, from_pos, to_pos in parts.get("visibility", ())),
+            membership=now[0][0] if now else None,
+            forgotten=bool(now and now[0][2]),
+            ignored=ignored_users(orjson.loads(parts["ignored"][0][0])) if "ignored" in parts else (),
+        )
+
+    async def readable(self, room_id: str, reader: Reader) -> RoomView:
+        """The view of a room of which the reader may see something. Raises M_FORBIDDEN."""
+        view = await self.view(room_id, reader)
+        if view is None or not view.is_readable:
+            raise not_a_member()
+        return view
+
+    async def learn(self, view: RoomView, events: Iterable[StoredEvent]) -> None:
+        """Reads what the view must know of forks before it judges these events: mostly nothing."""
+        unknown = view.unknown_deltas(events)
+        if not unknown:
+            return
+        overrides: dict[int, dict[str, _Override]] = {delta_id: {} for delta_id in unknown}
+        for delta_id, event_type, json in await room_views.overrides(self._db, list(unknown), view.reader.user_id):
+            overrides[delta_id][event_type] = None if json is None else orjson.loads(json)["content"]
+        view.learn(overrides)
+
+
+def ignored_users(content: Mapping[str, Any]) -> frozenset[str]:
+    """The users whom the content of an m.ignored_user_list names."""
+    users = content.get("ignored_users")
+    return frozenset(users) if isinstance(users, dict) else frozenset()
+
+
+def not_a_member() -> MatrixError:
+    """The one error for a room that the reader may not look into, whether it exists or not."""
+    return forbidden("You are not a member of this room")
+
+
+def _visibility(json: str) -> str:
+    return understood(orjson.loads(json)["content"].get("history_visibility"))
+
+
+def _overridden(point: Point, overrides: Mapping[str, _Override]) -> Point:
+    visibility, membership = point.visibility, point.membership
+    if "m.room.history_visibility" in overrides:
+        visibility = _string(overrides["m.room.history_visibility"], "history_visibility")
+    if "m.room.member" in overrides:
+        membership = _string(overrides["m.room.member"], "membership")
+    return Point(visibility, membership)
+
+
+def _string(content: _Override, key: str) -> str | None:
+    value = None if content is None else content.get(key)
+    return value if isinstance(value, str) else None

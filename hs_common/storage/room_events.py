@@ -1,0 +1,63 @@
+"""Events of one room's timeline, read by place, by id and by time. Reads only.
+
+Rows have the columns of `COLUMNS`, in that order; `hs_common.reading.stored_event` gives them names.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from hs_common.storage.queries import Queries, Row
+
+Place = tuple[int, int]
+"""(order_pos, order_sub)"""
+
+COLUMNS: Final = (
+    "t.room_id, t.order_pos, t.order_sub, t.event_id, t.sender, t.type, t.state_key, t.origin_server_ts, t.thread_root,"
+    " t.state_pos, t.delta_id, t.device_id, t.txn_id, e.replaces_state, e.redacted_by, e.json"
+)
+
+
+async def page(
+    db: Queries, room_id: str, low: Place, high: Place, *, forwards: bool, limit: int, senders: Sequence[str] | None
+) -> list[Row]:
+    """The first `limit` events with low < place <= high, in the direction asked for; of some senders, if given."""
+    order = "ASC" if forwards else "DESC"
+    of_senders = "" if senders is None else " AND sender = ANY(%(senders)s)"
+    return await db.fetch(
+        f"SELECT {COLUMNS} FROM (SELECT * FROM timeline WHERE room_id = %(room)s"
+        " AND (order_pos, order_sub) > (%(low_pos)s, %(low_sub)s)"
+        f" AND (order_pos, order_sub) <= (%(high_pos)s, %(high_sub)s){of_senders}"
+        f" ORDER BY order_pos {order}, order_sub {order} LIMIT %(limit)s) AS t"
+        " JOIN events AS e ON e.event_id = t.event_id"
+        f" ORDER BY t.order_pos {order}, t.order_sub {order}",
+        {
+            "room": room_id,
+            "low_pos": low[0],
+            "low_sub": low[1],
+            "high_pos": high[0],
+            "high_sub": high[1],
+            "senders": None if senders is None else list(senders),
+            "limit": limit,
+        },
+    )
+
+
+async def events(db: Queries, room_id: str, event_ids: Sequence[str]) -> list[Row]:
+    """Those of the events that are in the room's timeline, in any order."""
+    return await db.fetch(
+        f"SELECT {COLUMNS} FROM timeline AS t JOIN events AS e ON e.event_id = t.event_id"
+        " WHERE t.event_id = ANY(%s) AND t.room_id = %s",
+        (list(event_ids), room_id),
+    )
+
+
+async def by_time(db: Queries, room_id: str, ts: int, *, forwards: bool, offset: int, limit: int) -> list[Row]:
+    """Events at or after (before) a time of day in ms, the nearest first."""
+    comparison, order = (">=", "ASC") if forwards else ("<=", "DESC")
+    return await db.fetch(
+        f"SELECT {COLUMNS} FROM (SELECT * FROM timeline WHERE room_id = %s AND origin_server_ts {comparison} %s"
+        f" ORDER BY origin_server_ts {order}, order_pos {order}, order_sub {order} LIMIT %s OFFSET %s) AS t"
+        " JOIN events AS e ON e.event_id = t.event_id"
+        f" ORDER BY t.origin_server_ts {order}, t.order_pos {order}, t.order_sub {order}",
+        (room_id, ts, limit, offset),
+    )

@@ -1,0 +1,66 @@
+"""This server's users in rooms. Written by the master alone; here they are only read."""
+
+from collections.abc import Sequence
+
+from hs_common.storage.queries import Queries
+
+
+async def joined_rooms(db: Queries, user_id: str) -> list[str]:
+    """The rooms that a user is in."""
+    rows = await db.fetch(
+        "SELECT room_id FROM local_membership"
+        " WHERE user_id = %s AND to_pos = 9223372036854775807 AND membership = 'join' ORDER BY from_pos",
+        (user_id,),
+    )
+    return [room_id for (room_id,) in rows]
+
+
+async def is_joined_to_any(db: Queries, user_id: str, room_ids: Sequence[str]) -> bool:
+    """Whether a user is in one of the rooms."""
+    row = await db.fetch_one(
+        "SELECT 1 FROM local_membership WHERE user_id = %s AND to_pos = 9223372036854775807"
+        " AND room_id = ANY(%s) AND membership = 'join' LIMIT 1",
+        (user_id, list(room_ids)),
+    )
+    return row is not None
+
+
+async def joined_local_users(
+    db: Queries, room_id: str, among: Sequence[str] | None, without: Sequence[str], limit: int
+) -> list[str]:
+    """Users of this server in a room (of some, if given; never `without`), those that are in it longest first."""
+    rows = await db.fetch(
+        "SELECT user_id FROM local_membership WHERE room_id = %s AND to_pos = 9223372036854775807"
+        " AND membership = 'join' AND (%s::text[] IS NULL OR user_id = ANY(%s)) AND user_id <> ALL(%s)"
+        " ORDER BY from_pos, user_id LIMIT %s",
+        (room_id, None if among is None else list(among), list(among or ()), list(without), limit),
+    )
+    return [user_id for (user_id,) in rows]
+
+
+async def membership(db: Queries, user_id: str, room_id: str) -> str | None:
+    """A user's membership now; None if he never had one."""
+    row = await db.fetch_one(
+        "SELECT membership FROM local_membership WHERE user_id = %s AND to_pos = 9223372036854775807 AND room_id = %s",
+        (user_id, room_id),
+    )
+    return None if row is None else str(row[0])
+
+
+async def blocking_invites(db: Queries, user_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """(user_id, content of m.invite_permission_config) of those users who have one."""
+    rows = await db.fetch(
+        "SELECT user_id, content FROM account_data"
+        " WHERE user_id = ANY(%s) AND room_id = '' AND type = 'm.invite_permission_config'",
+        (list(user_ids),),
+    )
+    return [(user_id, content) for user_id, content in rows]
+
+
+async def profiles(db: Queries, user_ids: Sequence[str]) -> list[tuple[str, str, str]]:
+    """(user_id, field, JSON value) of the display names and avatars of users."""
+    rows = await db.fetch(
+        "SELECT user_id, field, value FROM profiles WHERE user_id = ANY(%s) AND field IN ('displayname', 'avatar_url')",
+        (list(user_ids),),
+    )
+    return [(user_id, field, value) for user_id, field, value in rows]

@@ -1,0 +1,95 @@
+"""The state of a room at a position of the log, whole or by key. Reads only.
+
+The state at P is what began by P and had not ended then.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from hs_common.storage.queries import Queries, Row
+
+NOW: Final = 2**63 - 2
+"""A position above all that will ever be given out, and below the `to_pos` of what still holds."""
+
+
+async def all_entries(db: Queries, room_id: str, at: int) -> list[Row]:
+    """(type, state_key, event_id, json) of every entry."""
+    return await db.fetch(
+        "SELECT s.type, s.state_key, s.event_id, e.json FROM state AS s JOIN events AS e ON e.event_id = s.event_id"
+        " WHERE s.room_id = %s AND s.to_pos > %s AND s.from_pos <= %s ORDER BY s.from_pos",
+        (room_id, at, at),
+    )
+
+
+async def without_members(db: Queries, room_id: str, at: int) -> list[Row]:
+    """The same without m.room.member: of large rooms next to nothing."""
+    halves = " UNION ALL ".join(
+        "SELECT s.type, s.state_key, s.event_id, e.json FROM state AS s JOIN events AS e ON e.event_id = s.event_id"
+        f" WHERE s.room_id = %s AND s.type {side} 'm.room.member' AND s.to_pos > %s AND s.from_pos <= %s"
+        for side in ("<", ">")
+    )
+    return await db.fetch(halves, (room_id, at, at) * 2)
+
+
+async def members(db: Queries, room_id: str, at: int) -> list[Row]:
+    """(type, state_key, event_id, json, membership) of every m.room.member."""
+    return await db.fetch(
+        "SELECT s.type, s.state_key, s.event_id, e.json, s.membership"
+        " FROM state AS s JOIN events AS e ON e.event_id = s.event_id"
+        " WHERE s.room_id = %s AND s.type = 'm.room.member' AND s.to_pos > %s AND s.from_pos <= %s"
+        " ORDER BY s.from_pos, s.state_key",
+        (room_id, at, at),
+    )
+
+
+async def joined_members(db: Queries, room_id: str) -> list[Row]:
+    """(user_id, json) of who is in the room now."""
+    return await db.fetch(
+        "SELECT s.state_key, e.json FROM state AS s JOIN events AS e ON e.event_id = s.event_id"
+        " WHERE s.room_id = %s AND s.type = 'm.room.member' AND s.membership = 'join'"
+        " AND s.to_pos = 9223372036854775807",
+        (room_id,),
+    )
+
+
+async def entries(db: Queries, room_id: str, keys: Sequence[tuple[str, str]], at: int) -> list[Row]:
+    """(type, state_key, event_id, json) of those of the places (type, state_key) that are filled."""
+    if not keys:
+        return []
+    types, state_keys = zip(*keys, strict=True)
+    return await db.fetch(
+        "SELECT s.type, s.state_key, s.event_id, e.json FROM unnest(%s::text[], %s::text[]) AS k (type, state_key)"
+        " JOIN state AS s ON s.room_id = %s AND s.type = k.type AND s.state_key = k.state_key"
+        " AND s.to_pos > %s AND s.from_pos <= %s JOIN events AS e ON e.event_id = s.event_id",
+        (list(types), list(state_keys), room_id, at, at),
+    )
+
+
+async def room_version(db: Queries, room_id: str) -> str | None:
+    """None if the room is not known here."""
+    row = await db.fetch_one("SELECT version FROM rooms WHERE room_id = %s", (room_id,))
+    return None if row is None else str(row[0])
+
+
+async def is_known(db: Queries, room_id: str) -> bool:
+    """Whether this server has the room."""
+    return await room_version(db, room_id) is not None
+
+
+async def server_is_in_room(db: Queries, room_id: str, server: str) -> bool:
+    """Whether a server has at least one joined user in the room."""
+    row = await db.fetch_one(
+        "SELECT 1 FROM room_servers WHERE room_id = %s AND server = %s AND to_pos = 9223372036854775807",
+        (room_id, server),
+    )
+    return row is not None
+
+
+async def servers(db: Queries, room_id: str, limit: int) -> list[str]:
+    """Servers with joined users in the room, those that are in it longest first."""
+    rows = await db.fetch(
+        "SELECT server FROM room_servers WHERE room_id = %s AND to_pos = 9223372036854775807"
+        " ORDER BY from_pos, server LIMIT %s",
+        (room_id, limit),
+    )
+    return [server for (server,) in rows]
