@@ -189,9 +189,10 @@ def _data_folder(folder: Path, identity: Identity | None) -> Path:
     if data.is_symlink():
         data = data.resolve()
     elif not data.exists() and not can_enter(identity, folder):
-        label = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
-        elsewhere = _ROOT_STATE_FOLDER / f"{folder.name}-{label}"
-        elsewhere.mkdir(parents=True, exist_ok=True)
+        # A new place each time: a folder that was deleted to start over must not find its old database.
+        _ROOT_STATE_FOLDER.mkdir(parents=True, exist_ok=True)
+        elsewhere = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=_ROOT_STATE_FOLDER))
+        elsewhere.chmod(0o711)
         data.symlink_to(elsewhere / "postgres")
         data = elsewhere / "postgres"
     if not data.exists():

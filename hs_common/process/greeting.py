@@ -45,8 +45,13 @@ class Greeting:
         return [
             f"Viaduct serves {self._config.server.name} on {self._url} (Ctrl-C stops it).",
             f"The first account: {command} admin create-user NAME --admin{where}",
-            f"All data, the config and the signing key lie in {self._folder.path}",
+            f"All data, the config and the signing key lie in {self._folder.path}{self._database_place()}",
         ]
+
+    def _database_place(self) -> str:
+        """Where root's database really is: root's own folders cannot be entered by the user that it runs as."""
+        data = self._folder.path / "postgres"
+        return f", the database in {data.resolve()}" if data.is_symlink() else ""
 
     def when_it_answers(self) -> None:
         """Look for the first answer from a thread of its own, as the reactor has this one."""
