@@ -20,6 +20,7 @@ from hs_workers.client.accounts.registering import Registering, Usernames
 from hs_workers.client.accounts.shared_secret import SharedSecret
 from hs_workers.client.accounts.tokens import Tokens
 from hs_workers.client.administrative_contact import AdministrativeContact, ValidationTokens
+from hs_workers.client.arrivals import Arrivals
 from hs_workers.client.capabilities import Capabilities
 from hs_workers.client.device_management import DeviceManagement
 from hs_workers.client.filter import Filters
@@ -81,6 +82,7 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
     logging_in = LoggingIn(master, passwords, login_tokens, tokens, client_well_known(config.server))
     usernames = Usernames(db, name, outside.is_exclusive)
     registering = Registering(master, usernames, tokens)
+    arrivals = Arrivals(db, now_ms)
     uia = _uia(config, outside, passwords)
     data = UserAccountData(db, master)
     push_rules = UserPushRules(data)
@@ -93,7 +95,7 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
         Capabilities(config.server.default_room_version),
         DeviceManagement(db, master, uia),
         Filters(db),
-        Login(logging_in, name),
+        Login(logging_in, arrivals, name),
         LoginToken(uia, login_tokens),
         Logout(master),
         PasswordManagement(uia, rules, passwords, master),
@@ -102,9 +104,9 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
         PushRules(push_rules),
         Pushers(),
         Refresh(db, master, tokens, now_ms),
-        Registration(config.registration, flows, uia, usernames, rules, hasher, registering),
+        Registration(config.registration, flows, uia, usernames, rules, hasher, registering, arrivals),
         RegistrationTokens(config.registration, db, now_ms),
-        SharedSecretRegistration(name, secret, usernames, rules, hasher, registering),
+        SharedSecretRegistration(name, secret, usernames, rules, hasher, registering, arrivals),
         Support(config.server),
         Tags(data),
         ThirdPartyLookup(),

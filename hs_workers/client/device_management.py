@@ -126,7 +126,8 @@ def _device_ids(body: dict[str, Any]) -> list[str]:
 def _json(one: Device) -> dict[str, Any]:
     fields = {
         "device_id": one.device_id,
-        "display_name": one.display_name,
+        # The specification wants no key for a device without a name, but matrix-nio refuses the whole list then.
+        "display_name": one.display_name or "",
         "last_seen_ip": one.last_seen_ip,
         "last_seen_ts": one.last_seen_ts,
     }

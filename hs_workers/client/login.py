@@ -13,6 +13,7 @@ from hs_workers.client.accounts.json_fields import boolean, optional_string, str
 from hs_workers.client.accounts.logging_in import LoggingIn
 from hs_workers.client.accounts.tokens import DeviceWish
 from hs_workers.client.accounts.user_identifiers import named_user
+from hs_workers.client.arrivals import Arrivals
 
 FLOWS = {"flows": [{"type": "m.login.password"}, {"type": "m.login.token", "get_login_token": True}]}
 
@@ -20,8 +21,9 @@ FLOWS = {"flows": [{"type": "m.login.password"}, {"type": "m.login.token", "get_
 class Login:
     """Passwords and login tokens."""
 
-    def __init__(self, logging_in: LoggingIn, server_name: str) -> None:
+    def __init__(self, logging_in: LoggingIn, arrivals: Arrivals, server_name: str) -> None:
         self._logging_in = logging_in
+        self._arrivals = arrivals
         self._server_name = server_name
 
     @endpoint(
@@ -46,7 +48,9 @@ class Login:
     )
     async def login(self, request: Request) -> Reply:
         """A session for a new or an old device."""
-        body = request.json()
+        return await self._arrivals.note(request, await self._logged_in(request.json()))
+
+    async def _logged_in(self, body: dict[str, Any]) -> dict[str, Any]:
         kind = string(body, "type")
         if kind == "m.login.password":
             user_id, password = named_user(body, self._server_name), string(body, "password")

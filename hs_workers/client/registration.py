@@ -15,6 +15,7 @@ from hs_workers.client.accounts.json_fields import boolean, optional_string
 from hs_workers.client.accounts.passwords import PasswordRules
 from hs_workers.client.accounts.registering import Registering, Usernames
 from hs_workers.client.accounts.tokens import DeviceWish
+from hs_workers.client.arrivals import Arrivals
 from hs_workers.client.uia import Flows, Guarded, Proof, UserInteractiveAuthentication
 
 
@@ -30,6 +31,7 @@ class Registration:
         rules: PasswordRules,
         hasher: PasswordHasher,
         registering: Registering,
+        arrivals: Arrivals,
     ) -> None:
         self._settings = settings
         self._flows = flows
@@ -38,6 +40,7 @@ class Registration:
         self._rules = rules
         self._hasher = hasher
         self._registering = registering
+        self._arrivals = arrivals
 
     @endpoint(
         "POST",
@@ -54,16 +57,16 @@ class Registration:
             return await self._guest(request)
         if kind != "user":
             raise invalid_param("`kind` must be user or guest")
-        return await self._user(request.json())
+        return await self._user(request, request.json())
 
     async def _guest(self, request: Request) -> Reply:
         if not self._settings.guests:
             raise forbidden("Guests are not let in here")
         # Of a guest's body only the display name counts.
         wish = DeviceWish(display_name=optional_string(request.json(optional=True), "initial_device_display_name"))
-        return await self._registering.guest(wish.display_name)
+        return await self._arrivals.note(request, await self._registering.guest(wish.display_name))
 
-    async def _user(self, body: dict[str, Any]) -> Reply:
+    async def _user(self, request: Request, body: dict[str, Any]) -> Reply:
         if body.get("type") == "m.login.application_service":
             raise MatrixError(401, "M_UNKNOWN_TOKEN", "No application service has this access token")
         if not self._settings.enabled:
@@ -76,8 +79,11 @@ class Registration:
             wanted = {key: body[key] for key in _REMEMBERED if body.get(key) is not None}
             return wanted if password is None else {**wanted, "password_hash": await self._hasher.hash(password)}
 
+        async def finish(proof: Proof) -> Reply:
+            return await self._arrivals.note(request, await self._finish(proof))
+
         guarded = Guarded("POST /register", body, None, self._flows, body_may_be_omitted=True)
-        return await self._uia.run(guarded, self._finish, remember)
+        return await self._uia.run(guarded, finish, remember)
 
     async def _check(self, body: dict[str, Any]) -> None:
         """Everything that can be wrong is said before the client goes through the stages."""
@@ -89,7 +95,7 @@ class Registration:
         if password is not None:
             self._rules.check(password)
 
-    async def _finish(self, proof: Proof) -> Reply:
+    async def _finish(self, proof: Proof) -> dict[str, Any]:
         wanted = proof.details
         if "password_hash" not in wanted:
             raise missing_param("`password` is missing")

@@ -14,6 +14,7 @@ from hs_workers.client.accounts.profile_fields import DISPLAY_NAME, field_value
 from hs_workers.client.accounts.registering import Registering, Usernames
 from hs_workers.client.accounts.shared_secret import Claim, SharedSecret
 from hs_workers.client.accounts.tokens import DeviceWish
+from hs_workers.client.arrivals import Arrivals
 
 
 class _Body(msgspec.Struct):
@@ -38,6 +39,7 @@ class SharedSecretRegistration:
         rules: PasswordRules,
         hasher: PasswordHasher,
         registering: Registering,
+        arrivals: Arrivals,
     ) -> None:
         self._server_name = server_name
         self._secret = secret
@@ -45,6 +47,7 @@ class SharedSecretRegistration:
         self._rules = rules
         self._hasher = hasher
         self._registering = registering
+        self._arrivals = arrivals
 
     @endpoint(
         "GET",
@@ -79,4 +82,4 @@ class SharedSecretRegistration:
             admin=body.admin,
             profile={} if display_name is None else {DISPLAY_NAME: display_name},
         )
-        return {**answer, "home_server": self._server_name}
+        return {**await self._arrivals.note(request, answer), "home_server": self._server_name}
