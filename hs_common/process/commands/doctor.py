@@ -143,7 +143,8 @@ def _processes(connection: Connection) -> Iterator[Finding]:
         " FROM members ORDER BY 1, 2",
     )
     for roles, address, port, lag_ms, silent_s in members:
-        name = f"{'+'.join(roles)} at {address}{f':{port}' if port else ''}"
+        host, _, call_port = address.rpartition(":")
+        name = f"{'+'.join(roles)} at {host or address}:{port or call_port}"
         if silent_s > _SEEN_TOLERANCE_S:
             yield Finding(True, f"{name} was last seen {float(silent_s):.0f} s ago")
         else:
