@@ -3,6 +3,7 @@
 from typing import Any
 
 from hs_common.config.accounts import PasswordHash
+from hs_common.http.credentials import hash_token
 from hs_common.matrix.errors import MatrixError
 from hs_common.process.password_hasher import PasswordHasher
 from hs_common.replication.calls import DeactivateUser, OpenSession, SetPassword, SetUserState
@@ -199,6 +200,14 @@ def test_logging_out_ends_one_session_or_all(play: Play) -> None:
         assert (await world.ask("POST", "/logout/all", {}, second["access_token"])).json == {}
         assert (await world.ask("GET", "/account/whoami", token=third["access_token"])).status == 401
         assert (await world.ask("POST", "/logout")).errcode == "M_MISSING_TOKEN"
+        await world.db.execute(
+            "INSERT INTO access_tokens (token_hash, user_id, pos) VALUES (%s, %s, 1)", (hash_token("deviceless"), ALICE)
+        )
+        assert (await world.ask("POST", "/logout", token="deviceless")).json == {}
+        assert (await world.ask("GET", "/account/whoami", token="deviceless")).json == {
+            "user_id": ALICE,
+            "is_guest": False,
+        }
 
     play(scenario)
 

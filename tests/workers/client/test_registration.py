@@ -10,6 +10,7 @@ from hs_common.storage.registration_tokens import add_token
 from tests.workers.client.conftest import Play
 from tests.workers.client.world import PASSWORD, World
 
+TAKEN = MatrixError(400, "M_USER_IN_USE", "taken")
 DUMMY = {"type": "m.login.dummy"}
 VALIDITY = "/_matrix/client/v1/register/m.login.registration_token/validity"
 SHARED = "/_synapse/admin/v1/register"
@@ -78,11 +79,15 @@ def test_a_client_that_refreshes_gets_a_refresh_token(play: Play) -> None:
 
 def test_without_a_name_the_server_makes_one_up_again_if_it_is_taken(play: Play) -> None:
     async def scenario(world: World) -> None:
-        world.master.failures = [MatrixError(400, "M_USER_IN_USE", "taken")]
+        world.master.failures = [TAKEN]
         answer = await world.ask("POST", "/register", {"password": PASSWORD, "auth": DUMMY})
         assert answer.status == 200
         first, second = world.master.of(RegisterUser)
         assert first.user_id != second.user_id == answer.json["user_id"]
+        for failures, status in (([TAKEN] * 5, 400), ([MatrixError(503, "M_UNKNOWN", "busy")], 503)):
+            world.master.failures = list(failures)
+            assert (await world.ask("POST", "/register", {"password": PASSWORD, "auth": DUMMY})).status == status
+            assert world.master.failures == []
 
     play(scenario)
 
@@ -128,7 +133,7 @@ def test_a_body_that_is_no_json_object_is_refused(play: Play) -> None:
 def test_a_name_taken_meanwhile_is_refused_at_the_end_and_the_session_lives_on(play: Play) -> None:
     async def scenario(world: World) -> None:
         body = {"username": "alice", "password": PASSWORD, "auth": DUMMY}
-        world.master.failures = [MatrixError(400, "M_USER_IN_USE", "taken")]
+        world.master.failures = [TAKEN]
         assert (await world.ask("POST", "/register", body)).errcode == "M_USER_IN_USE"
         row = await world.db.fetch_one("SELECT session_id FROM uia_sessions")
         assert row is not None

@@ -1,7 +1,9 @@
 """User-interactive authentication: what a session is good for, and what it is not."""
 
+from twisted.internet.defer import ensureDeferred, gatherResults
+
 from hs_common.matrix.errors import MatrixError
-from hs_common.replication.calls import CloseSessions, DeactivateUser, SetPassword, SetUserState
+from hs_common.replication.calls import CloseSessions, DeactivateUser, RegisterUser, SetPassword, SetUserState
 from tests.workers.client.conftest import Play
 from tests.workers.client.world import PASSWORD, World, with_password
 
@@ -153,6 +155,23 @@ def test_a_session_that_is_in_use_authorises_nothing_else(play: Play) -> None:
         assert world.master.of(CloseSessions) == []
 
     play(scenario)
+
+
+def test_of_two_requests_at_once_with_one_session_one_is_done(play: Play) -> None:
+    async def scenario(world: World) -> None:
+        await world.db.execute("INSERT INTO registration_tokens (token, uses_allowed) VALUES ('secret', 5)")
+        first = await world.ask("POST", "/register", {"username": "alice", "password": PASSWORD})
+        auth = {"type": "m.login.registration_token", "token": "secret", "session": first.json["session"]}
+        await gatherResults([ensureDeferred(world.db.fetch("SELECT pg_sleep(0.05)")) for _ in range(4)])
+        answers = await gatherResults(
+            [ensureDeferred(world.ask("POST", "/register", {"auth": auth})) for _ in range(2)]
+        )
+        assert sorted(answer.status for answer in answers) == [200, 401]
+        assert len(world.master.of(RegisterUser)) == 1
+        row = await world.db.fetch_one("SELECT pending, completed FROM registration_tokens")
+        assert row == (0, 1)
+
+    play(scenario, registration={"requires_token": True})
 
 
 def test_stages_come_in_the_order_of_their_flow(play: Play) -> None:

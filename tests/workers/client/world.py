@@ -96,7 +96,8 @@ class World:
             random=lambda size: sha256(str(next(numbers)).encode()).digest()[:size],
         )
         parts = replace(parts, **outside)
-        for instance in account_endpoints(settings, parts):
+        self.endpoints = account_endpoints(settings, parts)
+        for instance in self.endpoints:
             self.router.add(instance, role="client")
         authenticator = Authenticator(self.db, lambda: self.now_ms, is_fresh=lambda: False)
         self._dispatcher = Dispatcher(authenticator, self.limits)

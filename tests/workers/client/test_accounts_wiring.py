@@ -1,0 +1,38 @@
+"""What other processes declare to their routers is what this one serves."""
+
+from hs_common.http.endpoint import Auth, Rate
+from hs_common.http.router import declared_endpoints
+from hs_workers.client.accounts_wiring import ENDPOINT_CLASSES, registration_flows
+from tests.workers.client.conftest import Play
+from tests.workers.client.world import World, config
+
+
+def test_every_class_that_is_declared_is_served_and_no_other(play: Play) -> None:
+    async def scenario(world: World) -> None:
+        assert {type(instance) for instance in world.endpoints} == set(ENDPOINT_CLASSES)
+        assert len(world.endpoints) == len(ENDPOINT_CLASSES)
+
+    play(scenario)
+
+
+def test_whoever_needs_no_token_is_limited_or_asks_for_nothing() -> None:
+    unlimited = {
+        declaration.path
+        for declaration in declared_endpoints(ENDPOINT_CLASSES)
+        if declaration.auth is Auth.NONE and declaration.rate is Rate.NONE
+    }
+    assert unlimited == {
+        "/_matrix/client/versions",
+        "/.well-known/matrix/client",
+        "/.well-known/matrix/server",
+        "/.well-known/matrix/support",
+    }
+
+
+def test_registering_asks_for_what_is_configured_and_else_for_the_dummy() -> None:
+    token, terms = "m.login.registration_token", "m.login.terms"
+    with_token = config(registration={"requires_token": True})
+    assert registration_flows(config(), has_terms=False) == (("m.login.dummy",),)
+    assert registration_flows(config(), has_terms=True) == ((terms,),)
+    assert registration_flows(with_token, has_terms=False) == ((token,),)
+    assert registration_flows(with_token, has_terms=True) == ((token, terms),)
