@@ -76,3 +76,13 @@ async def events(db: Queries, event_ids: Sequence[str]) -> list[Row]:
         " FROM events AS e LEFT JOIN timeline AS t ON t.event_id = e.event_id WHERE e.event_id = ANY(%s)",
         (list(event_ids),),
     )
+
+
+async def rooms_joined_by(db: Queries, user_id: str) -> list[str]:
+    """The rooms in which a user, local or not, is joined now."""
+    rows = await db.fetch(
+        "SELECT room_id FROM state WHERE state_key = %s AND type = 'm.room.member'"
+        " AND to_pos = 9223372036854775807 AND membership = 'join'",
+        (user_id,),
+    )
+    return [room_id for (room_id,) in rows]

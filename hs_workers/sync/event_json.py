@@ -40,8 +40,8 @@ class EventFormat:
             return self._fields.project(federation_json(event, unsigned))
         return self._fields.project(client_json(event, unsigned, with_room_id=False))
 
-    def encoded(self, event: Event, unsigned: Mapping[str, Any]) -> orjson.Fragment:
-        """An event of the answer."""
+    def encoded(self, event: Event, unsigned: Mapping[str, Any], open_json: bytes | None = None) -> orjson.Fragment:
+        """An event of the answer. `open_json`: its fragment, if that was made before."""
         if self._is_plain:
-            return orjson.Fragment(close(fragment(event), unsigned))
+            return orjson.Fragment(close(open_json or fragment(event), unsigned))
         return orjson.Fragment(encode(self.nested(event, unsigned)))

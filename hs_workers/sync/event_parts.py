@@ -50,7 +50,7 @@ class EventParts:
             redacted_because=self._redacted_because(row.redacted_by),
             relations=self._related.relations.get(row.event_id),
         )
-        return self._format.encoded(event, unsigned)
+        return self._format.encoded(event, unsigned, told.fragment(event) if self._format.is_plain else None)
 
     def in_state(self, event: Event, replaces_state: str | None, redacted_by: str | None) -> orjson.Fragment:
         """An event of `state` or `state_after`."""

@@ -171,7 +171,7 @@ class _Reading:
     async def rooms(self, told: Sequence[Timeline], states: RoomStates) -> dict[str, RoomParts]:
         """The rooms with their timelines, states and summaries."""
         events = {
-            one.row.event_id: event_of(one.pdu, one.row.event_id, self._versions.get(one.row.room_id, "1"))
+            one.row.event_id: one.event(self._versions.get(one.row.room_id, "1"))
             for timeline in told
             for one in timeline.events
         }

@@ -49,7 +49,7 @@ async def load_states(
             continue
         chosen = choose(rows.get(window.room_id, ()), timeline)
         if wishes.lazy:
-            wanted = _wanted(timeline, rows, reader, heroes)
+            wanted = _wanted(timeline, reader, heroes)
             chosen = without_other_members(chosen, wanted, full=window.state_since == 0)
             chosen = _without_known(chosen, timeline, wishes, known)
         states.chosen[window.room_id] = [row for row in chosen.values() if filter.types.allows(row.type)]
@@ -82,12 +82,9 @@ async def _load_rows(db: Queries, timelines: Iterable[Timeline], wishes: Wishes)
     return rows
 
 
-def _wanted(
-    timeline: Timeline, rows: Mapping[str, list[StateRow]], reader: str, heroes: Mapping[str, list[str]]
-) -> set[str]:
-    room_id = timeline.window.room_id
-    full = timeline.window.state_since == 0
-    return wanted_members(timeline, rows.get(room_id, ()), reader, heroes.get(room_id, ()), full=full)
+def _wanted(timeline: Timeline, reader: str, heroes: Mapping[str, list[str]]) -> set[str]:
+    window = timeline.window
+    return wanted_members(timeline, reader, heroes.get(window.room_id, ()), full=window.state_since == 0)
 
 
 async def _add_members(
@@ -103,7 +100,7 @@ async def _add_members(
         (timeline.window.room_id, MEMBER, user_id, timeline.start, timeline.window.upto)
         for timeline in timelines
         if timeline.window.was_joined
-        for user_id in sorted(_wanted(timeline, rows, reader, heroes))
+        for user_id in sorted(_wanted(timeline, reader, heroes))
     ]
     for row in await sync_state.entries(db, keys):
         known = rows.setdefault(row[0], [])

@@ -112,7 +112,7 @@ async def _load_partings(db: Queries, windows: Sequence[Window]) -> list[Timelin
     for window in windows:
         row = rows.get(window.parting)
         events = [] if row is None else [_parting_event(window, row[0], row[2], row[3], row[4])]
-        timelines.append(Timeline(window, events, False, str(RoomToken(window.upto)), window.upto, bool(events)))
+        timelines.append(Timeline(window, events, False, str(RoomToken(window.upto)), window.upto))
     return timelines
 
 
@@ -142,4 +142,4 @@ def _parting_event(
 
 def _unwanted(window: Window) -> Timeline:
     """Of a room whose timeline the filter does not want."""
-    return Timeline(window, [], False, str(RoomToken(window.since)), window.upto, touched=False)
+    return Timeline(window, [], False, str(RoomToken(window.since)), window.upto)

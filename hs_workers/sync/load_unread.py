@@ -78,8 +78,9 @@ class UnreadCounter:
         groups = await unread.groups(self._db, self._user_id, list(lows), list(lows.values()), self._now, threads)
         redacted, inside, counted = set(), set(), dict.fromkeys(rooms, 0)
         rules = {room_id: self._settings.push_rules.in_room(room_id) for room_id in {row[0] for row in groups}}
-        for room_id, thread, sender, redacts, bits, target, mentioned, count, _ in groups:
+        for room_id, thread, sender, redacts, bits, target, mentioned, count, newest in groups:
             counted[room_id] += count
+            rooms[room_id].newest = max(rooms[room_id].newest, newest)
             if redacts:
                 redacted.add(room_id)
             if sender in self._settings.ignored:

@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 MAXIMUM_DEVICES: Final = 5_000  # of one worker, those that synced last
-MAXIMUM_MEMBERS: Final = (
-    2_000  # of one device; beyond, all of it is forgotten and sent again, at worst some hundred KiB
-)
+MAXIMUM_MEMBERS: Final = 2_000  # of one device; beyond, all is forgotten and sent again: some hundred KiB
 KEPT_TOKENS: Final = 2  # the answer given last, and the one before it, which a client may still ask from
 
 # (room, user) → id of the membership event.

@@ -45,9 +45,8 @@ def state_before(rows: Iterable[StateRow], timeline: Timeline) -> dict[tuple[str
     told_keys = {(event.row.type, event.row.state_key) for event in timeline.events if event.row.state_key is not None}
     chosen: dict[tuple[str, str], StateRow] = {}
     for row in sorted(rows, key=lambda row: row.from_pos):
-        if row.holds_at(timeline.start) or (
-            row.holds_at(timeline.window.upto) and row.key not in told_keys and row.event_id not in told_ids
-        ):
+        is_told = row.key in told_keys or row.event_id in told_ids
+        if row.holds_at(timeline.start) or (row.holds_at(timeline.window.upto) and not is_told):
             chosen[row.key] = row
     return chosen
 
@@ -57,13 +56,11 @@ def state_after(rows: Iterable[StateRow], timeline: Timeline) -> dict[tuple[str,
     return {row.key: row for row in rows if row.holds_at(timeline.window.upto)}
 
 
-def wanted_members(
-    timeline: Timeline, rows: Iterable[StateRow], reader: str, heroes: Collection[str], *, full: bool
-) -> set[str]:
-    """Whose membership goes with a timeline when members are loaded lazily, as far as `rows` do not have it.
+def wanted_members(timeline: Timeline, reader: str, heroes: Collection[str], *, full: bool) -> set[str]:
+    """Whose membership goes with a timeline when members are loaded lazily, whether it changed or not.
 
-    The senders; all who changed in the gap before a limited timeline are among `rows` already. With the whole state
-    also the reader, "to aid discovering the user's avatar & displayname", and the heroes by whom the room is named.
+    The senders; all who changed in the gap before a limited timeline are told anyway. With the whole state also the
+    reader, "to aid discovering the user's avatar & displayname", and the heroes by whom the room is named.
     """
     wanted = {event.row.sender for event in timeline.events}
     if full:

@@ -12,6 +12,9 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from hs_common.matrix.client_event import fragment
+from hs_common.matrix.event import Event
+from hs_common.matrix.room_versions import ROOM_VERSIONS
 from hs_common.matrix.tokens import RoomToken
 from hs_workers.sync.windows import Window
 
@@ -20,14 +23,16 @@ MAXIMUM_SCANNED: Final = 500
 
 
 class TimelineEvent:
-    """An event in its place. `pdu` is decoded when first asked for."""
+    """An event in its place. What is made of its JSON is made when first asked for, once."""
 
-    __slots__ = ("_pdu", "json", "row")
+    __slots__ = ("_event", "_fragment", "_pdu", "json", "row")
 
     def __init__(self, row: "TimelineRow", json: str | bytes) -> None:
         self.row = row
         self.json = json
         self._pdu: dict[str, Any] | None = None
+        self._event: Event | None = None
+        self._fragment: bytes | None = None
 
     @property
     def pdu(self) -> dict[str, Any]:
@@ -41,6 +46,18 @@ class TimelineEvent:
         """The event's content."""
         content: dict[str, Any] = self.pdu["content"]
         return content
+
+    def event(self, room_version: str) -> Event:
+        """The event itself."""
+        if self._event is None:
+            self._event = Event.from_pdu(self.pdu, ROOM_VERSIONS[room_version], self.row.event_id)
+        return self._event
+
+    def fragment(self, event: Event) -> bytes:
+        """The open client JSON; `event` is what `event()` gave."""
+        if self._fragment is None:
+            self._fragment = fragment(event)
+        return self._fragment
 
 
 class TimelineRow(NamedTuple):
@@ -71,7 +88,6 @@ class Timeline(NamedTuple):
     limited: bool
     prev_batch: str
     start: int
-    touched: bool  # whether anything happened in it at all, told or not
 
 
 class Scan:
@@ -108,6 +124,4 @@ class Scan:
         else:
             prev_batch = RoomToken.before(self.high + 1) if self._scanned else RoomToken(self.low)
             start = self.window.upto
-        return Timeline(
-            self.window, self._found[::-1], self._limited, str(prev_batch), start, touched=self._scanned > 0
-        )
+        return Timeline(self.window, self._found[::-1], self._limited, str(prev_batch), start)

@@ -37,6 +37,7 @@ class RoomUnread:
     bounds: dict[str, int] = field(default_factory=dict)
     counted_to: int = 0
     counts: dict[str, Counts] = field(default_factory=dict)
+    newest: int = 0  # no event that was counted is above it
 
     def bound(self, thread: str) -> int:
         """The place up to which a thread is read."""
@@ -121,7 +122,7 @@ def continued(unread: RoomUnread, cached: Iterable[CachedCount], now: int) -> bo
             kept[row.thread_id] = Counts(row.notifications, row.highlights)
         elif bound < marker.counted_to:
             return False
-    unread.counted_to = marker.counted_to
+    unread.counted_to = unread.newest = marker.counted_to
     unread.counts.update(kept)
     return True
 

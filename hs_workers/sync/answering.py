@@ -1,0 +1,151 @@
+"""From a question to its answer: at which position, by which way, and waiting while there is nothing to tell.
+
+Rules. A client that does not wait is answered at the head that Postgres names, so it reads its own writes. One that
+waits is answered at this process' position, which never falls behind for long, and costs no statement for that. A token
+ahead of this process is waited for; one that the log has lost is answered from where the history broke.
+
+Spec: client-server API, #get_matrixclientv3sync.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, Protocol
+
+from hs_common.matrix.errors import unknown
+from hs_common.matrix.tokens import SyncToken
+from hs_common.replication.carrier import Position
+from hs_common.storage import log
+from hs_common.storage.queries import Queries
+from hs_workers.sync.answer import Answer, Parts, assemble
+from hs_workers.sync.audience import Audience, TrackedUser
+from hs_workers.sync.fast_lane import FastLane
+from hs_workers.sync.general import GeneralWay, Question
+from hs_workers.sync.lost_history import LostHistory
+from hs_workers.sync.parameters import Reader, Wishes
+from hs_workers.sync.reader_settings import ReaderSettings
+from hs_workers.sync.waiting import WaitingClients, Wake
+
+# How long a token that is ahead of this process is waited for.
+AHEAD_SECONDS: Final = 1.0
+# A wait is looked after at least this often, so that the user stays online meanwhile.
+SLICE_SECONDS: Final = 30.0
+
+
+class Log(Protocol):
+    """This process' place in the log (the follower)."""
+
+    @property
+    def position(self) -> Position:
+        """Where it is."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the position is to be relied on."""
+
+    def catch_up(self) -> None:
+        """There is more in the log."""
+
+    async def wait_for(self, pos: int, timeout: float) -> bool:
+        """Whether the position was reached in time."""
+
+
+class Answering:
+    """Answers one process' requests."""
+
+    def __init__(
+        self,
+        db: Queries,
+        follower: Callable[[], Log],
+        general: GeneralWay,
+        fast: FastLane,
+        audience: Audience,
+        waiting: WaitingClients,
+        settings: ReaderSettings,
+        seconds: Callable[[], float],
+    ) -> None:
+        self._db = db
+        self._follower = follower
+        self._general = general
+        self._fast = fast
+        self._audience = audience
+        self._waiting = waiting
+        self._settings = settings
+        self._seconds = seconds
+        self._lost = LostHistory(db, lambda: follower().position.epoch)
+
+    async def at_once(self, reader: Reader, wishes: Wishes, since: SyncToken | None) -> Answer:
+        """The answer now, with all that was committed before the question."""
+        now = await log.head(self._db)
+        settings = await self._settings.fresh(reader.user_id)
+        question = Question(reader, wishes, settings, since, now)
+        if since is not None:
+            lost_at = await self._lost.before(since.position, anew=since.position > now)
+            if lost_at is not None or since.position > now:
+                question = _after_loss(question, since, now if lost_at is None else lost_at)
+        answer, _ = await self._general.answer(question)
+        return answer
+
+    async def waiting(
+        self, reader: Reader, wishes: Wishes, since: SyncToken, timeout_s: float, is_there: Callable[[], None]
+    ) -> Answer:
+        """The answer as soon as there is news, or an empty one when the time is up. `is_there` is called now and then.
+
+        Raises 401 when the token is revoked meanwhile, 503 if this process cannot get to where the token is.
+        """
+        deadline = self._seconds() + timeout_s
+        if not await self._reaches(since.position):
+            return await self._ahead(reader, wishes, since)
+        if await self._lost.before(since.position) is not None:
+            return await self.at_once(reader, wishes, since)
+        while True:
+            user = await self._audience.track(reader.user_id)
+            settings = await self._settings.of(reader.user_id)
+            is_there()
+            # From here to the fast lane's answer nothing else runs.
+            now, seen = self._follower().position.pos, user.news
+            answer = await self._answer(Question(reader, wishes, settings, since, now), user)
+            left = deadline - self._seconds()
+            if answer.has_news or left <= 0:
+                return answer
+            since = answer.next_batch
+            if self._audience.get(reader.user_id) is user:  # else he is tracked no more, and nothing would wake him
+                why = await self._waiting.wait(reader, user, seen, min(left, SLICE_SECONDS))
+                if why is Wake.END:
+                    return empty(since, wishes, reader)
+
+    async def _answer(self, question: Question, user: TrackedUser) -> Answer:
+        """The answer at this process' position, by the fast lane if that can give it."""
+        answer = self._fast.answer(question, user)
+        if answer is not None:
+            return answer
+        answer, counts = await self._general.answer(question)
+        self._fast.counted(question.reader.user_id, counts)
+        return answer
+
+    async def _reaches(self, position: int) -> bool:
+        follower = self._follower()
+        if follower.is_live and follower.position.pos >= position:
+            return True
+        follower.catch_up()
+        return await follower.wait_for(position, AHEAD_SECONDS)
+
+    async def _ahead(self, reader: Reader, wishes: Wishes, since: SyncToken) -> Answer:
+        """A token that this process does not get to: of a lost history, or this process is the one that is late."""
+        now = await log.head(self._db)
+        if since.position <= now and await self._lost.before(since.position, anew=True) is None:
+            raise unknown("This server is behind the token; try again", 503)
+        return await self.at_once(reader, wishes, since)
+
+
+def empty(since: SyncToken, wishes: Wishes, reader: Reader) -> Answer:
+    """Nothing happened, and the token stays."""
+    return assemble(
+        Parts(), since, wishes.filter, reader.user_id, use_state_after=wishes.use_state_after, incremental=True
+    )
+
+
+def _after_loss(question: Question, since: SyncToken, survived: int) -> Question:
+    """From the last position that survived, all of every room's state, as the client may hold what is no more."""
+    wishes = replace(question.wishes, full_state=True)
+    counted = replace(since, position=min(survived, question.now))
+    return replace(question, wishes=wishes, since=counted, lost=True)

@@ -1,0 +1,53 @@
+"""A user whose client syncs is there: told to the master when that is news, and again before it would be forgotten.
+
+Spec: client-server API, #presence; `set_presence` of #get_matrixclientv3sync.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final, Literal, cast
+
+from twisted.logger import Logger
+
+from hs_common.matrix.errors import MatrixError
+from hs_common.process.background import Background
+from hs_common.replication.calls import SetPresence
+from hs_common.replication.link_interface import Link
+
+# Without a sync for a minute a user counts as offline; so one that was told is told again after half of it.
+TOLD_AGAIN_SECONDS: Final = 25.0
+MAXIMUM_USERS: Final = 20_000
+
+_log = Logger()
+
+
+class PresenceBySync:
+    """Tells the master."""
+
+    def __init__(self, master: Link, background: Background, seconds: Callable[[], float]) -> None:
+        self._master = master
+        self._background = background
+        self._seconds = seconds
+        self._told: OrderedDict[str, tuple[str, float]] = OrderedDict()
+
+    def syncs(self, user_id: str, presence: str) -> None:
+        """A client of the user syncs with this `set_presence`; `offline` means that it does not count."""
+        if presence == "offline":
+            return
+        now = self._seconds()
+        told, at = self._told.get(user_id, ("", 0.0))
+        if told == presence and now - at < TOLD_AGAIN_SECONDS:
+            return
+        self._told[user_id] = (presence, now)
+        self._told.move_to_end(user_id)
+        if len(self._told) > MAXIMUM_USERS:
+            self._told.popitem(last=False)
+        self._background("presence by sync", self._tell(user_id, presence))
+
+    async def _tell(self, user_id: str, presence: Any) -> None:
+        value = cast(Literal["online", "unavailable"], presence)
+        try:
+            await self._master.call(SetPresence(user_id=user_id, presence=value, by_sync=True))
+        except MatrixError as error:  # the next sync tells it again
+            self._told.pop(user_id, None)
+            _log.info("presence was not told: {error}", error=error)

@@ -1,0 +1,54 @@
+"""The settings of readers, kept in memory and dropped when the log says that they changed."""
+
+from collections import OrderedDict
+from typing import Final
+
+from hs_common.storage import sync_personal
+from hs_common.storage.queries import Queries
+from hs_workers.sync.settings import TYPES, Settings, read_settings
+
+MAXIMUM_USERS: Final = 10_000  # compiled push rules have some KiB
+
+
+class ReaderSettings:
+    """User → settings."""
+
+    def __init__(self, db: Queries) -> None:
+        self._db = db
+        self._known: OrderedDict[str, Settings] = OrderedDict()
+        self._changes = 0
+
+    async def of(self, user_id: str) -> Settings:
+        """As this process' position has them, or newer."""
+        settings = self._known.get(user_id)
+        if settings is not None:
+            self._known.move_to_end(user_id)
+            return settings
+        changes = self._changes
+        settings = await self.fresh(user_id)
+        if changes == self._changes:  # else what was read may be older than what the log said meanwhile
+            self._known[user_id] = settings
+            while len(self._known) > MAXIMUM_USERS:
+                self._known.popitem(last=False)
+        return settings
+
+    async def fresh(self, user_id: str) -> Settings:
+        """As they are now, whatever this process' position."""
+        return read_settings(user_id, dict(await sync_personal.settings(self._db, user_id, TYPES)))
+
+    def known(self, user_id: str) -> Settings | None:
+        """As they are remembered, if they are."""
+        return self._known.get(user_id)
+
+    def changed(self, user_id: str, data_type: str) -> bool:
+        """Account data changed; whether it was a setting."""
+        if data_type not in TYPES:
+            return False
+        self._changes += 1
+        self._known.pop(user_id, None)
+        return True
+
+    def forget(self) -> None:
+        """The log began anew."""
+        self._changes += 1
+        self._known.clear()
