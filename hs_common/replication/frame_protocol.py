@@ -4,6 +4,7 @@ Both ends of the link build on it. Rule: whatever goes wrong with what the other
 nothing else. Must not know what frames mean.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ UNSENT_LIMIT = 64 * 1024 * 1024  # bytes that wait for a peer who does not read;
 _log = Logger()
 
 
-class FrameProtocol(Protocol):
+class FrameProtocol(Protocol, ABC):
     """One end of a connection. Subclasses take frames in `frame_received` and the end in `connection_ended`."""
 
     def __init__(self, clock: Clock) -> None:
@@ -33,17 +34,17 @@ class FrameProtocol(Protocol):
         self._write_is_due = False
         self._paused = False
 
+    @abstractmethod
     def frame_received(self, frame: Frame) -> None:
-        """To be defined: one frame. May raise BrokenFrame."""
-        raise NotImplementedError
+        """One frame. May raise BrokenFrame."""
 
+    @abstractmethod
     def connection_opened(self) -> None:
-        """To be defined: the connection is there."""
-        raise NotImplementedError
+        """The connection is there."""
 
+    @abstractmethod
     def connection_ended(self) -> None:
-        """To be defined: the connection is gone, once."""
-        raise NotImplementedError
+        """The connection is gone, once."""
 
     def send(self, frame: Frame) -> None:
         """Writes a frame at the end of this turn. Raises BrokenFrame if it is too large; then nothing is written."""

@@ -1,3 +1,5 @@
+"""The client format of events: whole, as an open fragment that is closed for one reader, and as servers exchange it."""
+
 import json
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""`event_fields` of filters: which keys of an event are left."""
+
 from typing import Any
 
 import pytest

@@ -1,3 +1,5 @@
+"""Filters: what is refused, and what their matchers let through, against a plain reading of the specification."""
+
 import fnmatch
 from typing import Any
 

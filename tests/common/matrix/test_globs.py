@@ -1,3 +1,5 @@
+"""Globs: whole words and whole values, case, and no backtracking."""
+
 import fnmatch
 import re
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""Who may see an event: every combination of visibility and membership."""
+
 import itertools
 
 import pytest

@@ -1,3 +1,5 @@
+"""`m.mentions`: whom an event means, whatever stands there."""
+
 from typing import Any
 
 import pytest

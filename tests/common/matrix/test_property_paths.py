@@ -1,3 +1,5 @@
+"""Paths into events: dots and their escapes."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Actions of push rules: what they mean, and what is refused."""
+
 from typing import Any
 
 import pytest

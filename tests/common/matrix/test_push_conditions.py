@@ -1,3 +1,5 @@
+"""Conditions of push rules, each with what it matches and what not."""
+
 from typing import Any
 
 import pytest

@@ -1,3 +1,5 @@
+"""Edits of a user's push rules: place, enable, change, delete, and the predefined rules that come with an upgrade."""
+
 from typing import Any
 
 import pytest

@@ -1,3 +1,5 @@
+"""Evaluation of push rules: the compiled form against a plain reading of the specification."""
+
 from typing import Any
 
 import pytest

@@ -1,3 +1,5 @@
+"""The predefined push rules: their order, their bits, their JSON."""
+
 import json
 from typing import Any
 

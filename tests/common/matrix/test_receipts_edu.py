@@ -1,3 +1,5 @@
+"""Receipts as servers and clients exchange them."""
+
 from typing import Any
 
 import pytest

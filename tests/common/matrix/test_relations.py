@@ -1,3 +1,5 @@
+"""Relations: parsing, validity, and what is bundled with an event."""
+
 from typing import Any
 
 import pytest

@@ -1,3 +1,5 @@
+"""The state that an invited or knocking user is shown."""
+
 from typing import Any
 
 import pytest

@@ -1,3 +1,5 @@
+"""Tokens: written and read back, ordered, and refused with a sentence."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

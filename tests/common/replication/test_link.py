@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication import calls
-from hs_common.replication.dial import split_address, tcp_dial
+from hs_common.replication.dial import tcp_dial
 from hs_common.replication.frames import (
     CallFrame,
     Challenge,
@@ -494,11 +494,3 @@ def test_over_tcp() -> None:
         await port.stopListening()
 
     run(part())
-
-
-def test_addresses() -> None:
-    assert split_address("host:1") == ("host", 1)
-    assert split_address("[::1]:22") == ("::1", 22)
-    for wrong in ("host", ":1", "host:x"):
-        with pytest.raises(ValueError, match=r"address|int"):
-            split_address(wrong)
