@@ -3,7 +3,9 @@
 from typing import Final
 
 from hs_workers.client.accounts_wiring import ENDPOINT_CLASSES as ACCOUNTS
+from hs_workers.sync.wiring import ENDPOINT_CLASSES as SYNC
 
 ENDPOINTS: Final[dict[str, tuple[type, ...]]] = {
     "client": ACCOUNTS,
+    "sync": SYNC,
 }

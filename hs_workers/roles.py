@@ -10,6 +10,8 @@ from hs_common.replication.link_interface import Link
 from hs_workers.client.accounts_wiring import Outside as AccountsOutside
 from hs_workers.client.accounts_wiring import account_endpoints
 from hs_workers.following import Following
+from hs_workers.sync.wiring import Outside as SyncOutside
+from hs_workers.sync.wiring import SyncParts
 
 
 class RoleParts:
@@ -40,6 +42,28 @@ def client(parts: RoleParts) -> Iterable[object]:
     yield from account_endpoints(node.config, outside)
 
 
+def sync(parts: RoleParts) -> Iterable[object]:
+    """/sync: what is new, and waiting for it."""
+    node = parts.node
+    outside = SyncOutside(
+        db=node.db,
+        master=parts.link,
+        background=node.background,
+        clock=node.reactor,
+        now_ms=node.outside.now_ms,
+        server_name=node.config.server.name,
+    )
+    made = SyncParts(outside, parts.following)
+
+    async def end() -> None:
+        made.end()
+
+    node.service.when_draining("long polls", end)
+    node.metrics.watch_queue("waiting syncs", lambda: len(made.waiting))
+    yield from made.endpoints
+
+
 MAKERS: Final[dict[str, Callable[[RoleParts], Iterable[object]]]] = {
     "client": client,
+    "sync": sync,
 }
