@@ -7,11 +7,11 @@ wrong here, the fence in the log keeps wrong writes out. Must not know calls, ro
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
+from hs_common.replication.clock import Clock
 from hs_common.storage.queries import DatabaseError
 from hs_master.log_store.types import Batch, Candidate, Leadership, LogStore, NotALeader, Observation, Resolved
 
@@ -20,20 +20,6 @@ STILL_LIMIT_S = 5.0  # five beats missed: hung, not slow
 CLAIM_LIMIT_S = 4.0  # less than STILL_LIMIT_S: the old leader is silent before a new one speaks
 OBSERVER_GAP_S = 2.5  # an observer that looked away for longer does not know what stood still
 RETRY_S = 1.0  # between attempts to reach a database that is away
-
-
-class Timer(Protocol):
-    """A call that will be made later."""
-
-    def active(self) -> bool: ...
-    def cancel(self) -> None: ...
-
-
-class Clock(Protocol):
-    """A monotonic clock in seconds and calls at a later time: a reactor, or `task.Clock`."""
-
-    def seconds(self) -> float: ...
-    def callLater(self, delay: float, call: Callable[..., object], *args: object) -> Timer: ...
 
 
 class StillnessWatch:

@@ -4,11 +4,11 @@ It waits for a message that holds the word COMMIT after a given number of those 
 """
 
 from enum import Enum, auto
+from typing import Any
 
 import psycopg2.extensions
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, UNIXClientEndpoint, connectProtocol
-from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -33,7 +33,7 @@ class PostgresProxy:
         self._target = psycopg2.extensions.parse_dsn(url)
         self.cut = Cut.NEVER
         self.links: list[_ClientSide] = []
-        self._port: IListeningPort | None = None
+        self._port: Any = None
         self._number = 0
 
     @classmethod
@@ -63,7 +63,7 @@ class PostgresProxy:
                 assert link.server is not None
                 link.server.send(data)
 
-    def server(self) -> IStreamClientEndpoint:
+    def server(self) -> Any:
         host, port = self._target["host"], int(self._target.get("port", 5432))
         if host.startswith("/"):
             return UNIXClientEndpoint(reactor, f"{host}/.s.PGSQL.{port}")
@@ -77,6 +77,8 @@ class PostgresProxy:
 
 
 class _ClientSide(Protocol):
+    transport: Any  # twisted's interfaces are not types
+
     def __init__(self, proxy: PostgresProxy) -> None:
         self.proxy = proxy
         self.early: list[bytes] = []
@@ -124,6 +126,8 @@ class _ClientSide(Protocol):
 
 
 class _ServerSide(Protocol):
+    transport: Any
+
     def __init__(self, client: _ClientSide) -> None:
         self.client = client
         self.cut = Cut.NEVER

@@ -272,6 +272,6 @@ def test_a_process_that_cannot_lead_lets_the_lock_go(world: ElectionWorld) -> No
     world.log.leader = Observation(0, 0, None, None, 3)
     one = world.process(1)
     refused: list[NotALeader] = []
-    one.leadership.addErrback(lambda failure: refused.append(failure.value))
+    one.leadership.addErrback(lambda failure: refused.append(failure.value))  # type: ignore[call-overload]
     assert "format 3" in str(refused[0])
     assert world.log.holder is None

@@ -1,7 +1,7 @@
 """Memory and PostgreSQL, given the same acts in the same order, tell the same story."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hs_common.storage.queries import DatabaseUnavailable
 from hs_master.log_store.memory import MemoryLog, MemoryLogStore
 from hs_master.log_store.postgres import PostgresLogStore
-from hs_master.log_store.types import Answer, Committed, Doubt, Leadership, LogStore, Refused
+from hs_master.log_store.types import Answer, Cell, Committed, Doubt, Leadership, LogStore, Refused, Write
 from tests.master.log_store_contract import THINGS, WRITES, batch, candidate
 from tests.master.test_log_store_memory import MemoryWorld
 from tests.master.test_log_store_postgres import PostgresWorld
@@ -88,13 +88,13 @@ class Teller:
             self.story.append("unavailable")
 
     async def _commit(self, act: str, number: int) -> None:
-        rows = {
+        acts: dict[str, dict[Write, Sequence[Sequence[Cell]]]] = {
             "rows": {THINGS: [(number, "x", b"\x00", None)]},
             "bad text": {THINGS: [(number, "\0", b"", True)]},
             "bad number": {THINGS: [(number, "x", b"", True), (2**63, "x", b"", True)]},
-        }.get(act)
+        }
         answers = [Answer(bytes(16), self.pos, b"answer")] if act == "answer" else []
-        one = batch(self.leadership, self.prev, self.pos, rows=rows, answers=answers, body=b"%d" % number)
+        one = batch(self.leadership, self.prev, self.pos, rows=acts.get(act), answers=answers, body=b"%d" % number)
         if act == "old epoch":
             one = replace(one, epoch=self.leadership.epoch - 1)
         if act == "same place":

@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication import items
 from hs_common.replication.calls import (
+    AppendedEvents,
     AppendEvents,
     CloseSessions,
     DeactivateUser,
@@ -133,6 +134,7 @@ def test_two_changes_of_one_state_key_in_one_batch(database_url: str) -> None:
             rows = await m.db.fetch(
                 "SELECT event_id, from_pos, to_pos FROM state WHERE type = 'm.room.topic' ORDER BY from_pos"
             )
+            assert isinstance(answer, AppendedEvents)
             assert [row[0] for row in rows] == answer.event_ids
             assert [row[2] for row in rows] == [rows[1][1], rows[2][1], 2**63 - 1]
 
