@@ -61,3 +61,16 @@ async def by_time(db: Queries, room_id: str, ts: int, *, forwards: bool, offset:
         f" ORDER BY t.origin_server_ts {order}, t.order_pos {order}, t.order_sub {order}",
         (room_id, ts, limit, offset),
     )
+
+
+async def sender_of(db: Queries, room_id: str, event_id: str) -> str | None:
+    """Who sent an event of the room's timeline; None if it is not in it."""
+    row = await db.fetch_one("SELECT sender FROM timeline WHERE event_id = %s AND room_id = %s", (event_id, room_id))
+    return None if row is None else str(row[0])
+
+
+async def thread_of(db: Queries, room_id: str, event_id: str) -> Row | None:
+    """(thread_root) of an event of the room's timeline, NULL for the main timeline; None if it is not in it."""
+    return await db.fetch_one(
+        "SELECT thread_root FROM timeline WHERE event_id = %s AND room_id = %s", (event_id, room_id)
+    )

@@ -1,0 +1,134 @@
+"""The published room directory.
+
+Spec: client-server API, #published-room-directory.
+"""
+
+from typing import Final
+
+import msgspec
+
+from hs_common.http.endpoint import Auth, Rate, endpoint, r0, v1
+from hs_common.http.reply import Reply
+from hs_common.http.request import Request
+from hs_common.matrix.errors import bad_json, forbidden, invalid_param, not_found
+from hs_common.matrix.identifiers import is_server_name
+from hs_common.replication.calls import SetDirectory
+from hs_common.replication.link_interface import Link
+from hs_common.storage.queries import Queries
+from hs_common.storage.room_directory import is_published
+from hs_workers.client.room.aliases import CANONICAL_ALIAS
+from hs_workers.client.room.power import may_send_state
+from hs_workers.client.room.published_rooms import PublishedRooms, Search
+
+DEFAULT_LIMIT: Final = 50
+MAXIMUM_LIMIT: Final = 500
+"""Rooms on a page; clients show some tens and load more."""
+
+
+class _Visibility(msgspec.Struct):
+    visibility: str = "public"
+
+
+class _Filter(msgspec.Struct):
+    generic_search_term: str | None = None
+    room_types: list[str | None] | None = None
+
+
+class _Search(msgspec.Struct):
+    limit: int | None = None
+    since: str | None = None
+    filter: _Filter | None = None
+    include_all_networks: bool = False
+    third_party_instance_id: str | None = None
+
+
+class ListPublicRooms:
+    """Reading and searching it; publishing rooms."""
+
+    def __init__(self, db: Queries, master: Link, rooms: PublishedRooms, server_name: str) -> None:
+        self._db = db
+        self._master = master
+        self._rooms = rooms
+        self._server_name = server_name
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/directory/list/room/{roomId}",
+        auth=Auth.NONE,
+        aliases=(r0, v1),
+        spec="client-server-api/#get_matrixclientv3directorylistroomroomid",
+    )
+    async def visibility(self, request: Request) -> Reply:
+        """Whether a room is published."""
+        published = await is_published(self._db, request.path["roomId"])
+        if published is None:
+            raise not_found("Room not found")
+        return {"visibility": "public" if published else "private"}
+
+    @endpoint(
+        "PUT",
+        "/_matrix/client/v3/directory/list/room/{roomId}",
+        auth=Auth.USER,
+        aliases=(r0, v1),
+        spec="client-server-api/#put_matrixclientv3directorylistroomroomid",
+    )
+    async def set_visibility(self, request: Request) -> Reply:
+        """Publishes a room or takes it back: for those who may set its canonical alias, and administrators."""
+        room_id, requester = request.path["roomId"], request.requester
+        visibility = request.body(_Visibility, optional=True).visibility
+        if visibility not in ("public", "private"):
+            raise bad_json("`visibility` must be `public` or `private`")
+        if await is_published(self._db, room_id) is None:
+            raise not_found("Room not found")
+        if not requester.admin and not await may_send_state(self._db, room_id, requester.user_id, CANONICAL_ALIAS):
+            raise forbidden("You may not publish this room")
+        await self._master.call(SetDirectory(room_id=room_id, is_public=visibility == "public"))
+        return {}
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v3/publicRooms",
+        auth=Auth.NONE,
+        rate=Rate.SEARCH,
+        aliases=(r0, v1),
+        spec="client-server-api/#get_matrixclientv3publicrooms",
+    )
+    async def list(self, request: Request) -> Reply:
+        """A page of the directory."""
+        self._check_server(request)
+        limit = request.query.integer("limit", DEFAULT_LIMIT, 1, MAXIMUM_LIMIT)
+        return await self._rooms.find(Search(limit, request.query.string("since", None) or None))
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/v3/publicRooms",
+        auth=Auth.USER,
+        rate=Rate.SEARCH,
+        aliases=(r0, v1),
+        reads=True,
+        suspended_ok=True,
+        spec="client-server-api/#post_matrixclientv3publicrooms",
+    )
+    async def search(self, request: Request) -> Reply:
+        """The same of what matches a filter."""
+        self._check_server(request)
+        body = request.body(_Search, optional=True)
+        filter = body.filter or _Filter()
+        limit = DEFAULT_LIMIT if body.limit is None else body.limit
+        if limit < 1:
+            raise invalid_param("`limit` must be greater than 0")
+        if body.third_party_instance_id:
+            if body.include_all_networks:
+                raise invalid_param("`third_party_instance_id` excludes `include_all_networks`")
+            # No room of this server belongs to a network of an application service.
+            return {"chunk": [], "total_room_count_estimate": 0}
+        term = (filter.generic_search_term or "").strip()
+        return await self._rooms.find(Search(min(limit, MAXIMUM_LIMIT), body.since or None, term, filter.room_types))
+
+    def _check_server(self, request: Request) -> None:
+        server = request.query.string("server", None)
+        if not server or server == self._server_name:
+            return
+        if not is_server_name(server):
+            raise invalid_param("`server` must be a server name")
+        raise not_found(f"The server {server} cannot be asked for its rooms")

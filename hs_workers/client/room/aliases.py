@@ -1,0 +1,127 @@
+"""Room aliases of this server: who may set and remove them, and which of them a room may call its own.
+
+Spec: client-server API, #room-aliases, #mroomcanonical_alias.
+"""
+
+from contextlib import suppress
+from typing import Any, Final
+
+import orjson
+
+from hs_common.http.request import Requester
+from hs_common.matrix.errors import MatrixError, forbidden, invalid_param, not_found
+from hs_common.matrix.identifiers import check_room_id, is_room_alias, parse_room_alias
+from hs_common.replication.calls import DeleteAlias, Intent, SetAlias
+from hs_common.replication.link_interface import Link
+from hs_common.storage import room_directory, room_members, room_state
+from hs_common.storage.queries import Queries
+from hs_workers.client.room.power import may_send_state
+from hs_workers.client.room.sending import Sending
+
+CANONICAL_ALIAS: Final = "m.room.canonical_alias"
+MAXIMUM_SERVERS: Final = 20
+"""Servers told with an alias; a client tries a few of them."""
+MAXIMUM_ALIASES: Final = 100
+"""Aliases of one m.room.canonical_alias that are checked; more fit into an event than any room has."""
+
+
+class Aliases:
+    """Aliases under this server's name."""
+
+    def __init__(self, db: Queries, master: Link, sending: Sending, server_name: str) -> None:
+        self._db = db
+        self._master = master
+        self._sending = sending
+        self._server_name = server_name
+
+    async def room_id(self, room_alias: str) -> str:
+        """The room that an alias leads to. 400 `M_INVALID_PARAM`, 404 `M_NOT_FOUND`."""
+        _, server = parse_room_alias(room_alias)
+        if server != self._server_name:
+            raise not_found(f"The server {server} cannot be asked for its aliases")
+        found = await room_directory.alias(self._db, room_alias)
+        if found is None:
+            raise not_found(f"There is no alias {room_alias}")
+        return str(found[0])
+
+    async def servers(self, room_id: str) -> list[str]:
+        """Servers by which the room can be joined, this one first."""
+        servers = await room_state.servers(self._db, room_id, MAXIMUM_SERVERS)
+        return [self._server_name, *(server for server in servers if server != self._server_name)]
+
+    async def set(self, requester: Requester, room_alias: str, room_id: str) -> None:
+        """400 `M_INVALID_PARAM`, 403 `M_FORBIDDEN` for who is not in the room, 404 `M_NOT_FOUND`, 409 `M_UNKNOWN`."""
+        self._check_ours(room_alias)
+        check_room_id(room_id)
+        if not await room_state.is_known(self._db, room_id):
+            raise not_found(f"The room {room_id} is not known here")
+        if not (requester.admin or await self._is_joined(requester, room_id)):
+            raise forbidden("Only members of a room can give it an alias")
+        await self._master.call(SetAlias(alias=room_alias, room_id=room_id, creator=requester.user_id))
+
+    async def remove(self, requester: Requester, room_alias: str) -> None:
+        """By who made it, by who may set the room's canonical alias, and by administrators. 403 `M_FORBIDDEN`, 404
+        `M_NOT_FOUND`. The room stops calling the alias its own, if the user may say so."""
+        self._check_ours(room_alias)
+        found = await room_directory.alias(self._db, room_alias)
+        if found is None:
+            raise not_found(f"There is no alias {room_alias}")
+        room_id, creator = found
+        user_id = requester.user_id
+        may_change_room = await may_send_state(self._db, room_id, user_id, CANONICAL_ALIAS)
+        if not (creator == user_id or requester.admin or may_change_room):
+            raise forbidden("You may not remove this alias")
+        await self._master.call(DeleteAlias(alias=room_alias))
+        if may_change_room:
+            await self._disown(room_id, user_id, room_alias)
+
+    async def check_canonical(self, room_id: str, content: dict[str, Any]) -> None:
+        """Whether a room may call the aliases of a new m.room.canonical_alias its own; those that it has already are
+        not looked at. 400 `M_INVALID_PARAM` for what is no alias, `M_BAD_ALIAS` for aliases of other rooms."""
+        new = _aliases_of(content)
+        if new is None:
+            raise invalid_param("`alias` must be a room alias, and `alt_aliases` a list of room aliases")
+        added = [alias for alias in new if alias not in (_aliases_of(await self._canonical(room_id)) or ())]
+        if len(added) > MAXIMUM_ALIASES:
+            raise invalid_param(f"At most {MAXIMUM_ALIASES} aliases can be added at once")
+        for alias in added:
+            if not is_room_alias(alias):
+                raise invalid_param(f"Not a valid room alias: {alias[:64]!r}")
+        known = await room_directory.aliases_among(self._db, added) if added else {}
+        for alias in added:
+            if known.get(alias) != room_id:
+                raise MatrixError(400, "M_BAD_ALIAS", f"{alias} does not lead to this room")
+
+    async def _disown(self, room_id: str, user_id: str, room_alias: str) -> None:
+        content = await self._canonical(room_id)
+        if room_alias not in (_aliases_of(content) or ()):
+            return
+        without = {**content, "alt_aliases": [alias for alias in content.get("alt_aliases", []) if alias != room_alias]}
+        if without.get("alias") == room_alias:
+            del without["alias"]
+        intent = Intent(room_id=room_id, sender=user_id, type=CANONICAL_ALIAS, state_key="", content=without)
+        # The alias is gone whether or not the room says so.
+        with suppress(MatrixError):
+            await self._sending.send(intent)
+
+    async def _canonical(self, room_id: str) -> dict[str, Any]:
+        rows = await room_state.entries(self._db, room_id, [(CANONICAL_ALIAS, "")], room_state.NOW)
+        content: dict[str, Any] = orjson.loads(rows[0][3])["content"] if rows else {}
+        return content
+
+    async def _is_joined(self, requester: Requester, room_id: str) -> bool:
+        return await room_members.membership(self._db, requester.user_id, room_id) == "join"
+
+    def _check_ours(self, room_alias: str) -> None:
+        _, server = parse_room_alias(room_alias)
+        if server != self._server_name:
+            raise invalid_param(f"Aliases of this server end in :{self._server_name}")
+
+
+def _aliases_of(content: dict[str, Any]) -> list[str] | None:
+    """The aliases that the content of an m.room.canonical_alias names; None if they are not of the right types."""
+    alias, others = content.get("alias"), content.get("alt_aliases")
+    named = [*([] if alias in (None, "") else [alias]), *(others if isinstance(others, list) else ())]
+    if not isinstance(others, list | None) or not all(isinstance(name, str) for name in named):
+        return None
+    return named

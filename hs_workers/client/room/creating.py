@@ -1,0 +1,178 @@
+"""Making rooms: from the wishes of `POST /createRoom` to one call to the master, all or nothing.
+
+Spec: client-server API, #creation.
+"""
+
+import base64
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from hs_common.matrix.errors import (
+    MatrixError,
+    bad_json,
+    invalid_param,
+    unsupported_room_version,
+)
+from hs_common.matrix.identifiers import parse_room_alias
+from hs_common.matrix.room_versions import ROOM_VERSIONS
+from hs_common.replication.calls import CreateRoom, NewRoomEvent, RoomCreated
+from hs_common.replication.link_interface import Link
+from hs_common.storage.queries import Queries
+from hs_workers.client.room.event_content import check_content, check_type
+from hs_workers.client.room.invitees import Invitees
+from hs_workers.client.room.profiles import member_profiles
+from hs_workers.client.room.room_presets import PRESETS, PRIVATE, PUBLIC, NewRoom, create_content, state_events
+
+MAXIMUM_INVITES: Final = 100
+MAXIMUM_INITIAL_STATE: Final = 150
+"""All events of a new room are one item of work for the master; more can follow when the room is there."""
+ROOM_ID_BYTES: Final = 12
+"""Random bytes of a room id: enough that no two are ever equal."""
+NOT_INITIAL: Final = ("m.room.create", "m.room.member")
+"""State that a new room gets by other parameters only."""
+
+
+class StateEvent(msgspec.Struct):
+    """An entry of `initial_state`."""
+
+    type: str
+    content: dict[str, Any]
+    state_key: str = ""
+
+
+class Wishes(msgspec.Struct):
+    """The body of `POST /createRoom`."""
+
+    visibility: str | None = None
+    room_alias_name: str | None = None
+    name: str | None = None
+    topic: str | None = None
+    invite: list[str] | None = None
+    invite_3pid: list[dict[str, Any]] | None = None
+    room_version: str | None = None
+    creation_content: dict[str, Any] | None = None
+    initial_state: list[StateEvent] | None = None
+    preset: str | None = None
+    is_direct: bool | None = None
+    power_level_content_override: dict[str, Any] | None = None
+
+
+class Creating:
+    """Makes rooms. `random(n)` gives n unpredictable bytes."""
+
+    def __init__(
+        self,
+        db: Queries,
+        master: Link,
+        invitees: Invitees,
+        server_name: str,
+        default_version: str,
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._db = db
+        self._master = master
+        self._invitees = invitees
+        self._server_name = server_name
+        self._default_version = default_version
+        self._random = random
+
+    async def create(self, creator: str, wishes: Wishes) -> str:
+        """The new room's id. 400 `M_BAD_JSON`, `M_INVALID_PARAM`, `M_UNSUPPORTED_ROOM_VERSION`, `M_ROOM_IN_USE`,
+        `M_INVALID_ROOM_STATE`; 403 `M_INVITE_BLOCKED`; 404 `M_NOT_FOUND` for invited users who do not exist."""
+        room = await self._new_room(creator, wishes)
+        call = CreateRoom(
+            sender=creator,
+            room_version=room.version.identifier,
+            room_id=None if room.version.room_id_is_create_hash else self._new_room_id(),
+            create_content=create_content(room),
+            events=state_events(room),
+            alias=room.alias,
+            is_public=wishes.visibility == "public",
+        )
+        try:
+            answer = await self._master.call(call)
+        except MatrixError as error:
+            if error.errcode == "M_FORBIDDEN":
+                # The rules refuse one of the events that the wishes amount to.
+                raise MatrixError(400, "M_INVALID_ROOM_STATE", error.error) from error
+            raise
+        assert isinstance(answer, RoomCreated)
+        return answer.room_id
+
+    async def _new_room(self, creator: str, wishes: Wishes) -> NewRoom:
+        version = ROOM_VERSIONS.get(wishes.room_version or self._default_version)
+        if version is None:
+            raise unsupported_room_version(str(wishes.room_version)[:64])
+        _check_no_third_party_invites(wishes.invite_3pid or [])
+        invite = list(dict.fromkeys(wishes.invite or []))
+        if len(invite) > MAXIMUM_INVITES:
+            raise invalid_param(f"At most {MAXIMUM_INVITES} users can be invited at once; invite the others afterwards")
+        if creator in invite:
+            raise invalid_param("You cannot invite yourself")
+        await self._invitees.check(invite)
+        for text in (wishes.name, wishes.topic):
+            check_content({"text": text})
+        for content in (wishes.creation_content, wishes.power_level_content_override):
+            check_content(content or {})
+        return NewRoom(
+            creator=creator,
+            version=version,
+            preset=_preset(wishes),
+            profiles=await member_profiles(self._db, [creator, *invite]),
+            creation_content=wishes.creation_content or {},
+            alias=self._alias(wishes.room_alias_name),
+            name=wishes.name,
+            topic=wishes.topic,
+            invite=invite,
+            is_direct=wishes.is_direct is True,
+            initial_state=_initial_state(wishes.initial_state or []),
+            power_level_override=wishes.power_level_content_override or {},
+        )
+
+    def _alias(self, localpart: str | None) -> str | None:
+        if localpart is None:
+            return None
+        alias = f"#{localpart}:{self._server_name}"
+        if not localpart or parse_room_alias(alias) != (localpart, self._server_name):
+            raise invalid_param("`room_alias_name` is not the localpart of a room alias")
+        return alias
+
+    def _new_room_id(self) -> str:
+        unique = base64.urlsafe_b64encode(self._random(ROOM_ID_BYTES)).decode().rstrip("=")
+        return f"!{unique}:{self._server_name}"
+
+
+def third_party_invites_refused() -> MatrixError:
+    """Identity servers tell strangers' addresses, so none is asked."""
+    return MatrixError(400, "M_SERVER_NOT_TRUSTED", "This server uses no identity server; invite by user id")
+
+
+def _check_no_third_party_invites(invites: list[dict[str, Any]]) -> None:
+    for invite in invites:
+        if not all(isinstance(invite.get(key), str) for key in ("id_server", "id_access_token", "medium", "address")):
+            raise bad_json("`invite_3pid` needs `id_server`, `id_access_token`, `medium` and `address`")
+        raise third_party_invites_refused()
+
+
+def _preset(wishes: Wishes) -> str:
+    if wishes.visibility not in (None, "public", "private"):
+        raise bad_json("`visibility` must be `public` or `private`")
+    if wishes.preset is None:
+        return PUBLIC if wishes.visibility == "public" else PRIVATE
+    if wishes.preset not in PRESETS:
+        raise bad_json(f"`preset` must be one of {', '.join(PRESETS)}")
+    return wishes.preset
+
+
+def _initial_state(events: list[StateEvent]) -> list[NewRoomEvent]:
+    if len(events) > MAXIMUM_INITIAL_STATE:
+        raise bad_json(f"`initial_state` has at most {MAXIMUM_INITIAL_STATE} events")
+    for event in events:
+        check_type(event.type)
+        check_type(event.state_key)
+        check_content(event.content)
+        if event.type in NOT_INITIAL:
+            raise MatrixError(400, "M_INVALID_ROOM_STATE", f"`initial_state` cannot hold {event.type}")
+    return [NewRoomEvent(type=event.type, state_key=event.state_key, content=event.content) for event in events]

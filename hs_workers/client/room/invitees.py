@@ -1,0 +1,37 @@
+"""Whether users may be invited: they exist, and do not block invites.
+
+Spec: client-server API, #invite-permission.
+"""
+
+from collections.abc import Sequence
+
+import orjson
+
+from hs_common.matrix.errors import MatrixError, not_found
+from hs_common.matrix.identifiers import domain_of, parse_user_id
+from hs_common.storage import room_members
+from hs_common.storage.queries import Queries
+from hs_common.storage.users import accounts
+
+
+class Invitees:
+    """Looks at the accounts of users who are to be invited."""
+
+    def __init__(self, db: Queries, server_name: str) -> None:
+        self._db = db
+        self._server_name = server_name
+
+    async def check(self, user_ids: Sequence[str]) -> None:
+        """400 `M_INVALID_PARAM` for what is no user id, 404 `M_NOT_FOUND` for users that do not exist or are of servers
+        that cannot be asked, 403 `M_INVITE_BLOCKED` for those who want no invites."""
+        for user_id in user_ids:
+            parse_user_id(user_id)
+            if domain_of(user_id) != self._server_name:
+                raise not_found(f"The server of {user_id} cannot be reached")
+        known = await accounts(self._db, user_ids)
+        for user_id in user_ids:
+            if user_id not in known or known[user_id].deactivated:
+                raise not_found(f"There is no user {user_id}")
+        for user_id, content in await room_members.blocking_invites(self._db, user_ids):
+            if orjson.loads(content).get("default_action") == "block":
+                raise MatrixError(403, "M_INVITE_BLOCKED", f"{user_id} does not want to be invited")

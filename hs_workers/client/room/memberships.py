@@ -1,0 +1,170 @@
+"""Changes of membership: who joins, invites, leaves, kicks, bans, unbans, knocks.
+
+What may be is decided by the authorisation rules, at the master; here is what the rules do not say: profiles in member
+events, guests, restricted rooms, blocked invites, and states from which a change makes no sense.
+
+Spec: client-server API, #room-membership.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from hs_common.http.request import Requester
+from hs_common.matrix.errors import MatrixError, forbidden, not_found
+from hs_common.matrix.identifiers import parse_user_id
+from hs_common.replication.calls import Intent
+from hs_common.storage.queries import Queries
+from hs_workers.client.room.admission import STATE_LOOKED_AT, RestrictedRooms, check_guest
+from hs_workers.client.room.event_content import check_content
+from hs_workers.client.room.invitees import Invitees
+from hs_workers.client.room.power import State, read_state
+from hs_workers.client.room.profiles import member_profiles
+from hs_workers.client.room.sending import Sending
+
+MEMBER: Final = "m.room.member"
+PRESENT: Final = ("join", "invite", "knock")
+"""The memberships out of which a user can be kicked."""
+
+
+class Memberships:
+    """Changes memberships for this server's users."""
+
+    def __init__(self, db: Queries, sending: Sending, invitees: Invitees, restricted: RestrictedRooms) -> None:
+        self._db = db
+        self._sending = sending
+        self._invitees = invitees
+        self._restricted = restricted
+
+    async def join(
+        self,
+        room_id: str,
+        requester: Requester,
+        reason: str | None = None,
+        third_party_signed: dict[str, Any] | None = None,
+    ) -> None:
+        """Nothing, if the user is in the room. 404 `M_NOT_FOUND` for a room that is not known here, 403 `M_FORBIDDEN`
+        or `M_GUEST_ACCESS_FORBIDDEN`."""
+        user_id = requester.user_id
+        state = await self._state(room_id, user_id)
+        membership = _membership(state, user_id)
+        if membership == "join":
+            return
+        if third_party_signed is not None and membership != "invite":
+            await self._redeem(room_id, user_id, third_party_signed)
+            membership = "invite"
+        content = {"membership": "join", **await self._profile(user_id), **_reason(reason)}
+        content.update(await self._admitted(room_id, requester, membership, state))
+        await self._send(room_id, user_id, user_id, content)
+
+    async def invite(self, room_id: str, sender: str, user_id: str, reason: str | None = None) -> None:
+        """400 `M_INVALID_PARAM`, 403 `M_FORBIDDEN` or `M_INVITE_BLOCKED`, 404 `M_NOT_FOUND`."""
+        await self._invitees.check([user_id])
+        await self._send(
+            room_id, sender, user_id, {"membership": "invite", **await self._profile(user_id), **_reason(reason)}
+        )
+
+    async def leave(self, room_id: str, user_id: str, reason: str | None = None) -> None:
+        """Also rejects an invite and takes back a knock. 403 `M_FORBIDDEN`, 404 `M_NOT_FOUND`."""
+        await self._send(room_id, user_id, user_id, {"membership": "leave", **_reason(reason)})
+
+    async def kick(self, room_id: str, sender: str, user_id: str, reason: str | None = None) -> None:
+        """403 `M_FORBIDDEN`, also if the user is not in the room."""
+        if await self._present_membership(room_id, sender, user_id) not in PRESENT:
+            raise forbidden(f"{user_id} is not in the room")
+        await self._send(room_id, sender, user_id, {"membership": "leave", **_reason(reason)})
+
+    async def ban(self, room_id: str, sender: str, user_id: str, reason: str | None = None) -> None:
+        """403 `M_FORBIDDEN`."""
+        parse_user_id(user_id)
+        await self._send(room_id, sender, user_id, {"membership": "ban", **_reason(reason)})
+
+    async def unban(self, room_id: str, sender: str, user_id: str, reason: str | None = None) -> None:
+        """403 `M_FORBIDDEN`, or `M_BAD_STATE` if the user is not banned."""
+        if await self._present_membership(room_id, sender, user_id) != "ban":
+            raise MatrixError(403, "M_BAD_STATE", f"{user_id} is not banned")
+        await self._send(room_id, sender, user_id, {"membership": "leave", **_reason(reason)})
+
+    async def knock(self, room_id: str, user_id: str, reason: str | None = None) -> None:
+        """403 `M_FORBIDDEN`, 404 `M_NOT_FOUND`."""
+        content = {"membership": "knock", **await self._profile(user_id), **_reason(reason)}
+        await self._send(room_id, user_id, user_id, content)
+
+    async def put(
+        self, room_id: str, requester: Requester, user_id: str, content: dict[str, Any], timestamp_ms: int | None = None
+    ) -> str:
+        """A member event as a client wrote it, completed as the other ways to change memberships would do."""
+        membership, sender = content.get("membership"), requester.user_id
+        if membership == "invite":
+            await self._invitees.check([user_id])
+        if membership == "invite" or (membership in ("join", "knock") and sender == user_id):
+            content = {**await self._profile(user_id), **content}
+        if membership == "join" and sender == user_id:
+            state = await self._state(room_id, user_id)
+            before = _membership(state, user_id)
+            if before != "join":
+                content.update(await self._admitted(room_id, requester, before, state))
+        return await self._send(room_id, sender, user_id, content, timestamp_ms)
+
+    async def _admitted(
+        self, room_id: str, requester: Requester, membership: str | None, state: State
+    ) -> Mapping[str, str]:
+        """What a join's content needs so that the user is let in."""
+        if requester.is_guest:
+            check_guest(state)
+        if membership == "ban":
+            raise forbidden("You are banned from this room")
+        if membership == "invite":
+            return {}
+        via = await self._restricted.authorising_user(room_id, requester.user_id, state)
+        return {} if via is None else {"join_authorised_via_users_server": via}
+
+    async def _redeem(self, room_id: str, user_id: str, signed: dict[str, Any]) -> None:
+        """Turn an invitation of a third-party identifier into one of the user. Spec: #third-party-invites."""
+        check_content(signed)
+        inviter, token = signed.get("sender"), signed.get("token")
+        key = ("m.room.third_party_invite", token if isinstance(token, str) else "")
+        invitation = (await read_state(self._db, room_id, [key]) or {}).get(key)
+        if invitation is None or invitation.sender != inviter or signed.get("mxid") != user_id:
+            raise forbidden("There is no such invitation to this room")
+        proof = {name: signed.get(name) for name in ("mxid", "token", "signatures")}
+        third_party_invite = {"display_name": str(invitation.content.get("display_name", "")), "signed": proof}
+        content = {"membership": "invite", "third_party_invite": third_party_invite, **await self._profile(user_id)}
+        await self._send(room_id, invitation.sender, user_id, content)
+
+    async def _state(self, room_id: str, user_id: str) -> State:
+        state = await read_state(self._db, room_id, [*STATE_LOOKED_AT, (MEMBER, user_id)])
+        if state is None:
+            raise not_found(f"The room {room_id} is not known here, and no other server can be asked")
+        return state
+
+    async def _present_membership(self, room_id: str, sender: str, user_id: str) -> str | None:
+        parse_user_id(user_id)
+        state = await read_state(self._db, room_id, [(MEMBER, user_id), (MEMBER, sender)]) or {}
+        if _membership(state, sender) != "join":
+            raise forbidden("You are not in this room")
+        return _membership(state, user_id)
+
+    async def _profile(self, user_id: str) -> dict[str, Any]:
+        return (await member_profiles(self._db, [user_id]))[user_id]
+
+    async def _send(
+        self, room_id: str, sender: str, user_id: str, content: dict[str, Any], timestamp_ms: int | None = None
+    ) -> str:
+        intent = Intent(
+            room_id=room_id,
+            sender=sender,
+            type=MEMBER,
+            state_key=user_id,
+            content=content,
+            timestamp_ms=timestamp_ms,
+        )
+        return await self._sending.send(intent)
+
+
+def _membership(state: State, user_id: str) -> str | None:
+    event = state.get((MEMBER, user_id))
+    return None if event is None else event.membership
+
+
+def _reason(reason: str | None) -> dict[str, str]:
+    return {} if reason is None else {"reason": reason}

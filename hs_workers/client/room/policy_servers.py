@@ -1,0 +1,108 @@
+"""Policy servers: events of a room that uses one are signed by it before they are sent.
+
+Whether a room uses one is kept for some seconds, since every message asks; the room's own change of it is seen at once
+where it was made here, and by `forget`, which whoever follows the log calls.
+
+Spec: server-server API, #policy-servers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import orjson
+
+from hs_common.matrix.canonical_json import encode
+from hs_common.matrix.errors import MatrixError, forbidden
+from hs_common.matrix.room_versions import ROOM_VERSIONS
+from hs_common.matrix.signing import SignatureError, VerifyKey, signatures_of, verify_event
+from hs_common.replication.calls import Intent
+from hs_common.storage import room_state
+from hs_common.storage.queries import Queries
+
+POLICY: Final = "m.room.policy"
+KEY_ID: Final = "ed25519:policy_server"
+"""The only key that a policy server signs with. Spec: #validating-policy-server-signatures."""
+KEPT_S: Final = 5.0
+"""How long a room's policy server is believed without looking again."""
+MAXIMUM_KEPT: Final = 10_000
+"""Rooms of which that is known; an entry has some hundred bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The policy server that a room uses."""
+
+    server: str
+    public_key: str
+
+
+class PolicyServer(Protocol):
+    """Asks policy servers."""
+
+    async def sign(self, server: str, pdu: dict[str, Any]) -> dict[str, Any]:
+        """`signatures` of the policy server on an event. Raises MatrixError: the server's own error, verbatim."""
+
+
+class Unreachable:
+    """What asks where there is no way to other servers."""
+
+    async def sign(self, server: str, pdu: dict[str, Any]) -> dict[str, Any]:
+        """Refuses."""
+        raise forbidden(f"The policy server {server} of this room cannot be reached")
+
+
+class PolicyServers:
+    """Which rooms use a policy server, and its signatures. `seconds` is a clock that never goes back."""
+
+    def __init__(self, db: Queries, asking: PolicyServer, seconds: Callable[[], float]) -> None:
+        self._db = db
+        self._asking = asking
+        self._seconds = seconds
+        self._known: dict[str, tuple[float, Policy | None]] = {}
+
+    async def for_event(self, intent: Intent) -> Policy | None:
+        """The policy server that must sign an event."""
+        if intent.type == POLICY and intent.state_key == "":
+            self.forget(intent.room_id)
+            return None
+        known = self._known.get(intent.room_id)
+        if known is not None and self._seconds() - known[0] < KEPT_S:
+            return known[1]
+        policy = await self._read(intent.room_id)
+        while len(self._known) >= MAXIMUM_KEPT:
+            del self._known[next(iter(self._known))]
+        self._known[intent.room_id] = (self._seconds(), policy)
+        return policy
+
+    def forget(self, room_id: str) -> None:
+        """The room's policy server may be another now."""
+        self._known.pop(room_id, None)
+
+    async def signed(self, policy: Policy, encoded: bytes, version: str) -> bytes:
+        """A complete event with the policy server's signature added. Raises MatrixError."""
+        pdu = orjson.loads(encoded)
+        given = await self._asking.sign(policy.server, pdu)
+        signature = signatures_of(given, policy.server).get(KEY_ID)
+        ours = pdu["signatures"].get(policy.server, {})
+        pdu["signatures"][policy.server] = {**ours, KEY_ID: signature}
+        try:
+            key = VerifyKey.from_base64(KEY_ID, policy.public_key)
+            verify_event(pdu, ROOM_VERSIONS[version], policy.server, {KEY_ID: key})
+        except (SignatureError, ValueError) as error:
+            raise MatrixError(403, "M_FORBIDDEN", "The policy server's signature is not valid") from error
+        return encode(pdu)
+
+    async def _read(self, room_id: str) -> Policy | None:
+        rows = await room_state.entries(self._db, room_id, [(POLICY, "")], room_state.NOW)
+        policy = _policy(orjson.loads(rows[0][3])["content"]) if rows else None
+        if policy is None or not await room_state.server_is_in_room(self._db, room_id, policy.server):
+            return None
+        return policy
+
+
+def _policy(content: dict[str, Any]) -> Policy | None:
+    """The policy server named by the content of an m.room.policy event; None if it is not valid."""
+    server, keys = content.get("via"), content.get("public_keys")
+    key = keys.get("ed25519") if isinstance(keys, dict) else None
+    return Policy(server, key) if isinstance(server, str) and isinstance(key, str) else None

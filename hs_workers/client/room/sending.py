@@ -1,0 +1,61 @@
+"""The one way by which this worker sends events: to the master, by way of the room's policy server if it has one.
+
+Spec: client-server API, #sending-events-to-a-room; server-server API, #policy-servers.
+"""
+
+from typing import Final
+
+from hs_common.http.request import Requester
+from hs_common.matrix.errors import MatrixError, not_found, unknown
+from hs_common.replication.calls import AppendedEvents, AppendEvents, AppendReady, ComposedEvent, ComposeEvent, Intent
+from hs_common.replication.keys import client_key
+from hs_common.replication.link_interface import Link
+from hs_common.storage import room_state
+from hs_common.storage.queries import Queries
+from hs_workers.client.room.policy_servers import Policy, PolicyServers
+
+COMPOSING_ATTEMPTS: Final = 4
+"""How often an event is composed anew because the room moved on while its policy server was asked."""
+
+
+class Sending:
+    """Sends events of this server's users."""
+
+    def __init__(self, db: Queries, master: Link, policies: PolicyServers) -> None:
+        self._db = db
+        self._master = master
+        self._policies = policies
+
+    async def send(self, intent: Intent, key: bytes | None = None) -> str:
+        """The id of the event, or of the current one if state would not change. What was sent under `key` before is
+        not sent again. Raises MatrixError: the master's (see `AppendEvents`), or the policy server's."""
+        policy = await self._policies.for_event(intent)
+        if policy is not None:
+            return await self._send_signed(intent, policy, key)
+        answer = await self._master.call(AppendEvents(intents=[intent]), key)
+        assert isinstance(answer, AppendedEvents)
+        return answer.event_ids[0]
+
+    async def _send_signed(self, intent: Intent, policy: Policy, key: bytes | None) -> str:
+        version = await room_state.room_version(self._db, intent.room_id)
+        if version is None:
+            raise not_found(f"This server does not know the room {intent.room_id}")
+        for _ in range(COMPOSING_ATTEMPTS):
+            composed = await self._master.call(ComposeEvent(intent=intent))
+            assert isinstance(composed, ComposedEvent)
+            pdu = await self._policies.signed(policy, composed.pdu, version)
+            ready = AppendReady(room_id=intent.room_id, pdu=pdu, device_id=intent.device_id, txn_id=intent.txn_id)
+            try:
+                answer = await self._master.call(ready, key)
+            except MatrixError as error:
+                if error.errcode != "M_STALE_EVENT":
+                    raise
+                continue
+            assert isinstance(answer, AppendedEvents)
+            return answer.event_ids[0]
+        raise unknown("The room moves too fast for its policy server; try again", status=503)
+
+
+def transaction_key(requester: Requester, endpoint: str, txn_id: str) -> bytes:
+    """The key of a request with a transaction id; `endpoint` is its path up to that."""
+    return client_key(requester.user_id, requester.device_id, "PUT", endpoint, txn_id)

@@ -1,0 +1,121 @@
+"""Puts the endpoints of rooms together. The only place that knows which of their parts needs which."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hs_common.config import Config
+from hs_common.reading.client_events import ClientEvents
+from hs_common.reading.room_view import RoomViews
+from hs_common.replication.link_interface import Link
+from hs_common.storage.queries import Queries
+from hs_workers.client.banning import Banning
+from hs_workers.client.create_room import CreateRoomEndpoint
+from hs_workers.client.directory import Directory
+from hs_workers.client.event_context import EventContext
+from hs_workers.client.inviting import Inviting
+from hs_workers.client.joining import Joining
+from hs_workers.client.kicking import Kicking
+from hs_workers.client.knocking import Knocking
+from hs_workers.client.leaving import Leaving
+from hs_workers.client.list_joined_rooms import ListJoinedRooms
+from hs_workers.client.list_public_rooms import ListPublicRooms
+from hs_workers.client.message_pagination import MessagePagination
+from hs_workers.client.read_markers import ReadMarkers
+from hs_workers.client.receipts import Receipts
+from hs_workers.client.redaction import Redaction
+from hs_workers.client.relations import Relations
+from hs_workers.client.room.admission import RestrictedRooms
+from hs_workers.client.room.aliases import Aliases
+from hs_workers.client.room.children import Children
+from hs_workers.client.room.creating import Creating
+from hs_workers.client.room.invitees import Invitees
+from hs_workers.client.room.marking import Marking
+from hs_workers.client.room.members import Members
+from hs_workers.client.room.memberships import Memberships
+from hs_workers.client.room.pages import Pages
+from hs_workers.client.room.policy_servers import PolicyServer, PolicyServers, Unreachable
+from hs_workers.client.room.published_rooms import PublishedRooms
+from hs_workers.client.room.reading import Reading
+from hs_workers.client.room.redacting import Redacting
+from hs_workers.client.room.sending import Sending
+from hs_workers.client.room.surroundings import Surroundings
+from hs_workers.client.room_event_by_timestamp import RoomEventByTimestamp
+from hs_workers.client.room_send import RoomSend
+from hs_workers.client.room_state import RoomState
+from hs_workers.client.rooms import Rooms
+from hs_workers.client.threads_list import ThreadsList
+
+ENDPOINT_CLASSES: tuple[type, ...] = (
+    *(Banning, CreateRoomEndpoint, Directory, EventContext, Inviting, Joining, Kicking, Knocking, Leaving),
+    *(ListJoinedRooms, ListPublicRooms, MessagePagination, ReadMarkers, Receipts, Redaction, Relations),
+    *(RoomEventByTimestamp, RoomSend, RoomState, Rooms, ThreadsList),
+)
+"""What processes of other roles declare to their routers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the endpoints use of their process. `now_ms` is the time of day, `seconds` a clock that never goes back,
+    `random(n)` gives n unpredictable bytes."""
+
+    db: Queries
+    master: Link
+    now_ms: Callable[[], int]
+    seconds: Callable[[], float]
+    random: Callable[[int], bytes]
+    policy_server: PolicyServer = field(default_factory=Unreachable)
+
+
+def room_endpoints(config: Config, outside: Outside) -> list[object]:
+    """One instance of each class, for the router."""
+    sending = Sending(outside.db, outside.master, policy_servers(outside))
+    return [*_writing(config, outside, sending), *_reading(config, outside, sending)]
+
+
+def policy_servers(outside: Outside) -> PolicyServers:
+    """What knows which rooms use a policy server."""
+    return PolicyServers(outside.db, outside.policy_server, outside.seconds)
+
+
+def _writing(config: Config, outside: Outside, sending: Sending) -> list[object]:
+    db, master, name = outside.db, outside.master, config.server.name
+    invitees = Invitees(db, name)
+    memberships = Memberships(db, sending, invitees, RestrictedRooms(db, name))
+    aliases = Aliases(db, master, sending, name)
+    creating = Creating(db, master, invitees, name, config.server.default_room_version, outside.random)
+    redacting = Redacting(db, sending)
+    marking = Marking(db, master)
+    return [
+        Banning(memberships),
+        CreateRoomEndpoint(creating),
+        Inviting(memberships),
+        Joining(memberships, aliases),
+        Kicking(memberships),
+        Knocking(memberships, aliases),
+        Leaving(memberships, master),
+        ReadMarkers(marking),
+        Receipts(marking),
+        Redaction(redacting),
+        RoomSend(sending, redacting),
+        RoomState(sending, memberships, aliases),
+    ]
+
+
+def _reading(config: Config, outside: Outside, sending: Sending) -> list[object]:
+    db, master, name = outside.db, outside.master, config.server.name
+    views = RoomViews(db)
+    events = ClientEvents(db, views, outside.now_ms)
+    reading = Reading(db, views, events)
+    pages = Pages(db, views)
+    children = Children(db, reading, views, events)
+    return [
+        Directory(db, Aliases(db, master, sending, name), views),
+        EventContext(Surroundings(db, reading, pages, events)),
+        ListJoinedRooms(db),
+        ListPublicRooms(db, master, PublishedRooms(db), name),
+        MessagePagination(reading, pages, events, config.limits.page_size),
+        Relations(children),
+        RoomEventByTimestamp(db, reading, views),
+        Rooms(reading, Members(db, reading, events), events),
+        ThreadsList(children),
+    ]
