@@ -63,7 +63,8 @@ def test_data_survive_a_restart_and_are_stored_byte_by_byte(folder: Path) -> Non
         assert server.create_database("viaduct")
         assert not server.create_database("viaduct")
         url = server.url("viaduct")
-        assert one_value(url, "SHOW lc_collate") == "C"
+        collation = one_value(url, "SELECT datcollate FROM pg_database WHERE datname = current_database()")
+        assert collation == "C"
         assert one_value(url, "SHOW server_encoding") == "UTF8"
         one_value(url, "CREATE TABLE kept AS SELECT 7 AS value; SELECT 1")
     finally:
