@@ -15,6 +15,7 @@ _COMMANDS = {
     "setup": ("setup", "setup", "Make the keys and secrets of a deployment in containers."),
     "doctor": ("doctor", "doctor", "Say what is wrong with a server."),
     "test": ("test", "test", "Run the tests of a checkout."),
+    "bench": ("bench", "bench", "Measure a homeserver: CPU, latencies, memory."),
 }
 
 

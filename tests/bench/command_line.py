@@ -1,0 +1,210 @@
+"""The commands: run, show, compare. `run` is what is meant when none is named."""
+
+import asyncio
+import json
+import os
+import platform
+import resource
+import secrets
+import signal
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tests.bench import tables
+from tests.bench.calibration import Metronome, quiet_loop_us
+from tests.bench.population import Population
+from tests.bench.processes import Root
+from tests.bench.profiling import Profile, ProfilerMissingError
+from tests.bench.results import FORMAT, summary
+from tests.bench.run import Run
+from tests.bench.scenarios import LIFECYCLE, SCENARIOS
+from tests.bench.servers import LAYOUTS, OwnServer, RunningServer, Server, ServerError
+from tests.bench.size import FULL, QUICK, Size
+
+_NAMES = (*SCENARIOS, *LIFECYCLE)
+
+
+class _RunByDefault(click.Group):
+    """Puts `run` before arguments that begin with no command."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ("-h", "--help")):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_RunByDefault, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def main() -> None:
+    """Measure a homeserver: CPU per operation and process, latencies, memory."""
+
+
+class _RootType(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click alone
+    """`PID` or `GROUP=PID`."""
+
+    name = "[GROUP=]PID"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Root:
+        group, _, number = str(value).rpartition("=")
+        if not number.isdigit():
+            self.fail(f"{value} is not a process id", param, ctx)
+        return Root(int(number), group or None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What the command line asks for."""
+
+    scenarios: Sequence[str]
+    layouts: Sequence[str]
+    running: Sequence[RunningServer]
+    size: Size
+    data_folder: Path | None
+    profile: str | None
+    profile_folder: Path
+
+
+@main.command()
+@click.argument("scenarios", nargs=-1, type=click.Choice(_NAMES))
+@click.option("--layout", "layouts", multiple=True, type=click.Choice(LAYOUTS), help="Start one here; more: in turn.")
+@click.option("--url", help="Measure the server that runs there, which must let anybody register.")
+@click.option("--against", help="Measure this one too, slice by slice in turn.")
+@click.option("--pids", multiple=True, type=_RootType(), help="Processes of --url, each with all below it.")
+@click.option("--against-pids", multiple=True, type=_RootType(), help="Processes of --against.")
+@click.option("--quick", is_flag=True, help="About a minute for each layout, and rougher figures.")
+@click.option("--slices", type=click.IntRange(1, 100), help="So many slices of each work.")
+@click.option("--seconds", type=click.FloatRange(0.2, 60), help="So long a slice.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures there.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Servers started here keep their data there, on the disk to be measured.  [default: the temporary folder]",
+)
+@click.option("--profile", metavar="GROUP", help="Sample the busiest process of this group with py-spy.")
+@click.option(
+    "--profile-dir", type=click.Path(path_type=Path, file_okay=False), default=Path("bench-profile"), show_default=True
+)
+def run(**options: Any) -> None:
+    """Measure SCENARIOS, or all: on a server started here (--layout, by default split), or on one that runs."""
+    size = QUICK if options["quick"] else FULL
+    changed = {name: options[name] for name in ("slices", "seconds") if options[name]}
+    if changed:
+        size = replace(size, name=f"{size.name} {changed}", **changed)
+    named = (("url", "pids"), ("against", "against_pids"))
+    running = [RunningServer(options[url], options[url], options[pids]) for url, pids in named if options[url]]
+    wish = _Wish(
+        scenarios=options["scenarios"] or _NAMES,
+        layouts=options["layouts"] or (() if options["url"] else ("split",)),
+        running=running,
+        size=size,
+        data_folder=options["data_dir"],
+        profile=options["profile"],
+        profile_folder=options["profile_dir"],
+    )
+    _allow_many_connections()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # also then stop what was started
+    try:
+        document = asyncio.run(_run(wish))
+    except (ServerError, ProfilerMissingError) as error:
+        raise click.ClickException(str(error)) from error
+    if options["json_path"]:
+        options["json_path"].write_text(json.dumps(document, indent=1) + "\n")
+    _show(document, tables.aligned)
+    if tables.errors_of(document):
+        raise SystemExit(1)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True))
+@click.option("--markdown", is_flag=True)
+def show(file: Path, markdown: bool) -> None:
+    """Print the tables of a run that was written with --json."""
+    _show(json.loads(file.read_text()), tables.markdown if markdown else tables.aligned)
+
+
+@main.command()
+@click.argument("first", type=click.Path(path_type=Path, exists=True))
+@click.argument("second", type=click.Path(path_type=Path, exists=True))
+@click.option("--targets", nargs=2, help="The targets to compare, by name.  [default: the first of each]")
+@click.option("--markdown", is_flag=True)
+def compare(first: Path, second: Path, targets: tuple[str, str] | None, markdown: bool) -> None:
+    """Ratios SECOND : FIRST. For two targets of one run give its file twice, and --targets."""
+    documents = json.loads(first.read_text()), json.loads(second.read_text())
+    names = targets or (documents[0]["targets"][0], documents[1]["targets"][0])
+    try:
+        rows = tables.comparison_rows(*documents, names)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo((tables.markdown if markdown else tables.aligned)(rows))
+
+
+async def _run(wish: _Wish) -> dict[str, Any]:
+    quiet_us = quiet_loop_us()
+    profile = Profile(wish.profile, wish.profile_folder, _say) if wish.profile else None
+    async with AsyncExitStack() as stack:
+        metronome = await stack.enter_async_context(Metronome())
+        own = [await _started(layout, wish.data_folder, stack) for layout in wish.layouts]
+        servers: list[Server] = [*own, *wish.running]
+        found = Run(wish.size, metronome, _say, profile)
+        populations = [Population(server.address, secrets.token_hex(4)) for server in servers]
+        for name in wish.scenarios:
+            if name in SCENARIOS:
+                await found.scenario(name, servers, populations)
+        for server in servers:
+            found.remember_memory(server, "after load")
+        if "start" in wish.scenarios:
+            for server in own:
+                await found.start(server)
+        if "idle" in wish.scenarios:
+            for any_server in servers:
+                await found.idle(any_server)
+    return {
+        "format": FORMAT,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "size": wish.size.name,
+        "profiled": wish.profile,
+        "quiet_loop_us": quiet_us,
+        "targets": [server.name for server in servers],
+        "results": [summary(measurement, quiet_us) for measurement in found.measurements],
+        "memory": {when: [asdict(group) for group in groups] for when, groups in found.memory.items()},
+        "failures": found.failures,
+    }
+
+
+async def _started(layout: str, data_folder: Path | None, stack: AsyncExitStack) -> OwnServer:
+    server = OwnServer(layout, data_folder)
+    stack.callback(server.remove)
+    stack.push_async_callback(server.stop)
+    seconds = await server.start()
+    _say(f"{layout}: answers on {server.address.url} after {seconds:.1f} s, on an empty folder")
+    return server
+
+
+def _show(document: dict[str, Any], table: Any) -> None:
+    machine, size, quiet_us = document["machine"], document["size"], document["quiet_loop_us"]
+    click.echo(f"\n{document['at']}, {machine}, {size}, quiet loop {quiet_us:.0f} µs. CPU in ms per operation.")
+    if document["profiled"]:
+        click.echo(f"A profiler watched {document['profiled']}: the figures are not to be compared.")
+    for target in document["targets"]:
+        click.echo(f"\n{target}\n")
+        click.echo(table(tables.result_rows(document, target)))
+    if document["memory"]:
+        click.echo("\n" + table(tables.memory_rows(document)))
+    for error in tables.errors_of(document):
+        click.secho(error, fg="red")
+
+
+def _allow_many_connections() -> None:
+    """As many open files as we may have: each waiting client is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

@@ -1,0 +1,141 @@
+"""One run: prepares each scenario on each target, measures slices in turn, writes down what was found.
+
+With several targets a slice of one follows a slice of the other, so that a disturbed minute disturbs both.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from tests.bench.calibration import Metronome
+from tests.bench.population import Population
+from tests.bench.processes import Memory, Snapshot, Tree, cpu_between
+from tests.bench.profiling import Profile
+from tests.bench.results import Measurement, ProcessMemory, SliceResult
+from tests.bench.scenarios import SCENARIOS
+from tests.bench.servers import OwnServer, Server
+from tests.bench.size import Size
+from tests.bench.work import Slice, Work
+
+_SETTLE_S = 0.1  # followers finish what they do after the last answer; it belongs to the slice
+_SHORTEST_CALIBRATION_S = 0.3
+_SLICE_TIMEOUT_S = 120.0
+_SCENARIO_TIMEOUT_S = 900.0  # preparing on a slow server
+
+
+class Run:
+    """Everything that a run needs and finds. `say` shows progress."""
+
+    def __init__(self, size: Size, metronome: Metronome, say: Callable[[str], None], profile: Profile | None) -> None:
+        self.measurements: list[Measurement] = []
+        self.memory: dict[str, list[ProcessMemory]] = {}
+        self.failures: list[str] = []
+        self._size = size
+        self._metronome = metronome
+        self._say = say
+        self._profile = profile
+
+    async def scenario(self, name: str, servers: Sequence[Server], populations: Sequence[Population]) -> None:
+        """Prepare and measure one scenario on every target; what fails is written down, and the run goes on."""
+        try:
+            async with asyncio.timeout(_SCENARIO_TIMEOUT_S):
+                self._say(f"{name}: preparing")
+                prepared = [await SCENARIOS[name](population, self._size) for population in populations]
+                for works in zip(*prepared, strict=True):
+                    await self._compare(works, servers)
+        except* Exception as errors:
+            first = errors.exceptions[0]
+            while isinstance(first, ExceptionGroup):
+                first = first.exceptions[0]
+            self.failures.append(f"{name}: {type(first).__name__}: {first}")
+            self._say(self.failures[-1])
+
+    async def _compare(self, works: Sequence[Work], servers: Sequence[Server]) -> None:
+        """The same work on every target, slice by slice in turn."""
+        found = [Measurement(s.name, work.name, work.operation) for s, work in zip(servers, works, strict=True)]
+        self.measurements += found
+        for _ in range(works[0].slices or self._size.slices):
+            for measurement, work, server in zip(found, works, servers, strict=True):
+                await self._measure(measurement, work, server)
+        for measurement in found:
+            errors = f", {measurement.errors.total()} ERRORS" if measurement.errors else ""
+            self._say(f"{measurement.work} [{measurement.target}]: {len(measurement.latencies_ms)} done{errors}")
+
+    async def _measure(self, measurement: Measurement, work: Work, server: Server) -> None:
+        await work.before()
+        await asyncio.sleep(_SETTLE_S)
+        before, own_before, began = snapshot(server.tree), time.process_time(), time.monotonic()
+        current = Slice(self._size.seconds)
+        profiled = self._profile.during(work.name, server) if self._profile else _unprofiled()
+        async with profiled, asyncio.timeout(_SLICE_TIMEOUT_S):
+            await work.run(current)
+        seconds = time.monotonic() - began
+        await asyncio.sleep(max(_SETTLE_S, _SHORTEST_CALIBRATION_S - seconds))
+        measurement.slices.append(
+            SliceResult(
+                seconds=seconds,
+                operations=len(current.latencies_ms),
+                cpu_ms=cpu_between(before, snapshot(server.tree)),
+                generator_cpu_ms=(time.process_time() - own_before) * 1000,
+                loop_us=self._metronome.loop_us(began),
+            )
+        )
+        measurement.latencies_ms += current.latencies_ms
+        measurement.errors += current.errors
+
+    def remember_memory(self, server: Server, when: str) -> None:
+        """Write down what each group of processes holds."""
+        if server.tree is not None:
+            self.memory[f"{server.name}, {when}"] = [
+                summed(group, each) for group, each in server.tree.memory().items()
+            ]
+
+    async def start(self, server: OwnServer) -> None:
+        """Stop and start a server that holds data; the CPU is that of all its processes until the first answer."""
+        measurement = Measurement(server.name, "start on existing data", "start")
+        self.measurements.append(measurement)
+        for _ in range(self._size.starts):
+            await server.stop()
+            began, own_before = time.monotonic(), time.process_time()
+            seconds = await server.start()
+            spent = cpu_between({}, snapshot(server.tree))
+            await asyncio.sleep(_SHORTEST_CALIBRATION_S)
+            loop_us = self._metronome.loop_us(began)
+            own_ms = (time.process_time() - own_before) * 1000
+            measurement.slices.append(SliceResult(seconds, 1, spent, own_ms, loop_us))
+            measurement.latencies_ms.append(seconds * 1000)
+
+    async def idle(self, server: Server) -> None:
+        """What a server that has nothing to do costs in a second."""
+        await asyncio.sleep(self._size.idle_seconds / 3)  # what follows a start
+        measurement = Measurement(server.name, "idle", "second")
+        before, began = snapshot(server.tree), time.monotonic()
+        await asyncio.sleep(self._size.idle_seconds)
+        seconds = time.monotonic() - began
+        spent = {group: ms / seconds for group, ms in cpu_between(before, snapshot(server.tree)).items()}
+        measurement.slices.append(SliceResult(1.0, 1, spent, 0.0, self._metronome.loop_us(began)))
+        self.measurements.append(measurement)
+        self.remember_memory(server, "idle")
+
+
+@asynccontextmanager
+async def _unprofiled() -> AsyncIterator[None]:
+    yield
+
+
+def snapshot(tree: Tree | None) -> Snapshot:
+    """CPU so far; nothing for a server whose processes are not known."""
+    return {} if tree is None else tree.cpu()
+
+
+def summed(group: str, processes: Sequence[Memory]) -> ProcessMemory:
+    """The memory of a group: the largest process, and the proportional sum, as shared pages are shared."""
+    known = [memory.proportional for memory in processes if memory.proportional is not None]
+    return ProcessMemory(
+        group=group,
+        processes=len(processes),
+        resident=max(memory.resident for memory in processes),
+        peak=max(memory.peak for memory in processes),
+        proportional=sum(known) if len(known) == len(processes) else None,
+    )

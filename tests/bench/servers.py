@@ -1,0 +1,139 @@
+"""The servers that are measured: started here in a layout, or running already somewhere.
+
+What is started here gets a data folder of its own, which is removed with it; nothing else is ever ended.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from hs_common.process.child_process import spawn
+from tests.bench.http_client import Address, BrokenAnswerError, Connection
+from tests.bench.processes import Root, Tree
+
+LAYOUTS = ("all-in-one", "split")
+_START_TIMEOUT_S = 120.0  # a first start makes a database
+_ANSWER_TIMEOUT_S = 5.0
+_STOP_TIMEOUT_S = 40.0  # workers drain for up to 25 s, then PostgreSQL writes a checkpoint
+_LOOK_S = 0.005
+_PORT_SPAN = 250  # a split takes some ports above its own
+_VERSIONS = "/_matrix/client/versions"
+
+
+class ServerError(Exception):
+    """A server does not start, answer or stop; the text says why."""
+
+
+class Server(Protocol):
+    """A server that can be measured."""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+
+    @property
+    def address(self) -> Address:
+        """Where it is reached."""
+
+    @property
+    def tree(self) -> Tree | None:
+        """Its processes; None when they are not known, as on another machine."""
+
+
+class RunningServer:
+    """A server that somebody else runs. `roots` are its processes on this machine, if there are any."""
+
+    def __init__(self, name: str, url: str, roots: Sequence[Root]) -> None:
+        self.name = name
+        self.address = Address(url)
+        self.tree = Tree(roots) if roots else None
+
+
+class OwnServer:
+    """A server of this checkout, in a data folder of its own."""
+
+    def __init__(self, layout: str, parent_folder: Path | None) -> None:
+        self.name = layout
+        self._layout = layout
+        self._folder = Path(tempfile.mkdtemp(prefix="viaduct-bench-", dir=parent_folder))
+        self._folder.chmod(0o711)  # the database's user must reach what lies in it, if we are root
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = _free_port()
+        self.address = Address(f"http://127.0.0.1:{self._port}")
+        self.tree: Tree | None = None
+
+    @property
+    def log(self) -> Path:
+        """What its processes say."""
+        return self._folder / "log"
+
+    async def start(self) -> float:
+        """Start it, on existing data if there are any; answers the seconds to the first answer."""
+        began = time.monotonic()
+        layout = ["--split"] if self._layout == "split" else []
+        with self.log.open("ab") as log:
+            self._process = spawn(
+                [
+                    *(sys.executable, "-m", "hs_common.process.command_line", "up", "--dev", *layout),
+                    *("--data-dir", self._folder / "data", "--port", str(self._port)),
+                ],
+                death_signal=signal.SIGINT,
+                output=log,
+            )
+        self.tree = Tree([Root(self._process.pid)])
+        while not await answers(self.address):
+            if self._process.poll() is not None or time.monotonic() - began > _START_TIMEOUT_S:
+                raise ServerError(f"the server ({self._layout}) does not answer:\n{self._last_words()}")
+            await asyncio.sleep(_LOOK_S)
+        return time.monotonic() - began
+
+    async def stop(self) -> None:
+        """End its processes in order and wait for them. Raises ServerError when one had to be killed."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while self._process.poll() is None:
+            if time.monotonic() > deadline:
+                self._process.kill()  # the kernel ends its children
+                self._process.wait()
+                raise ServerError(f"the server ({self._layout}) did not stop:\n{self._last_words()}")
+            await asyncio.sleep(_LOOK_S)
+
+    def remove(self) -> None:
+        """Delete its data."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _last_words(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+
+
+async def answers(address: Address) -> bool:
+    """Whether a server says there which versions it speaks."""
+    connection = Connection(address)
+    try:
+        answer = await connection.request("GET", _VERSIONS, timeout_s=_ANSWER_TIMEOUT_S)
+    except (OSError, TimeoutError, BrokenAnswerError):
+        return False
+    finally:
+        connection.close()
+    return answer.status == 200 and b'"versions"' in answer.body
+
+
+def _free_port() -> int:
+    """One below which the ports that the kernel hands out begin: a split takes some more above it."""
+    start = 20_000 + os.getpid() % 20 * _PORT_SPAN
+    for port in range(start, start + _PORT_SPAN):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise ServerError("no free port")

@@ -1,0 +1,53 @@
+"""How big a run is. Figures of runs of different sizes are not compared."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Counts, and seconds of a slice."""
+
+    name: str
+    slices: int
+    seconds: float
+    rooms: int  # of two members, for sends
+    big_room: int  # members
+    waiting: int  # clients that long-poll one room
+    sync_rooms: int
+    sync_messages: int  # in each of these rooms
+    history: int  # messages in the room that is paged through
+    joins: int
+    starts: int
+    idle_seconds: float
+
+
+QUICK: Final = Size(
+    name="quick",
+    slices=2,
+    seconds=1.0,
+    rooms=64,
+    big_room=500,
+    waiting=100,
+    sync_rooms=100,
+    sync_messages=3,
+    history=400,
+    joins=400,
+    starts=1,
+    idle_seconds=3.0,
+)
+
+FULL: Final = Size(
+    name="full",
+    slices=7,
+    seconds=4.0,
+    rooms=256,
+    big_room=500,
+    waiting=100,
+    sync_rooms=100,
+    sync_messages=20,
+    history=2000,
+    joins=4000,
+    starts=5,
+    idle_seconds=30.0,
+)
