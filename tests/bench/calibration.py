@@ -71,6 +71,10 @@ class Metronome:
         """The loop's time since that moment of the monotonic clock; measured at once if no sample is so young."""
         return loop_time([value for moment, value in self._samples if moment >= since] or [time_loop_us()])
 
+    def quiet_us(self) -> float:
+        """What the fastest loops of the run so far took."""
+        return percentile([value for _, value in self._samples] or [time_loop_us()], _QUIET_SHARE)
+
     async def _read(self) -> None:
         assert self._process is not None
         assert self._process.stdout is not None

@@ -64,6 +64,7 @@ class _Wish:
     layouts: Sequence[str]
     running: Sequence[RunningServer]
     size: Size
+    quiet_loop_us: float | None
     data_folder: Path | None
     profile: str | None
     profile_folder: Path
@@ -79,6 +80,7 @@ class _Wish:
 @click.option("--quick", is_flag=True, help="About a minute for each layout, and rougher figures.")
 @click.option("--slices", type=click.IntRange(1, 100), help="So many slices of each work.")
 @click.option("--seconds", type=click.FloatRange(0.2, 60), help="So long a slice.")
+@click.option("--quiet-loop-us", type=float, help="What the calibration loop takes on a quiet core.  [default: found]")
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures there.")
 @click.option(
     "--data-dir",
@@ -102,6 +104,7 @@ def run(**options: Any) -> None:
         layouts=options["layouts"] or (() if options["url"] else ("split",)),
         running=running,
         size=size,
+        quiet_loop_us=options["quiet_loop_us"],
         data_folder=options["data_dir"],
         profile=options["profile"],
         profile_folder=options["profile_dir"],
@@ -144,7 +147,7 @@ def compare(first: Path, second: Path, targets: tuple[str, str] | None, markdown
 
 
 async def _run(wish: _Wish) -> dict[str, Any]:
-    quiet_us = quiet_loop_us()
+    quiet_at_start_us = quiet_loop_us()
     profile = Profile(wish.profile, wish.profile_folder, _say) if wish.profile else None
     async with AsyncExitStack() as stack:
         metronome = await stack.enter_async_context(Metronome())
@@ -163,6 +166,7 @@ async def _run(wish: _Wish) -> dict[str, Any]:
         if "idle" in wish.scenarios:
             for any_server in servers:
                 await found.idle(any_server)
+        quiet_us = wish.quiet_loop_us or min(quiet_at_start_us, metronome.quiet_us())
     return {
         "format": FORMAT,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),

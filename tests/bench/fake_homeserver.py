@@ -1,0 +1,89 @@
+"""A homeserver in a few lines, in memory, for the benchmark's own tests: what the scenarios ask for, and no more."""
+
+import asyncio
+import itertools
+import re
+from collections import Counter
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import orjson
+
+_REQUEST = re.compile(rb"(\w+) (\S+) HTTP/1.1\r\n")
+_POLL_LIMIT_S = 1.0
+Reply = tuple[int, dict[str, Any]]
+
+
+class FakeHomeserver:
+    """Answers on a port of its own from `start` to `stop`. `refuse` names a path that answers 500."""
+
+    def __init__(self, refuse: str = "nothing") -> None:
+        self.url = ""
+        self.seen: Counter[str] = Counter()
+        self._refuse = refuse
+        self._numbers = itertools.count(1)
+        self._timeline: list[dict[str, Any]] = []  # of all rooms
+        self._happened = asyncio.Event()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        host, port = self._server.sockets[0].getsockname()
+        self.url = f"http://{host}:{port}"
+
+    def stop(self) -> None:
+        """Listen no longer."""
+        assert self._server is not None
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = re.search(rb"Content-Length: (\d+)", head)
+                body = await reader.readexactly(int(length.group(1))) if length else b"{}"
+                request = _REQUEST.match(head)
+                assert request is not None
+                status, answer = await self._answer(request[2].decode(), orjson.loads(body))
+                encoded = orjson.dumps(answer)
+                writer.write(b"HTTP/1.1 %d .\r\nContent-Length: %d\r\n\r\n%s" % (status, len(encoded), encoded))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    async def _answer(self, target: str, body: dict[str, Any]) -> Reply:
+        url = urlsplit(target)
+        parts = [unquote(part) for part in url.path.split("/")]
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        name = parts[6] if parts[4:5] == ["rooms"] else parts[-1] if "join" not in parts else "join"
+        self.seen[name] += 1
+        if name == self._refuse:
+            return 500, {"errcode": "M_UNKNOWN", "error": "refused"}
+        if name == "sync":
+            return await self._sync(int(query.get("since", 0)), int(query["timeout"]))
+        if name == "send":
+            return self._send(parts[5], body)
+        number = next(self._numbers)
+        replies: dict[str, dict[str, Any]] = {
+            "versions": {"versions": ["v1.19"]},
+            "register": {"user_id": f"@{body.get('username')}:fake", "access_token": str(number)},
+            "createRoom": {"room_id": f"!{number}:fake"},
+            "messages": {"chunk": [{}] * int(query.get("limit", 0)), "end": "more"},
+            "join": {},
+        }
+        return 200, replies[name]
+
+    def _send(self, room_id: str, content: dict[str, Any]) -> Reply:
+        self._timeline.append({"room_id": room_id, "content": content})
+        self._happened.set()
+        self._happened = asyncio.Event()
+        return 200, {"event_id": f"${len(self._timeline)}"}
+
+    async def _sync(self, since: int, timeout_ms: int) -> Reply:
+        if since == len(self._timeline) and timeout_ms:
+            waiting = min(timeout_ms / 1000, _POLL_LIMIT_S)
+            await asyncio.wait([asyncio.ensure_future(self._happened.wait())], timeout=waiting)
+        rooms: dict[str, Any] = {}
+        for event in self._timeline[since:]:
+            rooms.setdefault(event["room_id"], {"timeline": {"events": []}})["timeline"]["events"].append(event)
+        return 200, {"next_batch": str(len(self._timeline)), "rooms": {"join": rooms}}

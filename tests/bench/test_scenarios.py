@@ -1,0 +1,73 @@
+"""Every scenario runs against a server that answers, and says what went wrong with one that does not."""
+
+import asyncio
+import dataclasses
+
+import pytest
+
+from tests.bench.calibration import Metronome
+from tests.bench.fake_homeserver import FakeHomeserver
+from tests.bench.http_client import Address
+from tests.bench.population import Population
+from tests.bench.results import summary
+from tests.bench.run import Run
+from tests.bench.scenarios import SCENARIOS
+from tests.bench.servers import RunningServer
+from tests.bench.size import QUICK
+
+_TINY = dataclasses.replace(
+    QUICK, slices=1, seconds=0.1, rooms=32, big_room=33, waiting=5, sync_rooms=3, history=5, joins=8
+)
+
+
+async def measured(name: str, server: FakeHomeserver) -> Run:
+    """One scenario against one server."""
+    await server.start()
+    try:
+        async with Metronome() as metronome:
+            run = Run(_TINY, metronome, lambda text: None, None)
+            target = RunningServer("fake", server.url, [])
+            await run.scenario(name, [target], [Population(Address(server.url), "test")])
+            return run
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_scenario_counts_operations_and_no_errors(name: str) -> None:
+    run = asyncio.run(measured(name, FakeHomeserver()))
+    assert run.failures == []
+    assert run.measurements
+    for measurement in run.measurements:
+        found = summary(measurement, 1000.0)
+        assert not found["errors"]
+        assert found["operations"] > 0
+        assert found["latency_ms"]["p50"] <= found["latency_ms"]["p99"]
+
+
+def test_every_waiting_client_receives_every_event() -> None:
+    run = asyncio.run(measured("fanout", FakeHomeserver()))
+    for measurement in run.measurements:
+        assert len(measurement.latencies_ms) % _TINY.waiting == 0
+
+
+def test_joins_are_counted_once_for_each_user() -> None:
+    server = FakeHomeserver()
+    run = asyncio.run(measured("join", server))
+    assert [len(measurement.latencies_ms) for measurement in run.measurements] == [2, 2, 2, 2]
+    assert server.seen["join"] == _TINY.joins
+
+
+def test_a_refused_operation_is_an_error_of_the_slice() -> None:
+    run = asyncio.run(measured("register", FakeHomeserver(refuse="register")))
+    (measurement,) = run.measurements
+    assert measurement.latencies_ms == []
+    assert list(measurement.errors) == ["RefusedError: POST /_matrix/client/v3/register 500 M_UNKNOWN refused"]
+    assert summary(measurement, 1000.0)["operations"] == 0
+
+
+def test_a_scenario_that_cannot_be_prepared_fails_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.bench.population._PAUSE_S", 0.0)
+    run = asyncio.run(measured("send-many", FakeHomeserver(refuse="createRoom")))
+    assert len(run.failures) == 1
+    assert run.failures[0].startswith("send-many: RefusedError: POST /_matrix/client/v3/createRoom 500")
