@@ -22,6 +22,7 @@ from hs_common.http.reply import Response, to_response
 from hs_common.http.request import Query, Request, Requester, RequestHeaders
 from hs_common.http.router import EndpointMethod
 from hs_common.matrix.errors import missing_token
+from hs_common.process.request_id import CURRENT_REQUEST_ID
 
 ReadBarrier = Callable[[], Awaitable[None]]
 """Returns when this process has seen all that was committed before the call; None waits for nothing."""
@@ -47,6 +48,7 @@ class Dispatcher:
         self, incoming: Incoming, declaration: EndpointDeclaration, path: dict[str, str], call: EndpointMethod
     ) -> Response:
         """The response of one endpoint. Raises nothing but CancelledError."""
+        CURRENT_REQUEST_ID.set(incoming.request_id)
         try:
             requester = await self._requester(incoming, declaration)
             self._limits.check(declaration.rate, requester, incoming.client_ip)

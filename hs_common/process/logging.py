@@ -23,6 +23,8 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides
 
+from hs_common.process.request_id import CURRENT_REQUEST_ID
+
 _SECRET_FIELD: Final = re.compile(r"password|secret|token|authorization|cookie|signing_key|private_key", re.IGNORECASE)
 _PUBLIC_FIELDS: Final = frozenset(("token_hash", "token_count"))
 _SECRET_TEXT: Final = re.compile(
@@ -35,7 +37,7 @@ _SECRET_TEXT: Final = re.compile(
     """
 )
 HIDDEN: Final = "<hidden>"
-_STANDARD_FIELDS: Final = frozenset(("time", "level", "namespace", "text", "failure"))
+_STANDARD_FIELDS: Final = frozenset(("time", "level", "namespace", "request", "text", "failure"))
 
 
 def without_secrets(text: str) -> str:
@@ -54,7 +56,9 @@ def _hide(found: re.Match[str]) -> str:
 def text_line(event: dict[str, Any]) -> str:
     """An event for people: time, level, where from, what."""
     failure = event.get("log_failure")
-    line = f"{_time(event)} {_level(event):<8} [{event.get('log_namespace', '-')}] {formatEvent(event)}"
+    request_id = CURRENT_REQUEST_ID.get()
+    place = f"{event.get('log_namespace', '-')}{' ' if request_id else ''}{request_id}"
+    line = f"{_time(event)} {_level(event):<8} [{place}] {formatEvent(event)}"
     # A line break in what a client sent must not look like a line of ours.
     line = line.replace("\r", "\\r").replace("\n", "\\n")
     return without_secrets(f"{line}\n{failure.getTraceback()}" if isinstance(failure, Failure) else line) + "\n"
@@ -68,6 +72,8 @@ def json_line(event: dict[str, Any]) -> str:
         "namespace": event.get("log_namespace", "-"),
         "text": without_secrets(formatEvent(event)),
     }
+    if CURRENT_REQUEST_ID.get():
+        line["request"] = CURRENT_REQUEST_ID.get()
     failure = event.get("log_failure")
     if isinstance(failure, Failure):
         line["failure"] = without_secrets(failure.getTraceback())

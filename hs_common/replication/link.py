@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from hs_common.matrix.errors import MatrixError, limit_exceeded, too_large
+from hs_common.process.request_id import CURRENT_REQUEST_ID
 from hs_common.replication import calls
 from hs_common.replication.clock import Clock, DelayedCall, pause
 from hs_common.replication.frame_protocol import Dial
@@ -42,6 +43,7 @@ class _Waiting:
     body: bytes
     options: CallOptions
     deadline: float
+    request_id: str
     tries: int = 0
     answer: Deferred[Frame] = field(default_factory=Deferred)
 
@@ -121,7 +123,8 @@ class MasterLink:
         assert len(key) == KEY_LENGTH, "a call's key has 16 bytes"
         self._last_id += 1
         deadline = self._clock.seconds() + CALL_SECONDS
-        waiting = _Waiting(self._last_id, key, type(call).__name__, calls.encode(call), options, deadline)
+        request_id = options.request_id or CURRENT_REQUEST_ID.get()
+        waiting = _Waiting(self._last_id, key, type(call).__name__, calls.encode(call), options, deadline, request_id)
         self._waiting[waiting.id] = waiting
         return waiting
 
@@ -140,7 +143,7 @@ class MasterLink:
             options.lane,
             options.origin,
             waiting.tries,
-            options.request_id,
+            waiting.request_id,
         )
         try:
             self._connection.send(frame)

@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from hs_common.matrix.errors import MatrixError, limit_exceeded, unknown
+from hs_common.process.request_id import CURRENT_REQUEST_ID
 from hs_common.replication import calls
 from hs_common.replication.clock import Clock, pause
 from hs_common.replication.keys import call_key
@@ -53,7 +54,8 @@ class LocalLink:
     async def _do(self, name: str, body: bytes, key: bytes, options: CallOptions) -> bytes:
         await pause(self._clock, 0)
         left_ms = round(1000 * CALL_SECONDS)
-        info = CallInfo(key, left_ms, options.lane, options.origin, 1, options.request_id, worker="local")
+        request_id = options.request_id or CURRENT_REQUEST_ID.get()
+        info = CallInfo(key, left_ms, options.lane, options.origin, 1, request_id, worker="local")
         try:
             return await self._work(name, msgspec.Raw(body), info)
         except MatrixError:
@@ -63,5 +65,5 @@ class LocalLink:
         except LeaderElsewhere:
             raise unknown_outcome() from None
         except Exception:
-            _log.failure("call {name} of request {request} failed", name=name, request=options.request_id)
+            _log.failure("call {name} of request {request} failed", name=name, request=request_id)
             raise unknown("Internal server error") from None

@@ -15,6 +15,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from hs_common.matrix.errors import MatrixError
+from hs_common.process.request_id import CURRENT_REQUEST_ID
 from hs_common.replication.clock import Clock, DelayedCall
 from hs_common.replication.frame_protocol import FrameProtocol
 from hs_common.replication.frames import (
@@ -222,6 +223,7 @@ class WorkerConnection(FrameProtocol):
 
     async def _do(self, frame: CallFrame) -> None:
         answer: Frame
+        CURRENT_REQUEST_ID.set(frame.request_id)
         try:
             body = await self._server.work(frame.name, frame.body, self._info(frame))
             answer = Done(frame.id, msgspec.Raw(body))
