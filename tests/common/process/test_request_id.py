@@ -2,7 +2,7 @@
 
 import io
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -45,7 +45,7 @@ def test_a_call_carries_the_request_that_it_serves() -> None:
 
 def test_lines_of_a_request_name_it() -> None:
     out = io.StringIO()
-    log: Any = Logger("a.place", observer=observer(out, "info", "text"))
+    log = Logger("a.place", observer=cast(Any, observer(out, "info", "text")))
 
     async def serve() -> None:
         CURRENT_REQUEST_ID.set("r1")
