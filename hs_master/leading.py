@@ -58,7 +58,7 @@ class Term:
         knowledge = Knowledge()
         self._loop = WriterLoop(clock, background)
         self._intake = Intake(
-            deciders(composer, server_name), Loader(knowledge, db), knowledge, db, wake=self._loop.wake,
+            deciders(composer, server_name), Loader(knowledge, db, server_name), knowledge, db, wake=self._loop.wake,
             background=background,
         )  # fmt: skip
         self.writer = Writer(

@@ -7,11 +7,12 @@ number. Knows neither SQL nor I/O.
 
 from collections.abc import Iterable
 
+from hs_common.matrix.appservice import Services
 from hs_common.matrix.event import Event
 from hs_common.replication import items
 from hs_master.intervals import IntervalChange, Intervals, Key, Values
 from hs_master.log_store.types import Write
-from hs_master.rooms.head import Held, RoomDraft, RoomHead
+from hs_master.rooms.head import Held, NotLoaded, RoomDraft, RoomHead
 
 _Rows = dict[Write, list[tuple[object, ...]]]
 # (parent event id, sender, event type, key): what may exist once (M_DUPLICATE_ANNOTATION).
@@ -48,6 +49,13 @@ class Knowledge:
         self.heads: dict[str, RoomHead] = {}
         self.events: dict[str, KnownEvent | None] = {}  # None: looked for, and not here
         self.annotations: dict[Annotation, str | None] = {}  # the annotating event; None: there is none
+        self.services: Services | None = None  # None: not read yet
+
+    def take_services(self, services: Services) -> None:
+        """Other services are registered now, so who is interested in which room has to be found out anew."""
+        self.services = services
+        for head in self.heads.values():
+            head.forget_interest()
 
     def bound(self, maximum: int) -> None:
         """Drop the events and annotations looked up longest ago."""
@@ -73,6 +81,16 @@ class Draft:
         self.rows: _Rows = {}
         self.upserts: dict[Write, dict[Key, tuple[object, ...]]] = {}
         self.intervals: dict[IntervalTable, Intervals] = {}
+        self.new_services: Services | None = None
+
+    @property
+    def services(self) -> Services:
+        """The application services as decided so far. Raises NotLoaded."""
+        if self.new_services is not None:
+            return self.new_services
+        if self.knowledge.services is None:
+            raise NotLoaded("the application services")
+        return self.knowledge.services
 
     def held(self, room_id: str) -> Held | None:
         """The room as decided so far, or None when the room is not known here."""
@@ -91,6 +109,8 @@ class Draft:
         self.items += step.items
         self.events.update(step.events)
         self.annotations.update(step.annotations)
+        if step.new_services is not None:
+            self.new_services = step.new_services
         self.new_heads.update(step.new_heads)
         for room_id, draft in step.rooms.items():
             mine = self.rooms.get(room_id)
@@ -125,6 +145,8 @@ class Draft:
             self.knowledge.heads[room_id].install(draft)
         self.knowledge.events.update(self.events)
         self.knowledge.annotations.update(self.annotations)
+        if self.new_services is not None:
+            self.knowledge.take_services(self.new_services)
 
 
 def _put(rows: _Rows, write: Write, more: Iterable[tuple[object, ...]]) -> None:
@@ -148,6 +170,12 @@ class Step:
         self.rows: _Rows = {}
         self.upserts: dict[Write, dict[Key, tuple[object, ...]]] = {}
         self.changes: list[tuple[IntervalTable, IntervalChange]] = []
+        self.new_services: Services | None = None
+
+    @property
+    def services(self) -> Services:
+        """The application services. Raises NotLoaded."""
+        return self._draft.services if self.new_services is None else self.new_services
 
     def item(self, item: items.Item) -> int:
         """Add an item to the log. Returns its position."""

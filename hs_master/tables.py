@@ -288,14 +288,60 @@ JOB = _insert(
     "ON CONFLICT (job_id) DO UPDATE SET progress = excluded.progress",
 )
 
+# --- application services -------------------------------------------------------------------------------------------
+
+_AS_ROOM_KEY: Final = (("service_id", "text"), *_ROOM, ("cause", "text"))
+APPSERVICE_DELETE = _with_rows(
+    "appservice_delete",
+    (("service_id", "text"),),
+    "DELETE FROM appservices USING {new} WHERE appservices.service_id = new.service_id",
+)
+APPSERVICE = _insert(
+    "appservice",
+    "appservices",
+    (
+        ("service_id", "text"),
+        ("registration", "text"),
+        ("as_token_hash", "bytea"),
+        ("hs_token", "text"),
+        ("source", "text"),
+        ("paused", "boolean"),
+        ("made_pos", "bigint"),
+        ("pos", "bigint"),
+    ),
+    "ON CONFLICT (service_id) DO UPDATE SET registration = excluded.registration, "
+    "as_token_hash = excluded.as_token_hash, hs_token = excluded.hs_token, source = excluded.source, "
+    "paused = excluded.paused, pos = excluded.pos",
+)
+AS_ROOM_END = _with_rows(
+    "as_room_end",
+    (("service_id", "text"), ("to_pos", "bigint")),
+    "UPDATE as_room AS old SET to_pos = new.to_pos FROM {new} WHERE old.service_id = new.service_id "
+    "AND old.to_pos = 9223372036854775807",
+)
+AS_ROOM_CLOSE = _with_rows(
+    "as_room_close",
+    (*_AS_ROOM_KEY, ("to_pos", "bigint")),
+    "UPDATE as_room AS old SET to_pos = new.to_pos FROM {new} WHERE old.room_id = new.room_id "
+    "AND old.service_id = new.service_id AND old.cause = new.cause AND old.to_pos = 9223372036854775807",
+)
+AS_ROOM_BEGIN = _insert("as_room_begin", "as_room", (*_AS_ROOM_KEY, *_SPAN))
+SERVICE_EVENT = _insert(
+    "service_event",
+    "service_events",
+    (("service_id", "text"), ("pos", "bigint"), ("event_id", "text"), ("at_ms", "bigint")),
+)
+
 STATE: Final = IntervalTable(STATE_CLOSE, STATE_BEGIN)
 MEMBERSHIP: Final = IntervalTable(MEMBERSHIP_CLOSE, MEMBERSHIP_BEGIN)
 SERVERS: Final = IntervalTable(SERVER_CLOSE, SERVER_BEGIN)
+AS_ROOMS: Final = IntervalTable(AS_ROOM_CLOSE, AS_ROOM_BEGIN)
 
 ORDER: Final[tuple[Write, ...]] = (
     ROOM, ROOM_DIRECTORY, EVENT, TIMELINE, STATE_CLOSE, STATE_BEGIN, MEMBERSHIP_FORGET, MEMBERSHIP_CLOSE,
     MEMBERSHIP_BEGIN, SERVER_CLOSE, SERVER_BEGIN, FORK_END, FORK, RELATION, MENTION, REDACT, REDACT_RULE_BITS,
     REDACT_RELATION, REDACT_MENTION, HELD_REDACTION, ALIAS_DELETE, ALIAS, RECEIPT, USER, DEVICE_DELETE, DEVICE,
     ACCESS_TOKEN_DELETE, ACCESS_TOKEN, REFRESH_TOKEN_DELETE, REFRESH_TOKEN, PROFILE_DELETE, PROFILE, ACCOUNT_DATA,
-    DEVICE_LIST_CHANGE, JOB_DELETE, JOB,
+    DEVICE_LIST_CHANGE, JOB_DELETE, JOB, APPSERVICE_DELETE, APPSERVICE, AS_ROOM_END, AS_ROOM_CLOSE, AS_ROOM_BEGIN,
+    SERVICE_EVENT,
 )  # fmt: skip

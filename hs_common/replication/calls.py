@@ -267,6 +267,40 @@ class SetAccountData(Call, frozen=True, kw_only=True):
     expected_pos: int | None = None
 
 
+# --- application services -------------------------------------------------------------------------------------------
+
+
+class SetAppService(Call, frozen=True, kw_only=True):
+    """Register an application service, or change its registration; its own user is made if it is missing.
+
+    Errors: M_INVALID_PARAM when another service has the same token or the same user.
+    """
+
+    registration: bytes  # JSON, see hs_common.matrix.appservice
+    as_token_hash: bytes
+    hs_token: str
+    source: Literal["file", "command"]
+
+
+class RemoveAppService(Call, frozen=True, kw_only=True):
+    """Errors: M_NOT_FOUND."""
+
+    service_id: str
+
+
+class PauseAppService(Call, frozen=True, kw_only=True):
+    """Stop sending to a service, or go on; what is for it waits meanwhile. Errors: M_NOT_FOUND."""
+
+    service_id: str
+    paused: bool
+
+
+class WakeAppService(Call, frozen=True, kw_only=True):
+    """The service can be reached again: whoever sends to it tries at once. Errors: M_NOT_FOUND."""
+
+    service_id: str
+
+
 # --- ephemeral (no position in the log) -----------------------------------------------------------------------------
 
 
@@ -290,6 +324,7 @@ CALLS: Final[dict[str, type[Call]]] = {
         AppendEvents, CreateRoom, ComposeEvent, AppendReady, ForgetRoom, SetAlias, DeleteAlias, SetDirectory,
         SetReceipts, RegisterUser, OpenSession, RefreshSession, ConfirmRefresh, CloseSessions, RenameDevice,
         SetPassword, SetUserState, DeactivateUser, SetProfile, SetAccountData, SetTyping, SetPresence,
+        SetAppService, RemoveAppService, PauseAppService, WakeAppService,
     )
 }  # fmt: skip
 

@@ -64,6 +64,7 @@ class EventItem(msgspec.Struct, array_like=True, frozen=True):
     relation: Relation | None
     device_id: str | None  # of the sender's request
     txn_id: str | None
+    services: list[str] = []  # application services that are sent the event
 
 
 class MembershipItem(msgspec.Struct, array_like=True, frozen=True):
@@ -138,6 +139,17 @@ class DirectoryItem(msgspec.Struct, array_like=True, frozen=True):
     is_public: bool
 
 
+class AppServiceItem(msgspec.Struct, array_like=True, frozen=True):
+    """An application service was registered, changed, paused, resumed or removed: its row says what is now so.
+
+    `woken`: nothing changed; it can be reached again, so what waits for it is sent at once.
+    """
+
+    service_id: str
+    removed: bool = False
+    woken: bool = False
+
+
 Item = (
     EventItem
     | MembershipItem
@@ -150,6 +162,7 @@ Item = (
     | ProfileItem
     | AliasItem
     | DirectoryItem
+    | AppServiceItem
 )
 
 # The kind tags in an entry. A tag is never given a second meaning.
@@ -165,6 +178,7 @@ KINDS: Final[dict[str, type[Item]]] = {
     "profile": ProfileItem,
     "alias": AliasItem,
     "directory": DirectoryItem,
+    "appservice": AppServiceItem,
 }
 KIND_OF: Final[dict[type[Item], str]] = {item: kind for kind, item in KINDS.items()}
 

@@ -14,6 +14,7 @@ from hs_common.storage import master_reads
 from hs_common.storage.queries import Queries
 from hs_master import tables
 from hs_master.decisions.events import EventAppender, as_intent
+from hs_master.rooms import interest
 from hs_master.rooms.append import Source, append
 from hs_master.rooms.compose import Composer
 from hs_master.rooms.head import RoomHead
@@ -79,6 +80,7 @@ class CreateRoomDecider:
     def _list(self, call: CreateRoom, room_id: str, step: Step) -> None:
         if call.alias is not None:
             pos = step.item(AliasItem(call.alias, room_id))
+            interest.add_alias(step, room_id, call.alias, pos)
             step.row(tables.ALIAS, call.alias, room_id, call.sender, pos)
         if call.is_public:
             step.item(DirectoryItem(room_id, True))

@@ -21,6 +21,7 @@ from hs_common.replication.items import AccountDataItem, AliasItem, DirectoryIte
 from hs_common.storage import master_reads
 from hs_common.storage.queries import Queries
 from hs_master import tables
+from hs_master.rooms import interest
 from hs_master.step import Step
 
 FULLY_READ = "m.fully_read"
@@ -40,6 +41,7 @@ class SetAliasDecider:
         if room is None:
             raise not_found(f"This server does not know the room {call.room_id}")
         pos = step.item(AliasItem(call.alias, call.room_id))
+        interest.add_alias(step, call.room_id, call.alias, pos)
         step.row(tables.ALIAS, call.alias, call.room_id, call.creator, pos)
         return Answer(pos=pos)
 
@@ -55,7 +57,9 @@ class DeleteAliasDecider:
         if loaded is None:
             raise not_found(f"There is no alias {call.alias}")
         step.row(tables.ALIAS_DELETE, call.alias)
-        return Answer(pos=step.item(AliasItem(call.alias, loaded[0], removed=True)))
+        pos = step.item(AliasItem(call.alias, loaded[0], removed=True))
+        interest.remove_alias(step, loaded[0], call.alias, pos)
+        return Answer(pos=pos)
 
 
 class SetDirectoryDecider:

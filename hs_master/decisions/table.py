@@ -1,7 +1,7 @@
 """Which decider decides which call: the whole of what the master does, on one page."""
 
 from hs_common.replication import calls
-from hs_master.decisions import accounts, create_room, events, rooms, sessions
+from hs_master.decisions import accounts, appservices, create_room, events, rooms, sessions
 from hs_master.decisions.decider import Deciders
 from hs_master.jobs.advance import AdvanceJob, AdvanceJobDecider
 from hs_master.rooms.compose import Composer
@@ -34,5 +34,9 @@ def deciders(composer: Composer, server_name: str) -> Deciders:
             calls.ConfirmRefresh: sessions.ConfirmRefreshDecider(),
             calls.CloseSessions: sessions.CloseSessionsDecider(),
             calls.RenameDevice: sessions.RenameDeviceDecider(),
+            calls.SetAppService: appservices.SetAppServiceDecider(server_name),
+            calls.RemoveAppService: appservices.RemoveAppServiceDecider(server_name),
+            calls.PauseAppService: appservices.PauseAppServiceDecider(server_name),
+            calls.WakeAppService: appservices.WakeAppServiceDecider(server_name),
         },
     )

@@ -134,6 +134,7 @@ class Intake:
         self._activate(queue.name)
 
     async def _load(self, calls: list[PendingCall]) -> None:
+        await self._loader.load_services()
         first = calls[0]
         serial = self._deciders.serial.get(type(first.call))
         if serial is not None:

@@ -5,6 +5,8 @@ Whether the event may enter was decided before (`compose`); here nothing is refu
 
 from typing import Any
 
+import msgspec
+
 from hs_common.matrix.event import Event
 from hs_common.matrix.power_levels import PowerLevels
 from hs_common.matrix.push_conditions import EventFacts
@@ -13,6 +15,7 @@ from hs_common.replication.items import EventItem, Relation, StateChange
 from hs_master import tables
 from hs_master.rooms import references
 from hs_master.rooms.head import RoomDraft
+from hs_master.rooms.interest import find_interested
 from hs_master.rooms.membership import MembershipChanges, change_membership
 from hs_master.rooms.needs import CREATE, POWER_LEVELS
 from hs_master.step import KnownEvent, Step
@@ -43,12 +46,14 @@ def append(step: Step, room: RoomDraft, event: Event, encoded: bytes, server_nam
     root = references.thread_root(step, relation)
     references.write_relation(step, event, relation, pos)
     mentions = references.write_mentions(step, room, event, server_name, pos)
+    services = find_interested(step, room, event, old, pos)
     _write(step, event, encoded, old, pos, state_pos, bits, root, source)
     _advance(step, room, event)
     step.events[event.event_id] = KnownEvent(event, pos, 0, root)
-    step.item(
-        _item(event, encoded, old, pos, state_pos, bits, root, mentions, changes, members, redacted, relation, source)
+    item = _item(
+        event, encoded, old, pos, state_pos, bits, root, mentions, changes, members, redacted, relation, source
     )
+    step.item(msgspec.structs.replace(item, services=services) if services else item)
 
 
 def _change_state(step: Step, room: RoomDraft, event: Event, old: Event | None, pos: int) -> list[StateChange]:

@@ -15,6 +15,10 @@ from hs_common.matrix.room_versions import RoomVersion
 MAXIMUM_HELD_STATE: Final = 4000
 
 
+# Why an application service is interested in a room: (service id, cause), the causes as in the table `as_room`.
+Cause = tuple[str, str]
+
+
 class Held(Protocol):
     """A head or a draft: what drafts are laid over."""
 
@@ -30,6 +34,12 @@ class Held(Protocol):
 
     def server_joined(self, server: str) -> int:
         """Joined members of a server."""
+
+    def all_causes(self) -> dict[Cause, int]:
+        """Why services are interested, and how often (members in a namespace). Raises NotLoaded."""
+
+    def unsettled_causes(self) -> Mapping[Cause, bool]:
+        """Causes whose rows do not say so yet: whether one is missing, or one must end."""
 
 
 class NotLoaded(Exception):
@@ -59,6 +69,8 @@ class RoomHead:
         self.joined = sum(self.servers.values())
         self.complete = complete  # `state` is the whole state: what is not in it does not exist
         self.state: dict[StateKey, Event | None] = {}
+        self.causes: dict[Cause, int] | None = {} if complete else None  # None: not loaded
+        self.unsettled: dict[Cause, bool] = {}
         self.changes = 0  # how often a draft was installed: tells a load that it may be out of date
 
     def has(self, key: StateKey) -> bool:
@@ -75,6 +87,25 @@ class RoomHead:
     def server_joined(self, server: str) -> int:
         return self.servers.get(server, 0)
 
+    def all_causes(self) -> dict[Cause, int]:
+        if self.causes is None:
+            raise NotLoaded(f"who is interested in {self.room_id}")
+        return self.causes
+
+    def unsettled_causes(self) -> Mapping[Cause, bool]:
+        return self.unsettled
+
+    def forget_interest(self) -> None:
+        """Other services are registered: what was known of their interest, or is just being read, is void."""
+        self.causes = None
+        self.changes += 1
+
+    def fill_interest(self, causes: dict[Cause, int], open_rows: set[Cause]) -> None:
+        """Take what was read: the causes, and for which of them a row says so."""
+        if self.causes is None:
+            self.causes = causes
+            self.unsettled = {cause: cause in causes for cause in causes.keys() ^ open_rows}
+
     def fill(self, entries: Mapping[StateKey, Event | None]) -> None:
         """Take what was read from the database; what is known already is newer and stays."""
         for key, event in entries.items():
@@ -88,6 +119,10 @@ class RoomHead:
         self.joined = draft.joined
         self.state.update(draft.changed)
         self.servers.update(draft.servers)
+        if self.causes is not None:
+            self.causes = _counted({**self.causes, **draft.causes})
+        if draft.settled:
+            self.unsettled = {}
         self.changes += 1
         if len(self.state) > MAXIMUM_HELD_STATE:
             self._drop_members()
@@ -112,6 +147,8 @@ class RoomDraft:
         self.joined = base.joined
         self.changed: dict[StateKey, Event | None] = {}
         self.servers: dict[str, int] = {}
+        self.causes: dict[Cause, int] = {}
+        self.settled = False  # rows were written for all causes
 
     def entry(self, key: StateKey) -> Event | None:
         if key in self.changed:
@@ -131,6 +168,29 @@ class RoomDraft:
         self.joined += difference
         return count
 
+    def all_causes(self) -> dict[Cause, int]:
+        held = self.base.all_causes()
+        return _counted({**held, **self.causes}) if self.causes else held
+
+    def unsettled_causes(self) -> Mapping[Cause, bool]:
+        return {} if self.settled else self.base.unsettled_causes()
+
+    @property
+    def knows_interest(self) -> bool:
+        """Whether `all_causes` can say anything."""
+        try:
+            self.base.all_causes()
+        except NotLoaded:
+            return False
+        return True
+
+    def count_cause(self, cause: Cause, difference: int) -> int:
+        """Count a cause more or less; returns the new count. Raises NotLoaded."""
+        count = self.all_causes().get(cause, 0) + difference
+        assert count >= 0, f"{cause} would count {count} in {self.room_id}"
+        self.causes[cause] = count
+        return count
+
     def merge(self, later: "RoomDraft") -> None:
         """Take over a draft that was laid over this one."""
         self.extremities = later.extremities
@@ -139,6 +199,12 @@ class RoomDraft:
         self.joined = later.joined
         self.changed.update(later.changed)
         self.servers.update(later.servers)
+        self.causes.update(later.causes)
+        self.settled = self.settled or later.settled
+
+
+def _counted(causes: dict[Cause, int]) -> dict[Cause, int]:
+    return {cause: count for cause, count in causes.items() if count > 0}
 
 
 class CurrentState(Mapping[StateKey, Event]):

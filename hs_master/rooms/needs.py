@@ -5,6 +5,7 @@ is there, `Loader.load` reads what is not, for many calls in a few statements. W
 thrown away and read again.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,13 +14,16 @@ import orjson
 
 from hs_common.matrix.event import Event, StateKey
 from hs_common.matrix.room_versions import ROOM_VERSIONS
-from hs_common.storage import room_heads
+from hs_common.storage import appservices, room_heads
 from hs_common.storage.queries import Queries
-from hs_master.rooms.head import RoomHead
+from hs_master.rooms.head import Cause, RoomHead
 from hs_master.step import Annotation, Knowledge, KnownEvent
 
 CREATE: Final[StateKey] = ("m.room.create", "")
 POWER_LEVELS: Final[StateKey] = ("m.room.power_levels", "")
+# Causes of a service's interest that are no alias: members in its namespace; the room's id.
+MEMBERS: Final = ""
+ROOM_ID: Final = "!"
 # Rooms whose heads stay in memory; a head without members costs some 4 KiB.
 MAXIMUM_HEADS: Final = 5000
 # Single events and annotations kept for what refers to them next; an event costs some 2 KiB.
@@ -39,15 +43,18 @@ class Needs:
 class Loader:
     """Brings what decisions need into `knowledge`."""
 
-    def __init__(self, knowledge: Knowledge, db: Queries) -> None:
+    def __init__(self, knowledge: Knowledge, db: Queries, server_name: str) -> None:
         self._knowledge = knowledge
         self._db = db
+        self._server_name = server_name
 
     def missing(self, needs: Needs) -> bool:
         """Whether anything must be read before a call with these needs is decided."""
         known = self._knowledge
         head = known.heads.get(needs.room_id)
         if head is None or not all(head.has(key) for key in needs.keys):
+            return True
+        if head.causes is None and (known.services is None or known.services.anyone_listens):
             return True
         if any(event_id not in known.events for event_id in needs.events):
             return True
@@ -79,10 +86,18 @@ class Loader:
             found[room_id].servers[server] = count
             found[room_id].joined += count
 
+    async def load_services(self) -> None:
+        """Read the application services, once: later changes are decided here."""
+        if self._knowledge.services is None:
+            services = await appservices.services(self._db, self._server_name)
+            if self._knowledge.services is None:
+                self._knowledge.services = services
+
     async def load(self, needs: Iterable[Needs]) -> None:
         """Read what is missing of all the needs (heads must be known)."""
         wanted = [need for need in needs if need.room_id in self._knowledge.heads]
         await self._load_state(wanted)
+        await self._load_interest({need.room_id for need in wanted})
         known = self._knowledge
         events = {event_id for need in wanted for event_id in need.events if event_id not in known.events}
         if events:
@@ -111,6 +126,28 @@ class Loader:
             head = heads.get(room_id)
             if head is not None and head.changes == before[room_id]:
                 head.fill(loaded)
+
+    async def _load_interest(self, room_ids: set[str]) -> None:
+        """Why services are interested in the rooms, and what the table says of that."""
+        heads, services = self._knowledge.heads, self._knowledge.services
+        assert services is not None, "the services are read before anything else"
+        wanted = [room_id for room_id in room_ids if room_id in heads and heads[room_id].causes is None]
+        if not wanted or not services.anyone_listens:
+            return
+        before = {room_id: heads[room_id].changes for room_id in wanted}
+        causes: dict[str, Counter[Cause]] = {room_id: Counter() for room_id in wanted}
+        open_rows: dict[str, set[Cause]] = {room_id: set() for room_id in wanted}
+        for room_id, user_id in await appservices.joined_users(self._db, wanted):
+            causes[room_id].update((service_id, MEMBERS) for service_id in services.interested_in_user(user_id))
+        for room_id, alias in await appservices.aliases(self._db, wanted):
+            causes[room_id].update((service_id, alias) for service_id in services.interested_in_alias(alias))
+        for room_id, service_id, cause in await appservices.open_causes(self._db, wanted):
+            open_rows[room_id].add((service_id, cause))
+        for room_id in wanted:
+            causes[room_id].update((service_id, ROOM_ID) for service_id in services.interested_in_room(room_id))
+            head = heads.get(room_id)
+            if head is not None and head.changes == before[room_id]:
+                head.fill_interest(dict(causes[room_id]), open_rows[room_id])
 
     async def _load_events(self, event_ids: list[str]) -> None:
         known = self._knowledge
