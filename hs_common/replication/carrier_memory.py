@@ -29,13 +29,16 @@ class Faults:
 
 
 class MemoryCarrier:
-    """Both ends of the carrier. `leader` gives the beat to send, or None while this process does not lead."""
+    """Both ends of the carrier. `leader` gives the beat to send, or None while this process does not lead.
+
+    `faults` may be changed at any time.
+    """
 
     def __init__(self, clock: Clock, leader: Callable[[], Beat | None], faults: Faults | None = None) -> None:
         self.overflows = 0
         self._clock = clock
         self._leader = leader
-        self._faults = faults
+        self.faults = faults
         self._receivers: list[Receiver] = []
         self._ephemeral_receivers: list[EphemeralReceiver] = []
         self._queue: list[Entry] = []
@@ -97,10 +100,10 @@ class MemoryCarrier:
         entries, messages = self._queue, self._messages
         self._messages = []
         self._empty()
-        if self._faults is not None and self._faults.random.random() < self._faults.lose_tail:
+        if self.faults is not None and self.faults.random.random() < self.faults.lose_tail:
             entries = []
         for receiver in self._receivers:
-            receiver.receive(entries if self._faults is None else self._spoil(receiver, entries, self._faults), None)
+            receiver.receive(entries if self.faults is None else self._spoil(receiver, entries, self.faults), None)
         for counter, body in messages:
             for take in self._ephemeral_receivers:
                 take(counter, body)
