@@ -38,8 +38,14 @@ class Source:
 @cache
 def sources(*folders: str) -> tuple[Source, ...]:
     """The files under the given folders of the project."""
-    paths = sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
-    return tuple(Source(path.relative_to(ROOT), text, ast.parse(text)) for path in paths for text in [path.read_text()])
+    return tuple(source(path) for folder in folders for path in sorted((ROOT / folder).rglob("*.py")))
+
+
+@cache
+def source(path: Path) -> Source:
+    """One file."""
+    text = path.read_text()
+    return Source(path.relative_to(ROOT), text, ast.parse(text))
 
 
 def code() -> tuple[Source, ...]:

@@ -14,6 +14,8 @@ import pytest
 from hs_common.process import fetch_pip, requirements
 from tests.tidy.sources import ROOT
 
+_POLL_S = 0.02  # how soon the server notices that it should end
+
 _STANDARD_LIBRARY_ONLY = ("fetch_pip.py", "requirements.py")
 
 
@@ -56,7 +58,7 @@ class _Request(BaseHTTPRequestHandler):
 @pytest.fixture
 def index() -> Iterator[Index]:
     server = Index()
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=[_POLL_S])
     thread.start()
     try:
         yield server

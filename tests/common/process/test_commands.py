@@ -14,6 +14,8 @@ from hs_common.process.command_line import main
 from hs_common.process.commands.admin import registration_proof
 from hs_common.process.signing_key import make_signing_key
 
+_POLL_S = 0.02  # how soon the server notices that it should end
+
 SECRET = "a secret that tools know"
 
 
@@ -64,7 +66,7 @@ class _Request(BaseHTTPRequestHandler):
 @pytest.fixture
 def homeserver() -> Iterator[Homeserver]:
     server = Homeserver()
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=[_POLL_S])
     thread.start()
     try:
         yield server

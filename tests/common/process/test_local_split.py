@@ -14,6 +14,8 @@ from hs_common.process.data_folder import DataFolder
 from hs_common.process.greeting import Greeting, base_url
 from hs_common.process.local_split import programs
 
+_POLL_S = 0.02  # how soon the server notices that it should end
+
 
 def config_on(port: int, address: str = "127.0.0.1") -> Config:
     config = Config()
@@ -35,7 +37,7 @@ class _Request(BaseHTTPRequestHandler):
 @pytest.fixture
 def answering_port() -> Iterator[int]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Request)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=[_POLL_S])
     thread.start()
     try:
         yield server.server_port
