@@ -2,13 +2,15 @@
 
 A reverse proxy with generated routes makes this rare; it makes wrong or missing routes a cost instead of an outage.
 Rules: a request is forwarded once (the hop header); any failure of the other worker becomes 503 as JSON, which clients
-repeat; nothing is sent a second time here, because a POST may have had its effect.
+repeat; nothing is sent a second time here, because a POST may have had its effect. Who takes no connection was sent
+nothing, so another one is asked.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IPushProducer, IReactorTCP
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.task import Cooperator
@@ -26,6 +28,8 @@ CONNECT_TIMEOUT_S: Final = 2.0
 """A worker is in the same network: what does not answer by then is gone, and the client should try again."""
 ANSWER_TIMEOUT_S: Final = 180.0
 """Above the longest long poll that we allow."""
+WORKERS_TRIED: Final = 3
+"""With the time that a connection may take, still below the 10 s in which a request has to end."""
 KEPT_CONNECTIONS: Final = 20
 KEEP_ALIVE_S: Final = 30
 """Below the listeners' idle timeout, so that no request meets a connection that is just being closed."""
@@ -48,11 +52,11 @@ class Sink(Protocol):
 
 
 class Forwarder:
-    """Forwards to the live worker that `find_worker` names for a role: (host, port), or None if there is none."""
+    """Forwards to one of the live workers, (host, port), that `find_workers` names for a role, in a random order."""
 
-    def __init__(self, reactor: Any, find_worker: Callable[[str], tuple[str, int] | None]) -> None:
+    def __init__(self, reactor: Any, find_workers: Callable[[str], Sequence[tuple[str, int]]]) -> None:
         self._clock = reactor
-        self._find_worker = find_worker
+        self._find_workers = find_workers
         self._pool = HTTPConnectionPool(_tcp(reactor))
         self._pool.maxPersistentPerHost = KEPT_CONNECTIONS
         self._pool.cachedConnectionTimeout = KEEP_ALIVE_S
@@ -62,24 +66,32 @@ class Forwarder:
 
     async def forward(self, incoming: Incoming, role: str, sink: Sink) -> None:
         """Sends the request on and the response back. 503 if that fails before the response has begun."""
-        worker = self._find_worker(role)
-        if worker is None:
-            raise unavailable(f"No worker serves {role} requests at the moment")
+        response = await self._first_that_listens(incoming, role)
+        sink.begin(response.code, _end_to_end(response.headers, response.length))
+        await _copy(response, sink)
+
+    async def _first_that_listens(self, incoming: Incoming, role: str) -> Any:
+        """The response of the first worker that takes the connection: who died a moment ago still has a fresh row."""
+        for worker in self._find_workers(role)[:WORKERS_TRIED]:
+            try:
+                return await self._ask(incoming, worker)
+            except CancelledError:
+                raise
+            except ConnectError:
+                continue  # nothing was sent
+            except Exception as error:
+                raise unavailable(f"The worker for {role} requests does not answer") from error
+        raise unavailable(f"No worker serves {role} requests at the moment")
+
+    async def _ask(self, incoming: Incoming, worker: tuple[str, int]) -> Any:
         host, port = worker
         query = b"?" + incoming.query_string if incoming.query_string else b""
         uri = f"http://{f'[{host}]' if ':' in host else host}:{port}".encode() + incoming.uri_path.encode() + query
         incoming.content.seek(0)
         body: Any = FileBodyProducer(incoming.content, cooperator=self._cooperator)
-        try:
-            response = await self._agent.request(
-                incoming.method.encode(), uri, _request_headers(incoming), body if body.length else None
-            ).addTimeout(ANSWER_TIMEOUT_S, self._clock)
-        except CancelledError:
-            raise
-        except Exception as error:
-            raise unavailable(f"The worker for {role} requests does not answer") from error
-        sink.begin(response.code, _end_to_end(response.headers, response.length))
-        await _copy(response, sink)
+        return await self._agent.request(
+            incoming.method.encode(), uri, _request_headers(incoming), body if body.length else None
+        ).addTimeout(ANSWER_TIMEOUT_S, self._clock)
 
     async def close(self) -> None:
         """Closes the idle connections."""

@@ -37,6 +37,8 @@ from hs_common.storage.queries import DatabaseError
 from hs_common.version import VERSION
 
 SWEEP_EVERY_BEATS: Final = 300
+FIRST_BEAT_S: Final = 0.2
+"""The first beats come sooner, so that processes started together soon know of each other."""
 
 _log = Logger()
 
@@ -139,8 +141,8 @@ class Node:
     async def _beat_on(self) -> None:
         beats = 0
         while True:
-            await pause(self.reactor, members.BEAT_INTERVAL_S)
             beats += 1
+            await pause(self.reactor, min(members.BEAT_INTERVAL_S, beats * FIRST_BEAT_S))
             try:
                 if not await members.beat(self.db, self.id, self.lag_ms()):
                     await self.register()
@@ -152,13 +154,12 @@ class Node:
 
     # --- others -----------------------------------------------------------------------------------------------------
 
-    def find_worker(self, role: str) -> tuple[str, int] | None:
-        """Host and port of a living worker of that role, another process than this one."""
+    def find_workers(self, role: str) -> list[tuple[str, int]]:
+        """Host and port of the living workers of that role, other processes than this one, in a random order."""
         others = [member for member in self.living if member.id != self.id]
-        found = members.find_worker(others, role, lambda count: self.outside.random.randrange(count))
-        if found is None or found.http_port is None:
-            return None
-        return found.address.rpartition(":")[0] or found.address, found.http_port
+        found = members.find_workers(others, role)
+        self.outside.random.shuffle(found)
+        return [(member.address.rpartition(":")[0] or member.address, member.http_port or 0) for member in found]
 
     def is_member(self, address: str) -> bool:
         """Whether a living process of this server is reached at this address: what it says of its clients is true."""

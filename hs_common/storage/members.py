@@ -137,7 +137,6 @@ class Freshness:
         return living
 
 
-def find_worker(living: Sequence[Member], role: str, choose: Callable[[int], int]) -> Member | None:
-    """One of the living members that serve `role` over HTTP; `choose(n)` answers a number below n."""
-    able = [member for member in living if role in member.roles and member.http_port is not None]
-    return able[choose(len(able))] if able else None
+def find_workers(living: Sequence[Member], role: str) -> list[Member]:
+    """The living members that serve `role` over HTTP, in the given order."""
+    return [member for member in living if role in member.roles and member.http_port is not None]

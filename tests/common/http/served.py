@@ -79,7 +79,7 @@ async def serving(
     elsewhere: dict[type, str] | None = None,
     limits: RateLimits | None = None,
     barrier: ReadBarrier | None = None,
-    find_worker: Callable[[str], tuple[str, int] | None] | None = None,
+    find_workers: Callable[[str], list[tuple[str, int]]] | None = None,
     trusted: Callable[[str], bool] = lambda address: False,
     connections_limit: int = 1000,
 ) -> AsyncIterator[Served]:
@@ -91,7 +91,7 @@ async def serving(
         router.declare(cls, role)
     accounts, observed = Accounts(), Observed()
     authenticator = Authenticator(accounts, lambda: 1_000_000, lambda: True)
-    forwarder = None if find_worker is None else Forwarder(reactor, find_worker)
+    forwarder = None if find_workers is None else Forwarder(reactor, find_workers)
     reception = Reception(
         router=router,
         dispatcher=Dispatcher(

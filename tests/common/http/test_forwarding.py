@@ -12,12 +12,14 @@ from tests.common.http.endpoints import V3, Sample
 from tests.common.http.served import Answer, Served, compose, serving
 from tests.reactor import reactor, run, until
 
+DEAD = ("127.0.0.1", 1)
+"""Where nobody listens."""
 GOOD = {"Authorization": "Bearer good"}
 
 
 def astray(port: int) -> AbstractAsyncContextManager[Served]:
     """A worker without the role, which knows the one at the port."""
-    return serving(elsewhere={Sample: "client"}, find_worker=lambda role: ("127.0.0.1", port))
+    return serving(elsewhere={Sample: "client"}, find_workers=lambda role: [("127.0.0.1", port)])
 
 
 def forwarded(method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
@@ -36,9 +38,9 @@ def forwarded(method: str, target: str, body: bytes = b"", headers: dict[str, st
     return run(play())
 
 
-def without_a_worker(worker: tuple[str, int] | None, headers: dict[str, str] | None = None) -> tuple[Answer, Served]:
+def without_a_worker(workers: list[tuple[str, int]], headers: dict[str, str] | None = None) -> tuple[Answer, Served]:
     async def play() -> tuple[Answer, Served]:
-        async with serving(elsewhere={Sample: "client"}, find_worker=lambda role: worker) as wrong:
+        async with serving(elsewhere={Sample: "client"}, find_workers=lambda role: workers) as wrong:
             return await wrong.ask("GET", f"{V3}/hello/a", headers=headers), wrong
 
     return run(play())
@@ -63,15 +65,30 @@ def test_the_client_and_the_request_keep_their_identity() -> None:
 
 
 def test_without_a_worker_of_the_role_it_is_503() -> None:
-    for worker in (None, ("127.0.0.1", 1)):
-        answer, _ = without_a_worker(worker)
+    for workers in ([], [DEAD], [DEAD] * 10):
+        answer, _ = without_a_worker(workers)
         assert (answer.status, answer.errcode) == (503, "M_UNKNOWN")
         assert answer.headers["access-control-allow-origin"] == "*"
         assert answer.headers["retry-after"]
 
 
+def test_a_worker_that_died_is_passed_over() -> None:
+    """Its row is still fresh for some seconds; nothing was sent to it, so that another may be asked."""
+
+    async def play() -> None:
+        async with serving(Sample()) as right:
+            right.accounts.add("good")
+            workers = [DEAD, DEAD, ("127.0.0.1", right.port)]
+            async with serving(elsewhere={Sample: "client"}, find_workers=lambda role: workers) as wrong:
+                for _ in range(2):
+                    answer = await wrong.ask("PUT", f"{V3}/name", b'{"name":"x"}', GOOD)
+                    assert (answer.status, answer.json["name"]) == (200, "x")
+
+    run(play())
+
+
 def test_a_request_is_forwarded_once() -> None:
-    answer, wrong = without_a_worker(("127.0.0.1", 1), {"X-Viaduct-Hop": "1"})
+    answer, wrong = without_a_worker([DEAD], {"X-Viaduct-Hop": "1"})
     assert answer.status == 503
     assert wrong.observed.forwarded == []
 
@@ -92,7 +109,7 @@ def broken_off(said: bytes) -> Answer:
     async def play() -> Answer:
         port = reactor.listenTCP(0, Factory.forProtocol(lambda: Breaking(said)), interface="127.0.0.1")
         worker = ("127.0.0.1", port.getHost().port)
-        async with serving(elsewhere={Sample: "client"}, find_worker=lambda role: worker) as wrong:
+        async with serving(elsewhere={Sample: "client"}, find_workers=lambda role: [worker]) as wrong:
             answer = await wrong.ask("GET", f"{V3}/hello/a")
         await port.stopListening()
         return answer

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 
 from hs_common.storage import members
 from hs_common.storage.database import Database
-from hs_common.storage.members import ABSENT_AFTER_S, Freshness, LeaderAddress, Member, find_worker
+from hs_common.storage.members import ABSENT_AFTER_S, Freshness, LeaderAddress, Member, find_workers
 from tests.reactor import reactor, run
 
 
@@ -71,8 +71,7 @@ def test_an_observer_that_looked_away_starts_afresh() -> None:
     assert freshness.observe([member(1)]) == [member(1)]
 
 
-def test_a_worker_is_chosen_among_those_who_serve_the_role() -> None:
+def test_workers_are_found_among_those_who_serve_the_role() -> None:
     living = [member(1, "client"), member(2, "sync"), member(3, "sync", http_port=None), member(4, "sync")]
-    assert find_worker(living, "sync", lambda count: count - 1) == living[3]
-    assert find_worker(living, "sync", lambda count: 0) == living[1]
-    assert find_worker(living, "media", lambda count: 0) is None
+    assert find_workers(living, "sync") == [living[1], living[3]]
+    assert find_workers(living, "media") == []
