@@ -193,8 +193,9 @@ class Load:
         missing = [len(set(self.account.acknowledged.values()) - self._ids(listener)) for listener in self._listeners]
         account = self.account
         return (
-            f"{len(account.acknowledged)} acknowledged, {missing} of them not heard, "
-            f"longest {account.longest_s:.1f} s, failures {account.failures[-12:]}, slow {account.slow[-5:]}, refused {account.refused[-5:]}"
+            f"{len(account.acknowledged)} acknowledged, {missing} of them not heard; "
+            f"longest {account.longest_s:.1f} s; failures {account.failures[-12:]}; slow {account.slow[-5:]}; "
+            f"refused {account.refused[-5:]}"
         )
 
     async def check(self) -> None:

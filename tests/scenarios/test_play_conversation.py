@@ -8,7 +8,6 @@ from nio import (
     MessageDirection,
     ReactionEvent,
     RedactedEvent,
-    RelationshipType,
     RoomContextResponse,
     RoomCreateResponse,
     RoomForgetResponse,
@@ -22,6 +21,7 @@ from nio import (
     SyncResponse,
     TypingNoticeEvent,
 )
+from nio.api import RelationshipType
 
 from tests.scenarios.nio_client import SpreadClient, good, registered
 from tests.scenarios.server import Server
