@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 import click
 
 from hs_common.config import Config, ConfigError
+from hs_common.process.commands.registration_tokens import create_token
 from hs_common.process.greeting import base_url
 from hs_common.process.options import fail, failing_with
 from hs_common.process.server_options import noted, server_config, server_options
@@ -30,6 +31,9 @@ class ServerError(Exception):
 @click.group()
 def admin() -> None:
     """Look after a running server."""
+
+
+admin.add_command(create_token)
 
 
 @admin.command("create-user")

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -10,9 +11,11 @@ import psycopg2
 import pytest
 from click.testing import CliRunner, Result
 
+from hs_common.process.blocking_queries import BlockingQueries, finished
 from hs_common.process.command_line import main
 from hs_common.process.commands.admin import registration_proof
 from hs_common.process.signing_key import make_signing_key
+from hs_common.storage.registration_tokens import is_token_valid, reserve_token
 
 _POLL_S = 0.02  # how soon the server notices that it should end
 
@@ -134,6 +137,25 @@ def test_refusal_and_absence_of_the_server_are_said_in_a_sentence(config_path: P
 def test_proof_is_the_documented_one() -> None:
     """As `printf 'nonce\\0name\\0pass\\0admin' | openssl sha1 -hmac shared` has it."""
     assert registration_proof("shared", "nonce", "name", "pass", True) == "8313d3cab9d65cc94d07b0b1fc0a8b861595244b"
+
+
+def test_admin_makes_registration_tokens(config_path: Path, database_url: str) -> None:
+    environment = {"DATABASE_URL": database_url}
+    given = ["admin", "create-token", "--config", str(config_path)]
+    made = viaduct(*given, "--uses", "1", "--days", "2", environment=environment).stdout.strip()
+    assert viaduct(*given, "--token", "friends", environment=environment).stdout == "friends\n"
+    again = viaduct(*given, "--token", "friends", environment=environment)
+    assert (again.exit_code, again.stderr) == (1, "viaduct: there is such a token already\n")
+    queries = BlockingQueries(database_url)
+    try:
+        now_ms = int(time.time() * 1000)
+        assert finished(is_token_valid(queries, made, now_ms))
+        assert not finished(is_token_valid(queries, made, now_ms + 3 * 24 * 3_600_000))
+        assert finished(reserve_token(queries, made, now_ms))
+        assert not finished(is_token_valid(queries, made, now_ms))
+        assert finished(is_token_valid(queries, "friends", now_ms + 1000 * 24 * 3_600_000))
+    finally:
+        queries.close()
 
 
 def test_migrate_makes_schema_and_key_and_can_be_repeated(config_path: Path, empty_database_url: str) -> None:
