@@ -6,7 +6,9 @@ know Matrix.
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from urllib.parse import urlsplit
 
 REQUEST_TIMEOUT_S = 60.0  # a longer answer is a failure of the server, not a slow one
@@ -94,9 +96,10 @@ def _content_length(headers: bytes) -> int:
 
 
 class Address:
-    """Where a server is reached, from its URL."""
+    """Where a server is reached, from its URL; and its doors for /sync and for the rest, if it has several."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, doors: "Doors | None" = None) -> None:
+        self.doors = doors
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"not a URL of a server: {url}")
@@ -106,6 +109,18 @@ class Address:
         self.tls = ssl.create_default_context() if parts.scheme == "https" else None
         self.prefix = parts.path.rstrip("/")
         self.host_header = parts.netloc.rpartition("@")[2]
+
+
+class Doors:
+    """Workers that are asked directly, each in turn, as a proxy in front would ask them."""
+
+    def __init__(self, for_syncs: Sequence[Address], for_the_rest: Sequence[Address]) -> None:
+        self._for_syncs = cycle(for_syncs)
+        self._for_the_rest = cycle(for_the_rest)
+
+    def next_pair(self) -> tuple[Address, Address]:
+        """The next client's: for its syncs, and for the rest."""
+        return next(self._for_syncs), next(self._for_the_rest)
 
 
 class Connection:

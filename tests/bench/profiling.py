@@ -20,6 +20,7 @@ _SAMPLES_PER_S = 250  # each stops the process for a moment
 _WARM_UP_S = 1.0  # py-spy reads the interpreter's symbols first
 _WRITE_TIMEOUT_S = 30.0
 _SHOWN = 40
+_WAITING = ("Condition.wait threading.py", "wait threading.py", "EPollReactor.doPoll ", "doPoll ")
 _FRAME = re.compile(r"^(?P<function>.*) \((?P<place>[^()]*)\)$")
 
 Stacks = Counter[tuple[str, ...]]
@@ -64,6 +65,17 @@ def hottest(stacks: Stacks, key: Callable[[str], str]) -> list[Hot]:
     return sorted(found, key=lambda hot: (-hot.own, -hot.total, hot.place))
 
 
+def at_work(stacks: Stacks) -> Stacks:
+    """Without the samples in which a thread waited: for events, or for something to do."""
+    return Counter({frames: count for frames, count in stacks.items() if not frames[-1].startswith(_WAITING)})
+
+
+def by_module(frame: str) -> str:
+    """One place is a folder of modules."""
+    path = frame.rpartition(" ")[2]
+    return path.rpartition("/")[0] or path
+
+
 def by_function(frame: str) -> str:
     """One place is a function: the line is left out."""
     return frame.rpartition(":")[0] or frame
@@ -75,15 +87,18 @@ def by_line(frame: str) -> str:
 
 
 def report(stacks: Stacks) -> str:
-    """Functions by own and by total time, and lines by own time."""
+    """Folders, functions and lines by the time spent in them, without the waiting."""
+    samples = stacks.total()
+    stacks = at_work(stacks)
     functions = hottest(stacks, by_function)
     lines = hottest(stacks, by_line)
     parts = [
+        ("folders by own time", hottest(stacks, by_module)[:_SHOWN]),
         ("functions by own time", functions[:_SHOWN]),
         ("functions by total time", sorted(functions, key=lambda hot: -hot.total)[: 2 * _SHOWN]),
         ("lines by own time", lines[:_SHOWN]),
     ]
-    text = [f"{stacks.total()} samples"]
+    text = [f"{samples} samples, {stacks.total()} of them at work; shares are of these"]
     for title, hots in parts:
         text += ["", f"{title}:", "    own  total"]
         text += [f"  {hot.own:5.1%} {hot.total:5.1%}  {hot.place}" for hot in hots if hot.total >= 0.005]

@@ -5,6 +5,7 @@ What is started here gets a data folder of its own, which is removed with it; no
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,15 +18,17 @@ from pathlib import Path
 from typing import Protocol
 
 from hs_common.process.child_process import spawn
-from tests.bench.http_client import Address, BrokenAnswerError, Connection
+from tests.bench.http_client import Address, BrokenAnswerError, Connection, Doors
 from tests.bench.processes import Root, Tree
 
-LAYOUTS = ("all-in-one", "split")
+LAYOUTS = ("all-in-one", "split", "split-direct")
+"""`split-direct` is the split, its workers asked directly: the cost of a proxy in front is not in its figures."""
 _START_TIMEOUT_S = 120.0  # a first start makes a database
 _ANSWER_TIMEOUT_S = 5.0
 _STOP_TIMEOUT_S = 40.0  # workers drain for up to 25 s, then PostgreSQL writes a checkpoint
 _LOOK_S = 0.005
 _PORT_SPAN = 250  # a split takes some ports above its own
+_WORKER_LINE = re.compile(r"^(sync|client)-\d+ +process \d+ +port (\d+)$", re.MULTILINE)
 _VERSIONS = "/_matrix/client/versions"
 
 
@@ -79,7 +82,8 @@ class OwnServer:
     async def start(self) -> float:
         """Start it, on existing data if there are any; answers the seconds to the first answer."""
         began = time.monotonic()
-        layout = ["--split"] if self._layout == "split" else []
+        layout = [] if self._layout == "all-in-one" else ["--split"]
+        said_before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = spawn(
                 [
@@ -94,7 +98,10 @@ class OwnServer:
             if self._process.poll() is not None or time.monotonic() - began > _START_TIMEOUT_S:
                 raise ServerError(f"the server ({self._layout}) does not answer:\n{self._last_words()}")
             await asyncio.sleep(_LOOK_S)
-        return time.monotonic() - began
+        seconds = time.monotonic() - began
+        if self._layout == "split-direct":
+            self.address.doors = await doors(self.log.read_bytes()[said_before:].decode())
+        return seconds
 
     async def stop(self) -> None:
         """End its processes in order and wait for them. Raises ServerError when one had to be killed."""
@@ -115,6 +122,20 @@ class OwnServer:
 
     def _last_words(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+
+
+async def doors(log: str) -> Doors:
+    """The workers whose ports a starting split told of, once they answer. Raises ServerError."""
+    found: dict[str, list[Address]] = {"sync": [], "client": []}
+    for role, port in _WORKER_LINE.findall(log):
+        found[role].append(Address(f"http://127.0.0.1:{port}"))
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    for address in (*found["sync"], *found["client"]):
+        while not await answers(address):
+            if time.monotonic() > deadline:
+                raise ServerError(f"the worker on {address.url} does not answer")
+            await asyncio.sleep(_LOOK_S)
+    return Doors(found["sync"], found["client"])
 
 
 async def answers(address: Address) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.bench.http_client import Address, Answer, AnswerReader, BrokenAnswerError, Connection
+from tests.bench.http_client import Address, Answer, AnswerReader, BrokenAnswerError, Connection, Doors
 
 _PLAIN = b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 5\r\n\r\nhello"
 _CHUNKED = b"HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
@@ -98,3 +98,9 @@ def test_a_closed_connection_fails_its_request_and_the_next_opens_another() -> N
 def test_an_answer_that_does_not_come_is_a_timeout() -> None:
     script = _Scripted(b"", _PLAIN)
     assert asyncio.run(asked(script, 2)) == [TimeoutError, Answer(200, b"hello")]
+
+
+def test_doors_are_used_in_turn() -> None:
+    a, b, c = (Address(f"http://127.0.0.1:{port}") for port in (1, 2, 3))
+    doors = Doors([a], [b, c])
+    assert [doors.next_pair() for _ in range(3)] == [(a, b), (a, c), (a, b)]

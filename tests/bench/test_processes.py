@@ -111,4 +111,6 @@ def test_profiles_add_up_by_place() -> None:
     assert (hot[0].place, hot[0].own, hot[0].total) == ("work b/c/d.py", 1.0, 1.0)
     assert (hot[1].place, hot[1].own, hot[1].total) == ("main b/c/d.py", 0.0, 1.0)
     assert "75.0% 75.0%  work b/c/d.py:5" in report(stacks)
+    waiting = parse_stacks("main (/a/b/c/d.py:1);wait (threading.py:3) 9\n")
+    assert report(stacks + waiting).startswith("13 samples, 4 of them at work")
     assert report(parse_stacks("")).startswith("0 samples")

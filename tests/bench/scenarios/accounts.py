@@ -53,7 +53,8 @@ class _Joining:
         await asyncio.gather(*(self._lane(current, waiting) for _ in range(_JOINS_IN_FLIGHT)))
 
     async def _lane(self, current: Slice, waiting: Iterator[Client]) -> None:
-        connection = Connection(self._address)
+        doors = self._address.doors
+        connection = Connection(doors.next_pair()[1] if doors else self._address)
         for user in waiting:
             if current.is_over(times=OVERTIME):
                 break

@@ -51,7 +51,7 @@ class _ReaderOfMany:
     def syncs(self, incremental: bool) -> Callable[[int], Awaitable[object]]:
         async def step(lane: int) -> None:
             since = self.since if incremental else None
-            await self._lanes[lane].fetch(sync_path(since, filter_json=_unlike_all_others()))
+            await self._lanes[lane].fetch_sync(sync_path(since, filter_json=_unlike_all_others()))
 
         return step
 
