@@ -9,6 +9,8 @@ from hs_common.process.worker_threads import WorkerThreads
 from hs_common.replication.link_interface import Link
 from hs_workers.client.accounts_wiring import Outside as AccountsOutside
 from hs_workers.client.accounts_wiring import account_endpoints
+from hs_workers.client.rooms_wiring import Outside as RoomsOutside
+from hs_workers.client.rooms_wiring import room_endpoints
 from hs_workers.following import Following
 from hs_workers.sync.wiring import Outside as SyncOutside
 from hs_workers.sync.wiring import SyncParts
@@ -40,6 +42,14 @@ def client(parts: RoleParts) -> Iterable[object]:
         random=node.outside.random_bytes,
     )
     yield from account_endpoints(node.config, outside)
+    rooms = RoomsOutside(
+        db=node.db,
+        master=parts.link,
+        now_ms=node.outside.now_ms,
+        seconds=node.reactor.seconds,
+        random=node.outside.random_bytes,
+    )
+    yield from room_endpoints(node.config, rooms)
 
 
 def sync(parts: RoleParts) -> Iterable[object]:
