@@ -6,12 +6,13 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from hs_common.process.background import Background
-from hs_common.replication import calls
+from hs_common.replication import calls, items
 from hs_common.replication.carrier import Position
-from hs_common.replication.entry import decode_body
+from hs_common.replication.entry import Entry, decode_body, encode_body
 from hs_common.replication.ephemeral import Message
 from hs_common.replication.ephemeral_view import EphemeralView
 from hs_common.replication.link_interface import DEFAULT_OPTIONS, CallOptions
+from hs_common.replication.names import FORMAT
 from hs_common.replication.subscription import Subscription, hand_out
 from hs_common.storage.database import Database
 from hs_workers.sync.wiring import Outside, SyncParts
@@ -101,6 +102,13 @@ class Live:
         self.following.follower.position = Position(1, position)
         for subscription in self.following.subscriptions:
             subscription.reset(position)
+
+    def apply_item(self, item: items.Item) -> None:
+        """An item as if the master had written it."""
+        position = self.following.follower.position.pos + 1
+        body = encode_body(0, [(position, items.KIND_OF[type(item)], items.encode(item))])
+        entry = Entry(1, position, position - 1, FORMAT, body)
+        assert hand_out(self.following.subscriptions, entry, decode_body(entry)) == 0
 
     def hear(self, body: bytes) -> None:
         """A message of the ephemeral stream."""
