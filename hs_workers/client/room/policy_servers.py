@@ -63,8 +63,7 @@ class PolicyServers:
 
     async def for_event(self, intent: Intent) -> Policy | None:
         """The policy server that must sign an event."""
-        if intent.type == POLICY and intent.state_key == "":
-            self.forget(intent.room_id)
+        if is_policy(intent):
             return None
         known = self._known.get(intent.room_id)
         if known is not None and self._seconds() - known[0] < KEPT_S:
@@ -99,6 +98,11 @@ class PolicyServers:
         if policy is None or not await room_state.server_is_in_room(self._db, room_id, policy.server):
             return None
         return policy
+
+
+def is_policy(intent: Intent) -> bool:
+    """Whether an event sets the room's policy server: it needs no signature, or none could be got rid of."""
+    return intent.type == POLICY and intent.state_key == ""
 
 
 def _policy(content: dict[str, Any]) -> Policy | None:

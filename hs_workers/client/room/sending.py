@@ -12,7 +12,7 @@ from hs_common.replication.keys import client_key
 from hs_common.replication.link_interface import Link
 from hs_common.storage import room_state
 from hs_common.storage.queries import Queries
-from hs_workers.client.room.policy_servers import Policy, PolicyServers
+from hs_workers.client.room.policy_servers import Policy, PolicyServers, is_policy
 
 COMPOSING_ATTEMPTS: Final = 4
 """How often an event is composed anew because the room moved on while its policy server was asked."""
@@ -34,6 +34,8 @@ class Sending:
             return await self._send_signed(intent, policy, key)
         answer = await self._master.call(AppendEvents(intents=[intent]), key)
         assert isinstance(answer, AppendedEvents)
+        if is_policy(intent):
+            self._policies.forget(intent.room_id)
         return answer.event_ids[0]
 
     async def _send_signed(self, intent: Intent, policy: Policy, key: bytes | None) -> str:

@@ -1,0 +1,138 @@
+"""Relationships: children in pages, bundled aggregations, threads."""
+
+from typing import Any
+from urllib.parse import quote
+
+from tests.workers.client.room_world import V1, RoomWorld, User, play, relations_path, room_path
+
+NOT_FOUND = (404, "M_NOT_FOUND")
+
+
+def threads_path(room_id: str) -> str:
+    return f"{V1}/rooms/{quote(room_id)}/threads"
+
+
+async def _edit(user: User, room_id: str, event_id: str, body: str) -> str:
+    return await user.relate(room_id, "m.replace", event_id, **{"m.new_content": {"msgtype": "m.text", "body": body}})
+
+
+async def _bundle(user: User, room_id: str, event_id: str) -> dict[str, Any]:
+    bundle: dict[str, Any] = (await user.event(room_id, event_id))["unsigned"].get("m.relations", {})
+    return bundle
+
+
+def test_edits_references_and_threads_are_bundled_wherever_an_event_is_served(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        room_id = await alice.create(preset="public_chat")
+        await bob.join(room_id)
+        root = await alice.send(room_id, "root")
+        assert await _bundle(alice, room_id, root) == {}
+        await _edit(bob, room_id, root, "not yours")
+        await _edit(alice, room_id, root, "first")
+        edit = await _edit(alice, room_id, root, "second")
+        references = [await bob.relate(room_id, "m.reference", root) for _ in range(2)]
+        await bob.relate(room_id, "m.thread", root, body="in thread")
+        newest = await bob.relate(room_id, "m.thread", root, body="newest")
+        await _edit(bob, room_id, newest, "newest, edited")
+        context = room_path(room_id, f"context/{quote(root, safe='')}")
+        served = [
+            await alice.event(room_id, root),
+            (await alice.ok("GET", context))["event"],
+            *[event for event in (await alice.messages(room_id, limit=50))["chunk"] if event["event_id"] == root],
+            (await alice.ok("GET", threads_path(room_id)))["chunk"][0],
+        ]
+        assert len(served) == 4
+        for event in served:
+            bundle = event["unsigned"]["m.relations"]
+            assert bundle["m.replace"]["event_id"] == edit
+            assert bundle["m.replace"]["content"]["m.new_content"]["body"] == "second"
+            assert bundle["m.reference"] == {"chunk": [{"event_id": event_id} for event_id in references]}
+            thread = bundle["m.thread"]
+            assert (thread["count"], thread["current_user_participated"]) == (2, True)
+            assert thread["latest_event"]["event_id"] == newest
+            assert thread["latest_event"]["room_id"] == room_id
+            inner = thread["latest_event"]["unsigned"]["m.relations"]["m.replace"]
+            assert inner["content"]["m.new_content"]["body"] == "newest, edited"
+        await alice.ok("PUT", room_path(room_id, f"redact/{quote(edit, safe='')}/1"), {})
+        await bob.ok("PUT", room_path(room_id, f"redact/{quote(newest, safe='')}/1"), {})
+        bundle = await _bundle(bob, room_id, root)
+        assert bundle["m.replace"]["content"]["m.new_content"]["body"] == "first"
+        assert (bundle["m.thread"]["count"], bundle["m.thread"]["current_user_participated"]) == (1, True)
+        await alice.ok("PUT", room_path(room_id, f"redact/{quote(root, safe='')}/2"), {})
+        assert set(await _bundle(bob, room_id, root)) == {"m.reference", "m.thread"}
+
+    play(database_url, scenario)
+
+
+def test_children_come_in_pages_by_relationship_and_type(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        room_id = await alice.create()
+        root = await alice.send(room_id)
+        replies = [await alice.relate(room_id, "m.thread", root) for _ in range(5)]
+        thumb = await alice.relate(room_id, "m.annotation", root, event_type="m.reaction")
+        nested = await alice.relate(room_id, "m.annotation", replies[0], event_type="m.reaction")
+        path = relations_path(room_id, root)
+
+        async def ids(rest: str = "", **query: Any) -> list[str]:
+            page = await alice.ok("GET", path + rest, **query)
+            return [event["event_id"] for event in page["chunk"]]
+
+        newest_first = [thumb, *replies[::-1]]
+        assert await ids() == newest_first
+        assert await ids(dir="f") == newest_first[::-1]
+        assert await ids("/m.thread") == replies[::-1]
+        assert await ids("/m.annotation/m.reaction") == [thumb]
+        assert await ids("/m.annotation/m.sticker") == []
+        assert await ids(recurse="true") == [nested, *newest_first]
+        assert await ids("/m.thread", recurse="true") == replies[::-1]
+        assert (await alice.ok("GET", path, recurse="true"))["recursion_depth"] >= 3
+        old_path = path.replace("/v1/", "/unstable/")
+        assert len((await alice.ok("GET", old_path))["chunk"]) == 6
+        paged, token = [], None
+        for _ in range(4):
+            page = await alice.ok("GET", path, limit=2, **({} if token is None else {"from": token}))
+            assert page.get("prev_batch") == token
+            assert "recursion_depth" not in page
+            paged.append([event["event_id"] for event in page["chunk"]])
+            token = page.get("next_batch")
+            if token is None:
+                break
+        assert paged == [newest_first[:2], newest_first[2:4], newest_first[4:]]
+        assert await bob.refused("GET", path) == NOT_FOUND
+        assert await alice.refused("GET", relations_path(room_id, "$none")) == NOT_FOUND
+        for query in ({"limit": 0}, {"from": "x"}, {"to": "x"}, {"dir": "x"}, {"recurse": "maybe"}):
+            assert await alice.refused("GET", path, **query) == (400, "M_INVALID_PARAM")
+
+    play(database_url, scenario)
+
+
+def test_threads_are_listed_by_their_newest_event(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob, carol = [await world.user(name) for name in ("alice", "bob", "carol")]
+        room_id = await alice.create(preset="public_chat")
+        await bob.join(room_id)
+        one, two, three = [await alice.send(room_id, name) for name in ("one", "two", "three")]
+        bobs = await bob.send(room_id, "bob's")
+        for root in (one, two, three, bobs, one):
+            await alice.relate(room_id, "m.thread", root)
+        await bob.relate(room_id, "m.thread", two)
+        path = threads_path(room_id)
+
+        async def roots(user: User, **query: Any) -> list[str]:
+            return [event["event_id"] for event in (await user.ok("GET", path, **query))["chunk"]]
+
+        assert await roots(alice) == [two, one, bobs, three]
+        assert await roots(bob, include="participated") == [two, bobs]
+        first = await bob.ok("GET", path, limit=3)
+        assert [event["event_id"] for event in first["chunk"]] == [two, one, bobs]
+        second = await bob.ok("GET", path, limit=3, **{"from": first["next_batch"]})
+        assert [event["event_id"] for event in second["chunk"]] == [three]
+        assert "next_batch" not in second
+        assert first["chunk"][1]["unsigned"]["m.relations"]["m.thread"]["current_user_participated"] is False
+        assert await carol.refused("GET", path) == (403, "M_FORBIDDEN")
+        for query in ({"include": "some"}, {"limit": 0}, {"from": "x"}):
+            assert await bob.refused("GET", path, **query) == (400, "M_INVALID_PARAM")
+
+    play(database_url, scenario)
