@@ -1,6 +1,8 @@
 """What every test can ask for: a database of its own, a Redis of its own. Started at the first use, once a process."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -50,6 +52,14 @@ def redis_url(shared_redis: TestRedis) -> str:
     client.flushdb()
     client.close()
     return url
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that root's unprivileged user can enter; pytest's own folders are private to who runs the tests."""
+    with tempfile.TemporaryDirectory(prefix="viaduct-test-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
 
 
 @pytest.fixture

@@ -30,14 +30,6 @@ time.sleep(600)
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder that root's unprivileged user can enter, as pytest's own is private to us."""
-    for parent in [tmp_path, tmp_path.parent, tmp_path.parent.parent]:
-        parent.chmod(0o711)
-    return tmp_path
-
-
 def one_value(url: str, statement: str) -> object:
     connection = psycopg2.connect(url)
     try:
@@ -56,8 +48,8 @@ def wait_until_gone(process_id: int) -> None:
         time.sleep(0.02)
 
 
-def test_data_survive_a_restart_and_are_stored_byte_by_byte(folder: Path) -> None:
-    server = EmbeddedPostgres(folder, say=say, scratch=True)
+def test_data_survive_a_restart_and_are_stored_byte_by_byte(open_folder: Path) -> None:
+    server = EmbeddedPostgres(open_folder, say=say, scratch=True)
     server.start()
     try:
         assert server.create_database("viaduct")
@@ -76,14 +68,14 @@ def test_data_survive_a_restart_and_are_stored_byte_by_byte(folder: Path) -> Non
         server.stop()
 
 
-def test_server_ends_with_a_killed_parent_and_the_next_one_starts(folder: Path) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", _PARENT, str(folder)], stdout=subprocess.PIPE, text=True)
+def test_server_ends_with_a_killed_parent_and_the_next_one_starts(open_folder: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", _PARENT, str(open_folder)], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     server_id = int(parent.stdout.readline())
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    successor = EmbeddedPostgres(folder, say=say, scratch=True)
+    successor = EmbeddedPostgres(open_folder, say=say, scratch=True)
     successor.start()  # waits for the orphan's shutdown, or finds it gone
     try:
         assert one_value(successor.url("postgres"), "SELECT 1") == 1
@@ -92,8 +84,8 @@ def test_server_ends_with_a_killed_parent_and_the_next_one_starts(folder: Path) 
     wait_until_gone(server_id)
 
 
-def test_file_of_a_dead_server_is_no_obstacle(folder: Path) -> None:
-    server = EmbeddedPostgres(folder, say=say, scratch=True)
+def test_file_of_a_dead_server_is_no_obstacle(open_folder: Path) -> None:
+    server = EmbeddedPostgres(open_folder, say=say, scratch=True)
     server.start()
     os.kill(server.process_id, signal.SIGKILL)
     server.stop()
@@ -107,17 +99,17 @@ def test_file_of_a_dead_server_is_no_obstacle(folder: Path) -> None:
         server.stop()
 
 
-def test_folder_of_another_major_version_is_refused_with_the_way_out(folder: Path) -> None:
-    data = folder / "postgres"
+def test_folder_of_another_major_version_is_refused_with_the_way_out(open_folder: Path) -> None:
+    data = open_folder / "postgres"
     data.mkdir()
     (data / "PG_VERSION").write_text("9\n")
     with pytest.raises(EmbeddedPostgresError, match=r"made by PostgreSQL 9.*apt install postgresql-9"):
-        EmbeddedPostgres(folder, say=say).start()
+        EmbeddedPostgres(open_folder, say=say).start()
     assert [path.name for path in data.iterdir()] == ["PG_VERSION"]
 
 
-def test_no_tcp_port_is_open(folder: Path) -> None:
-    server = EmbeddedPostgres(folder, say=say, scratch=True)
+def test_no_tcp_port_is_open(open_folder: Path) -> None:
+    server = EmbeddedPostgres(open_folder, say=say, scratch=True)
     server.start()
     try:
         assert one_value(server.url("postgres"), "SHOW listen_addresses") == ""
@@ -126,9 +118,9 @@ def test_no_tcp_port_is_open(folder: Path) -> None:
 
 
 def test_settings_of_a_foreign_server_in_the_environment_are_ignored(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PGDATA", str(folder / "elsewhere"))
+    monkeypatch.setenv("PGDATA", str(open_folder / "elsewhere"))
     assert "PGDATA" not in embedded_postgres._environment()
 
 

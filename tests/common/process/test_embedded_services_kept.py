@@ -8,10 +8,8 @@ from pathlib import Path
 from hs_common.process.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from hs_common.process.embedded_redis import EmbeddedRedis
 from hs_common.process.embedded_services import RETRY_PAUSE_S, EmbeddedServices
-from tests.common.process.test_embedded_services import folder, one_value, wait_until_gone
+from tests.common.process.test_embedded_services import one_value, wait_until_gone
 from tests.services import say
-
-__all__ = ["folder"]
 
 
 def wait_until_ended(server: EmbeddedPostgres | EmbeddedRedis) -> None:
@@ -76,8 +74,8 @@ def test_what_does_not_start_is_tried_again_after_a_pause() -> None:
     assert not service.ended
 
 
-def test_killed_postgresql_comes_back_on_its_socket_with_its_data(folder: Path) -> None:
-    server = EmbeddedPostgres(folder, say=say, scratch=True)
+def test_killed_postgresql_comes_back_on_its_socket_with_its_data(open_folder: Path) -> None:
+    server = EmbeddedPostgres(open_folder, say=say, scratch=True)
     server.start()
     try:
         assert not server.has_ended()
