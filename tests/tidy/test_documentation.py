@@ -5,7 +5,7 @@ import re
 
 from tests.tidy.sources import Source, code, everything, sources
 
-_MINIMUM_TEST_RATIO = 0.15  # a ratchet: raised as the tests grow, never lowered; the aim is 1.0
+_MINIMUM_TEST_RATIO = 0.6  # a ratchet: raised as the tests grow, never lowered; the aim is 1.0
 
 
 def is_blank(source: Source) -> bool:
