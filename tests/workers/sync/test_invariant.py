@@ -14,9 +14,7 @@ async def told(w: World, user: str, positions: list[int], number: int, use_state
     client = Client()
     for position in positions:
         client.apply(
-            await w.sync(
-                user, client.token, at=position, filter=filter_of(number), use_state_after=use_state_after
-            )
+            await w.sync(user, client.token, at=position, filter=filter_of(number), use_state_after=use_state_after)
         )
     return client
 
@@ -28,9 +26,7 @@ async def told(w: World, user: str, positions: list[int], number: int, use_state
     number=st.integers(0, 1),
     use_state_after=st.booleans(),
 )
-def test_in_parts_as_at_once(
-    play: Play, acts: list[Act], cuts: list[int], number: int, use_state_after: bool
-) -> None:
+def test_in_parts_as_at_once(play: Play, acts: list[Act], cuts: list[int], number: int, use_state_after: bool) -> None:
     async def scenario(w: World) -> None:
         history = History(w)
         await history.begin()

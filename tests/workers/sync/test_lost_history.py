@@ -49,9 +49,7 @@ def test_a_lost_token_is_answered_from_where_the_history_broke(play: Play, waits
         room = await w.m.create_room(ALICE)
         kept = await w.head()
         # A take-over that gave out positions far above, and went on from there.
-        await w.m.db.execute(
-            "INSERT INTO epochs (epoch, prev, first) VALUES (7, %s, %s)", (kept, kept + 1_000)
-        )
+        await w.m.db.execute("INSERT INTO epochs (epoch, prev, first) VALUES (7, %s, %s)", (kept, kept + 1_000))
         live = Live(w)
         live.start()
         live.following.follower.position = Position(7, kept + 2_000)
