@@ -19,6 +19,7 @@ from tests.bench.size import Size
 from tests.bench.work import Slice, Work
 
 _SETTLE_S = 0.1  # followers finish what they do after the last answer; it belongs to the slice
+_WARM_UP_S = 0.5
 _SHORTEST_CALIBRATION_S = 0.3
 _SLICE_TIMEOUT_S = 120.0
 _SCENARIO_TIMEOUT_S = 900.0  # preparing on a slow server
@@ -55,12 +56,21 @@ class Run:
         """The same work on every target, slice by slice in turn."""
         found = [Measurement(s.name, work.name, work.operation) for s, work in zip(servers, works, strict=True)]
         self.measurements += found
+        if works[0].slices is None:
+            for work in works:
+                await self._warm_up(work)
         for _ in range(works[0].slices or self._size.slices):
             for measurement, work, server in zip(found, works, servers, strict=True):
                 await self._measure(measurement, work, server)
         for measurement in found:
             errors = f", {measurement.errors.total()} ERRORS" if measurement.errors else ""
             self._say(f"{measurement.work} [{measurement.target}]: {len(measurement.latencies_ms)} done{errors}")
+
+    async def _warm_up(self, work: Work) -> None:
+        """Connections, plans and caches are those of a server in use. What fails now fails again when it counts."""
+        await work.before()
+        async with asyncio.timeout(_SLICE_TIMEOUT_S):
+            await work.run(Slice(min(_WARM_UP_S, self._size.seconds)))
 
     async def _measure(self, measurement: Measurement, work: Work, server: Server) -> None:
         await work.before()

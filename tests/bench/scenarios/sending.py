@@ -59,6 +59,7 @@ async def fanout(population: Population, size: Size) -> list[Work]:
     sender = members[0].another()
     room_id = await population.room(members)
     crowd = _WaitingCrowd(sender, [member.another() for member in members[1:]], room_id)
+    await crowd.catch_up()  # now all are online, of which each hears in the next round
     return [
         Work(f"fanout, {size.waiting} clients", "delivery", crowd.run, crowd.catch_up),
         Work(f"fanout, {size.waiting} clients, {_PACED_PER_S} events/s", "delivery", crowd.run_paced, crowd.catch_up),
