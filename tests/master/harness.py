@@ -7,7 +7,7 @@ async with master(database_url) as m:
 
 import itertools
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
@@ -107,8 +107,8 @@ def _power_levels(creator: str, version: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def master(database_url: str) -> AsyncIterator[TestMaster]:
-    """A master that leads on a migrated database, until the block ends."""
+async def master(database_url: str, hear: Callable[[Entry], None] = lambda entry: None) -> AsyncIterator[TestMaster]:
+    """A master that leads on a migrated database, until the block ends. `hear` is told what it publishes."""
     random = Random(7)
     db = Database(database_url, reactor, random.random, size=2)
     ticks = itertools.count()
@@ -123,6 +123,11 @@ async def master(database_url: str) -> AsyncIterator[TestMaster]:
     candidate = Candidate(str(uuid.UUID(int=random.getrandbits(128))), "127.0.0.1:1", 1, 1)
     election = Election(store, candidate, reactor, nothing, no_stream)
     entries: list[Entry] = []
+
+    def publish(entry: Entry) -> None:
+        entries.append(entry)
+        hear(entry)
+
     desk = Desk(lambda: election.is_leader, election.check)
     background = Background()
     term = Term(
@@ -134,7 +139,7 @@ async def master(database_url: str) -> AsyncIterator[TestMaster]:
         clock=reactor,
         composer=Composer(SERVER, KEY, lambda: f"$e{next(ticks)}:{SERVER}"),
         server_name=SERVER,
-        publish=entries.append,
+        publish=publish,
         on_new_epoch=lambda leadership: None,
         ephemeral=EphemeralDesk(reactor, lambda: START_MS, lambda counter, body: None),
         metrics=WriterMetrics(),

@@ -1,0 +1,1 @@
+"""What processes share about application services: the registered ones as the log tells, and requests to them."""

@@ -1,0 +1,223 @@
+"""Requests to application services: the specified paths first, the older ones where a service does not know those.
+
+Rules: a service is wherever its registration says, in private networks too. An answer is bounded in size and time. What
+works for a service is remembered for an hour, so that an updated one is asked in the newer way again. The token travels
+in a header; in the query string only where a service has shown that it is an old one.
+
+Spec: application-service-api/#authorisation, #legacy-routes.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
+
+from hs_common.version import VERSION
+
+CONNECT_TIMEOUT_S: Final = 10.0
+REQUEST_TIMEOUT_S: Final = 30.0
+"""Of everything that is asked: the successor of a worker that hangs may have to wait for it."""
+ANSWER_LIMIT_BYTES: Final = 4 * 1024 * 1024
+"""Third-party lookups may answer long lists; nothing else answers more than a line."""
+REMEMBERED_S: Final = 3600.0
+KEPT_CONNECTIONS: Final = 8
+KEEP_ALIVE_S: Final = 10
+
+V1: Final = "/_matrix/app/v1"
+_OLD_THIRD_PARTY: Final = "/_matrix/app/unstable"
+_UNKNOWN_PATH: Final = (404, 405, 501)
+_WRONG_TOKEN: Final = (401, 403)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a service is, and how it knows us."""
+
+    service_id: str
+    url: str
+    hs_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """A service's answer; `body` may be cut."""
+
+    status: int
+    body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+
+class Unreachable(Exception):
+    """There was no answer; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a service is asked: under the older paths, with the token in the query string."""
+
+    is_legacy: bool = False
+    has_token_in_query: bool = False
+
+
+_NEWEST: Final = _Way()
+
+
+class ServiceClient:
+    """Asks services. `reactor` opens connections and keeps time."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._pool = HTTPConnectionPool(reactor)
+        self._pool.maxPersistentPerHost = KEPT_CONNECTIONS
+        self._pool.cachedConnectionTimeout = KEEP_ALIVE_S
+        # A kept connection that the service just closed is no failure: PUT and GET may be sent again.
+        self._pool.retryAutomatically = True
+        self._agent = Agent(reactor, connectTimeout=CONNECT_TIMEOUT_S, pool=self._pool)
+        self._ways: dict[str, tuple[_Way, float]] = {}
+
+    async def close(self) -> None:
+        """Closes the idle connections."""
+        await self._pool.closeCachedConnections()
+
+    async def ask(
+        self,
+        to: Destination,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        query: dict[str, str] | None = None,
+        *,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> HttpAnswer:
+        """`path` is what stands behind the prefix, such as `/users/@a:b`, percent-encoded. Raises Unreachable."""
+        way = self._way(to.service_id)
+        answer = await self._once(to, way, method, path, body, query or {}, timeout_s)
+        for other in _others(way, answer):
+            second = await self._once(to, other, method, path, body, query or {}, timeout_s)
+            if second.is_success:
+                self._ways[to.service_id] = (other, self._reactor.seconds())
+            if second.is_success or second.status not in (*_UNKNOWN_PATH, *_WRONG_TOKEN):
+                return second
+        return answer
+
+    def _way(self, service_id: str) -> _Way:
+        way, since = self._ways.get(service_id, (_NEWEST, 0.0))
+        if way is not _NEWEST and self._reactor.seconds() - since > REMEMBERED_S:
+            del self._ways[service_id]
+            return _NEWEST
+        return way
+
+    async def _once(
+        self,
+        to: Destination,
+        way: _Way,
+        method: str,
+        path: str,
+        body: bytes | None,
+        query: dict[str, str],
+        timeout_s: float,
+    ) -> HttpAnswer:
+        parameters = {**query, "access_token": to.hs_token} if way.has_token_in_query else query
+        url = to.url + _prefix(path, way.is_legacy) + path + (f"?{urlencode(parameters)}" if parameters else "")
+        headers = {"Authorization": [f"Bearer {to.hs_token}"], "User-Agent": [f"Viaduct/{VERSION}"]}
+        if body is not None:
+            headers["Content-Type"] = ["application/json"]
+        asking = Deferred.fromCoroutine(self._send(method, url, Headers(headers), body))
+        try:
+            return await asking.addTimeout(timeout_s, self._reactor)
+        except CancelledError:
+            raise
+        except Exception as error:
+            raise Unreachable(_reason(error)) from error
+
+    async def _send(self, method: str, url: str, headers: Headers, body: bytes | None) -> HttpAnswer:
+        producer: Any = None if body is None else _Bytes(body)
+        response: Any = await self._agent.request(method.encode(), url.encode("ascii"), headers, producer)
+        collecting = _Collecting()
+        response.deliverBody(collecting)
+        return HttpAnswer(response.code, await collecting.done)
+
+
+def _prefix(path: str, is_legacy: bool) -> str:
+    if not is_legacy:
+        return V1
+    return _OLD_THIRD_PARTY if path.startswith("/thirdparty") else ""
+
+
+def _others(way: _Way, answer: HttpAnswer) -> list[_Way]:
+    """Other ways to ask after this answer, the likelier first."""
+    if way.is_legacy:
+        return []
+    if answer.status in _WRONG_TOKEN and not way.has_token_in_query:
+        return [_Way(has_token_in_query=True), _Way(is_legacy=True, has_token_in_query=True)]
+    if answer.status in _UNKNOWN_PATH:
+        return [_Way(is_legacy=True, has_token_in_query=True)]
+    return []
+
+
+def _reason(error: Exception) -> str:
+    reasons = getattr(error, "reasons", None)  # of ResponseNeverReceived and the like
+    if reasons:
+        error = getattr(reasons[-1], "value", error)
+    return f"{type(error).__name__}: {error}"[:500]
+
+
+@implementer(IBodyProducer)
+class _Bytes:
+    """A body that is there already."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.length = len(body)
+
+    def startProducing(self, consumer: Any) -> Deferred[None]:
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """All was written at once."""
+
+    def resumeProducing(self) -> None:
+        """All was written at once."""
+
+    def stopProducing(self) -> None:
+        """All was written at once."""
+
+
+class _Collecting(TwistedProtocol):
+    """The body of an answer, up to the limit."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.done: Deferred[bytes] = Deferred(lambda _: self._abort())
+
+    def dataReceived(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > ANSWER_LIMIT_BYTES:
+            self._abort()
+        else:
+            self._parts.append(data)
+
+    def connectionLost(self, reason: Failure = Failure(ResponseDone())) -> None:  # noqa: B008 (twisted's signature)
+        if self.done.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss) or self._size > ANSWER_LIMIT_BYTES:
+            self.done.callback(b"".join(self._parts))
+        else:
+            self.done.errback(reason)
+
+    def _abort(self) -> None:
+        transport: Any = self.transport
+        transport.loseConnection()

@@ -1,0 +1,201 @@
+"""The services that this worker sends to: one sender for each whose share it holds, told of news as the log has them.
+
+Spec: application-service-api/#pushing-events.
+"""
+
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from random import Random
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
+
+from hs_common.appservices.http_client import ServiceClient
+from hs_common.appservices.registry import ServiceRegistry
+from hs_common.process.shares import ShareKeeper, Timing, shard_of
+from hs_common.replication import items
+from hs_common.replication.clock import Clock
+from hs_common.replication.entry import Entry, EntryItem
+from hs_common.replication.ephemeral import Message
+from hs_common.replication.subscription import Subscription
+from hs_common.storage import service_queue
+from hs_common.storage.queries import DatabaseError, Queries
+from hs_workers.appservice.ephemeral import GATHER_S, EphemeralLane
+from hs_workers.appservice.sender import ServiceSender, World
+
+DUTY: Final = "appservice"
+
+_log = Logger()
+
+
+class Deliveries:
+    """Keeps senders for the services of the shares held. `members`: the living workers of this role, by their ids."""
+
+    def __init__(
+        self,
+        *,
+        db: Queries,
+        http: ServiceClient,
+        clock: Clock,
+        random: Random,
+        now_ms: Callable[[], int],
+        registry: ServiceRegistry,
+        me: str,
+        members: Callable[[], Collection[str]],
+        background: Callable[[str, Coroutine[Any, Any, None]], None],
+        timing: Timing | None = None,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._registry = registry
+        self._background = background
+        self._senders: dict[str, ServiceSender] = {}
+        self.keeper = ShareKeeper(db, clock, DUTY, me, members, self._changed, self._give_up, timing)
+        self.lane = EphemeralLane(db, lambda: registry.known, self._hearing)
+        self.lane.now_ms = now_ms
+        self._world = World(db, http, clock, random, now_ms, self.keeper.may_start, self.lane)
+        self._sorting = False
+        self._settling = False
+        self._unsettled = False
+        self._stopped = False
+
+    # --- life ---
+
+    def start(self) -> None:
+        self.keeper.start()
+        self._changed()
+
+    async def stop(self) -> None:
+        """Ends requests under way, and lets other workers go on."""
+        self._stopped = True
+        await self.keeper.stop()
+        self._registry.on_item = lambda item: None
+
+    def abandon(self) -> None:
+        """Stops as if the process had died."""
+        self._stopped = True
+        self.keeper.abandon()
+        for sender in self._senders.values():
+            sender.abandon()
+
+    @property
+    def sending_to(self) -> list[str]:
+        """The services that this worker sends to."""
+        return sorted(self._senders)
+
+    # --- what the log and the ephemeral stream tell ---
+
+    def subscription(self) -> Subscription:
+        """For the process' follower: events wake senders, receipts go into the ephemeral lane."""
+        return Subscription("application services' news", ("event", "receipt"), self._apply, self._reset)
+
+    def _apply(self, batch: Sequence[EntryItem], entry: Entry) -> None:
+        if not self._senders:
+            return
+        for one in batch:
+            item = items.decode(one.kind, one.body)
+            if isinstance(item, items.EventItem):
+                for service_id in item.services:
+                    if service_id in self._senders:
+                        self._senders[service_id].news()
+            elif isinstance(item, items.ReceiptItem):
+                self.heard(item)
+
+    def heard(self, message: Message | items.ReceiptItem) -> None:
+        """Something ephemeral came up."""
+        if self.lane.heard(message) and not self._sorting:
+            self._sorting = True
+            self._clock.callLater(GATHER_S, self._begin_sorting)
+
+    def registration_changed(self, item: items.AppServiceItem) -> None:
+        """The log tells of a service."""
+        sender = self._senders.get(item.service_id)
+        if item.woken:
+            if sender is not None:
+                sender.retry_now()
+        else:
+            self._changed()
+
+    def all_changed(self) -> None:
+        """Part of the log was skipped."""
+        self._changed()
+
+    def _reset(self, pos: int) -> None:
+        for sender in self._senders.values():
+            sender.news()
+
+    def _begin_sorting(self) -> None:
+        self._background("ephemeral events for application services", self._sort())
+
+    async def _sort(self) -> None:
+        self._sorting = False
+        try:
+            for service_id in await self.lane.sort():
+                if service_id in self._senders:
+                    self._senders[service_id].news()
+        except DatabaseError as error:
+            _log.warn("ephemeral events for application services are dropped: {error}", error=error)
+
+    def _hearing(self) -> set[str]:
+        rows = self._registry.rows
+        return {
+            service_id
+            for service_id in self._senders
+            if service_id in rows and rows[service_id].registration.receive_ephemeral
+        }
+
+    # --- which services ---
+
+    def _changed(self) -> None:
+        self._unsettled = True
+        if not self._settling and not self._stopped:
+            self._settling = True
+            self._background("application services to send to", self._settle())
+
+    async def _settle(self) -> None:
+        try:
+            while self._unsettled and not self._stopped:
+                self._unsettled = False
+                await self._settle_once()
+        except DatabaseError as error:
+            _log.warn("cannot read the application services, trying again: {error}", error=error)
+            self._unsettled = True
+            self._clock.callLater(1.0, self._changed)
+        finally:
+            self._settling = False
+
+    async def _settle_once(self) -> None:
+        """A sender for each service of the shares held, as it is registered now; no others."""
+        await self._registry.services()
+        held = self.keeper.held
+        wanted = {
+            service.id: held[shard_of(service.id)] for service in self._registry.known if shard_of(service.id) in held
+        }
+        for service_id, sender in list(self._senders.items()):
+            if wanted.get(service_id) != sender.term or self._registry.destination(service_id) != sender.to:
+                del self._senders[service_id]
+                self.lane.forget(service_id)
+                await sender.stop()
+        for service_id, term in wanted.items():
+            self._start(service_id, term)
+        for service_id in await service_queue.unregistered(self._db):
+            if shard_of(service_id) in held:
+                await service_queue.forget(self._db, service_id)
+
+    def _start(self, service_id: str, term: int) -> None:
+        to, row = self._registry.destination(service_id), self._registry.rows[service_id]
+        sender = self._senders.get(service_id)
+        if sender is not None:
+            sender.paused = row.paused
+            sender.news()
+        elif to is not None:
+            sender = ServiceSender(self._world, to, term, row.made_pos, paused=row.paused)
+            self._senders[service_id] = sender
+            sender.start()
+
+    async def _give_up(self, shards: Collection[int]) -> None:
+        given = [one for one in self._senders.values() if shard_of(one.to.service_id) in shards]
+        for sender in given:
+            del self._senders[sender.to.service_id]
+            self.lane.forget(sender.to.service_id)
+        await gatherResults([Deferred.fromCoroutine(sender.stop()) for sender in given], consumeErrors=True)

@@ -1,0 +1,255 @@
+"""Sends to one application service: one transaction in flight, in the order of the log, until it is received.
+
+Rules: a transaction (its id, its last event, its ephemeral events) is in the database before it is sent, and is sent
+again as it was after whatever failure, by this worker or its successor. What was received and what is under way next
+are one write. Every write names the share's term: one that changes nothing means that another worker goes on. The
+cursor never skips: events are read from it, not from what this process heard.
+
+Spec: application-service-api/#pushing-events.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Final, Protocol, TypeVar
+from urllib.parse import quote
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from hs_common.appservices.http_client import Destination, HttpAnswer, ServiceClient, Unreachable
+from hs_common.replication.clock import Clock, pause
+from hs_common.storage import service_queue
+from hs_common.storage.queries import DatabaseError, Queries, Row
+from hs_common.storage.service_queue import Under
+from hs_workers.appservice.alarm import Alarm
+from hs_workers.appservice.client_events import encode_events
+
+EVENTS_LIMIT: Final = 100
+"""Of a transaction: services parse each as one JSON document, and answer when all is done."""
+BYTES_LIMIT: Final = 2 * 1024 * 1024
+"""Of a transaction's events; many frameworks refuse bodies above some megabytes."""
+FIRST_RETRY_S: Final = 1.0
+LONGEST_RETRY_S: Final = 60.0
+"""Bridges give up on a server that backs off for minutes."""
+RETRY_JITTER: Final = 0.2
+IDLE_LOOK_S: Final = 60.0
+"""How long a service is left alone when nothing was heard for it: news wake its sender, this is for missed ones."""
+DATABASE_RETRY_S: Final = 1.0
+FENCE_LOOK_S: Final = 0.5
+EPHEMERAL_NAMES: Final = (b'"ephemeral":', b'"de.sorunome.msc2409.ephemeral":')
+
+T = TypeVar("T")
+
+_log = Logger()
+
+
+class Ephemeral(Protocol):
+    """What has come up for a service and is not kept."""
+
+    def take(self, service_id: str) -> str | None:
+        """All of it as a JSON array, None if there is none; it is not given a second time."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What senders use. `may_start`: whether the share still surely is this worker's; `now_ms`: the time of day."""
+
+    db: Queries
+    http: ServiceClient
+    clock: Clock
+    random: Random
+    now_ms: Callable[[], int]
+    may_start: Callable[[], bool]
+    ephemeral: Ephemeral
+
+
+class _Lost(Exception):
+    """Another worker holds the share."""
+
+
+class ServiceSender:
+    """The sending to one service, as long as this worker holds its share. `start`, then `news` and `retry_now`."""
+
+    def __init__(self, world: World, to: Destination, term: int, made_pos: int, *, paused: bool = False) -> None:
+        self.to = to
+        self.term = term
+        self.paused = paused
+        self._world = world
+        self._made_pos = made_pos
+        self._news = Alarm(world.clock)
+        self._retry = Alarm(world.clock)
+        self._sent_to = 0
+        self._under: Under | None = None
+        self._encoded: list[bytes] | None = None  # the events of what is under way; None: to be read
+        self._failures = 0
+        self._asking = False
+        self._stopping = False
+        self._running: Deferred[None] | None = None
+
+    # --- what others say ---
+
+    def start(self) -> None:
+        self._running = Deferred.fromCoroutine(self._run())
+        self._running.addErrback(lambda failure: failure.trap(CancelledError))
+
+    def news(self) -> None:
+        """Something may wait."""
+        self._news.ring()
+
+    def retry_now(self) -> None:
+        """The service can be reached again, they say."""
+        self._failures = 0
+        self._retry.ring()
+        self._news.ring()
+
+    async def stop(self) -> None:
+        """Ends when the request under way has; what is under way stays so in the database."""
+        self._stopping = True
+        running = self._running
+        if running is None:
+            return
+        if not self._asking:
+            running.cancel()
+        finished: Deferred[None] = Deferred()
+        running.addBoth(lambda _: finished.callback(None))
+        await finished
+
+    def abandon(self) -> None:
+        """Ends at once."""
+        if self._running is not None:
+            self._running.cancel()
+
+    # --- the work ---
+
+    async def _run(self) -> None:
+        try:
+            await self._claim()
+            while not self._stopping:
+                await self._step()
+        except _Lost:
+            _log.info("another worker sends to {service}", service=self.to.service_id)
+        except CancelledError:
+            raise
+        except Exception:
+            _log.failure("sending to {service} has failed for good", service=self.to.service_id)
+
+    async def _step(self) -> None:
+        if self.paused or not self._world.may_start():
+            await self._news.wait(IDLE_LOOK_S if self.paused else FENCE_LOOK_S)
+        elif self._under is not None:
+            if await self._deliver(self._under):
+                await self._advance(self._under.to)
+        elif not await self._advance(self._sent_to):
+            await self._news.wait(IDLE_LOOK_S)
+
+    async def _claim(self) -> None:
+        cursor = await self._insist(
+            lambda: service_queue.claim(self._world.db, self.to.service_id, self.term, self._made_pos)
+        )
+        if cursor is None:
+            raise _Lost
+        self._sent_to, self._failures = cursor.sent_to, cursor.failures
+        if cursor.txn_id is not None and cursor.txn_to is not None:
+            self._under = Under(cursor.txn_id, cursor.txn_to, cursor.ephemeral)
+
+    async def _advance(self, sent_to: int) -> bool:
+        """Everything up to there was received: put the next transaction under way; false if there is none."""
+        under, encoded = await self._next(sent_to) if not self._stopping else (None, None)
+        if under is None and sent_to == self._sent_to and self._under is None:
+            return False
+        before, db = self._sent_to, self._world.db
+        moved = await self._insist(
+            lambda: service_queue.advance(db, self.to.service_id, self.term, before, sent_to, under)
+        )
+        if not moved:
+            raise _Lost
+        self._sent_to, self._under, self._encoded = sent_to, under, encoded
+        return True
+
+    async def _next(self, after: int) -> tuple[Under | None, list[bytes] | None]:
+        rows = await self._read(after, None)
+        ephemeral = self._world.ephemeral.take(self.to.service_id)
+        if rows:
+            encoded = await self._encode(rows)
+            to = rows[len(encoded) - 1][0]
+            return Under(f"{after}-{to}", to, ephemeral), encoded
+        if ephemeral is None:
+            return None, None
+        return Under(f"{after}-{self._world.random.getrandbits(64):016x}", after, ephemeral), []
+
+    async def _read(self, after: int, upto: int | None) -> list[Row]:
+        db, service_id = self._world.db, self.to.service_id
+        return await self._insist(lambda: service_queue.events(db, service_id, after, upto, EVENTS_LIMIT))
+
+    async def _encode(self, rows: list[Row]) -> list[bytes]:
+        """As many of the first events as fit into a transaction, one at least."""
+        size, count = 0, 0
+        for row in rows:
+            size += len(row[6])
+            if count and size > BYTES_LIMIT:
+                break
+            count += 1
+        return await self._insist(lambda: encode_events(self._world.db, rows[:count], self._world.now_ms()))
+
+    async def _deliver(self, under: Under) -> bool:
+        """Whether the transaction was received; if not, some time has passed."""
+        if self._encoded is None:
+            self._encoded = await self._reread(under)
+        path = f"/transactions/{quote(under.txn_id, safe='')}"
+        self._asking = True
+        try:
+            answer = await self._world.http.ask(self.to, "PUT", path, _body(self._encoded, under.ephemeral))
+        except Unreachable as error:
+            reason = str(error)
+        else:
+            if answer.is_success:
+                self._failures = 0
+                return True
+            reason = _told(answer)
+        finally:
+            self._asking = False
+        await self._wait_after_failure(reason)
+        return False
+
+    async def _reread(self, under: Under) -> list[bytes]:
+        """The events of a transaction that an earlier process put under way: the same ones, by their positions."""
+        rows = await self._read(self._sent_to, under.to)
+        db, now_ms = self._world.db, self._world.now_ms()
+        return await self._insist(lambda: encode_events(db, rows, now_ms)) if rows else []
+
+    async def _wait_after_failure(self, reason: str) -> None:
+        self._failures += 1
+        service_id, failures, db = self.to.service_id, self._failures, self._world.db
+        _log.warn("{service} receives nothing ({count}): {why}", service=service_id, count=failures, why=reason)
+        if not await self._insist(lambda: service_queue.failed(db, service_id, self.term, failures, reason)):
+            raise _Lost
+        if not self._stopping:
+            await self._retry.wait(retry_s(failures, self._world.random))
+
+    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Tries until the database answers."""
+        while True:
+            try:
+                return await work()
+            except DatabaseError as error:
+                _log.warn("{service} has to wait for the database: {error}", service=self.to.service_id, error=error)
+            await pause(self._world.clock, DATABASE_RETRY_S)
+
+
+def retry_s(failures: int, random: Random) -> float:
+    """How long to wait after so many failures in a row."""
+    seconds = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(failures - 1, 10))
+    return seconds * (1 - RETRY_JITTER * random.random())
+
+
+def _body(events: list[bytes], ephemeral: str | None) -> bytes:
+    body = b'{"events":[' + b",".join(events) + b"]"
+    if ephemeral is not None:
+        encoded = ephemeral.encode()
+        body += b"".join(b"," + name + encoded for name in EPHEMERAL_NAMES)
+    return body + b"}"
+
+
+def _told(answer: HttpAnswer) -> str:
+    return f"status {answer.status}: {answer.body[:200].decode('utf-8', 'replace')}".replace("\0", "")
