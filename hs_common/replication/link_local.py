@@ -1,9 +1,11 @@
 """The link of the all-in-one process: the master's work is called in the same process.
 
 Rules: calls and answers are encoded and decoded as on the wire, and each call begins in a reactor turn of its own, so
-that nothing works here that would not work between processes. Must not know what calls mean.
+that nothing works here that would not work between processes. A call that meets a master without leadership is repeated
+under its key until there is one or its time is over. Must not know what calls mean.
 """
 
+import itertools
 from collections.abc import Callable
 
 import msgspec
@@ -18,6 +20,8 @@ from hs_common.replication.keys import call_key
 from hs_common.replication.link_interface import CALL_SECONDS, DEFAULT_OPTIONS, CallOptions, unknown_outcome
 from hs_common.replication.link_server import CallInfo, CallWork, LeaderElsewhere, TooBusy
 from hs_common.replication.names import KEY_LENGTH
+
+LEADERLESS_PAUSE_S = 0.1  # while the master does not lead: it is starting, or has lost its database for a moment
 
 _log = Logger()
 
@@ -53,17 +57,26 @@ class LocalLink:
 
     async def _do(self, name: str, body: bytes, key: bytes, options: CallOptions) -> bytes:
         await pause(self._clock, 0)
-        left_ms = round(1000 * CALL_SECONDS)
+        deadline = self._clock.seconds() + CALL_SECONDS
         request_id = options.request_id or CURRENT_REQUEST_ID.get()
-        info = CallInfo(key, left_ms, options.lane, options.origin, 1, request_id, worker="local")
+        for tries in itertools.count(1):
+            left_s = deadline - self._clock.seconds()
+            if left_s <= 0:
+                break
+            info = CallInfo(key, round(1000 * left_s), options.lane, options.origin, tries, request_id, worker="local")
+            try:
+                return await self._try(name, body, info)
+            except LeaderElsewhere:
+                await pause(self._clock, LEADERLESS_PAUSE_S)
+        raise unknown_outcome()
+
+    async def _try(self, name: str, body: bytes, info: CallInfo) -> bytes:
         try:
             return await self._work(name, msgspec.Raw(body), info)
-        except MatrixError:
+        except (MatrixError, LeaderElsewhere):
             raise
         except TooBusy as error:
             raise limit_exceeded(error.retry_after_ms) from None
-        except LeaderElsewhere:
-            raise unknown_outcome() from None
         except Exception:
-            _log.failure("call {name} of request {request} failed", name=name, request=request_id)
+            _log.failure("call {name} of request {request} failed", name=name, request=info.request_id)
             raise unknown("Internal server error") from None

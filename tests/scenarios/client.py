@@ -137,7 +137,7 @@ class User(Caller):
         return str((await self.put(("rooms", room_id, "state", kind, key), content))["event_id"])
 
     async def join(self, room_id: str, **options: Any) -> str:
-        return str((await self.post(("join", room_id), {}, **options))["room_id"])
+        return str((await self.post(("join", room_id), {}, **options)).get("room_id", ""))
 
     async def invite(self, room_id: str, user: "User", **options: Any) -> None:
         await self.post(("rooms", room_id, "invite"), {"user_id": user.user_id}, **options)
