@@ -17,7 +17,6 @@ class WhoAmI:
         "GET",
         "/_matrix/client/v3/account/whoami",
         auth=Auth.USER_OR_GUEST,
-        reads=False,
         aliases=(r0,),
         spec="client-server-api/#get_matrixclientv3accountwhoami",
     )
