@@ -170,7 +170,7 @@ def test_syncs_in_steps_and_in_one_show_the_same(server: Server) -> None:
 
 def test_waiting_sync_wakes_for_a_message_and_a_repeated_one_answers_the_same(server: Server) -> None:
     async def play(alice: User, bob: User, room_id: str) -> None:
-        silent = {"filter": '{"presence":{"types":[]}}'}  # Bob's own coming online is no news here
+        silent: Json = {"filter": '{"presence":{"types":[]}}'}  # Bob's own coming online is no news here
         since = (await bob.sync(**silent))["next_batch"]
         waiting = asyncio.create_task(bob.sync(timeout_ms=30_000, **silent))
         await asyncio.sleep(0.3)
