@@ -46,6 +46,9 @@ def needs_of(intent: Intent, knowledge: Knowledge, server_name: str) -> Needs | 
     events = [] if relation is None else [relation.parent_id]
     if intent.redacts is not None:
         events.append(intent.redacts)
+        target = knowledge.events.get(intent.redacts)
+        if target is not None and target.event.is_state:
+            keys.append(target.event.key)  # known once the event is: its redaction changes the room's state
     annotation = references.annotation_of(intent)
     return Needs(intent.room_id, keys, events, [] if annotation is None else [annotation])
 
