@@ -196,6 +196,10 @@ class Writer:
             _log.warn("the outcome of a commit is not known, taking over to learn it: {why}", why=outcome.message)
             resolved = await self._resolve_doubt(batch)
             if resolved.leadership is not None:
+                if resolved.leadership.head != (batch.pos if resolved.committed else batch.prev):
+                    _log.warn("the log is not as this leader left it: others wrote, or a fail-over lost what it wrote")
+                    self._depose(pending)  # what is known here is void; the next term reads anew
+                    return False
                 self._lead_on(resolved.leadership)
             if resolved.committed:
                 self._install(batch, draft)
