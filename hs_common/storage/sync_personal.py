@@ -10,7 +10,7 @@ from hs_common.storage.queries import Queries, Row
 
 
 async def account_data(db: Queries, user_id: str, since: int, upto: int, whole_rooms: Sequence[str]) -> list[Row]:
-    """(room_id, type, content): what changed after `since`, and all that there is for `whole_rooms`. Room '': global."""
+    """(room_id, type, content): what changed after `since`, and all that `whole_rooms` have. Room '': global."""
     return await db.fetch(
         "SELECT room_id, type, content FROM account_data WHERE user_id = %s AND pos <= %s"
         " AND (pos > %s OR room_id = ANY(%s)) ORDER BY pos",

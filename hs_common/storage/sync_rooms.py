@@ -70,10 +70,9 @@ async def timelines(
 
 
 async def events(db: Queries, event_ids: Sequence[str]) -> list[Row]:
-    """(event_id, room_id, replaces_state, redacted_by, json, state_pos, delta_id); the last two NULL outside timelines."""
+    """(event_id, room_id, replaces_state, redacted_by, json)."""
     return await db.fetch(
-        "SELECT e.event_id, e.room_id, e.replaces_state, e.redacted_by, e.json, t.state_pos, t.delta_id"
-        " FROM events AS e LEFT JOIN timeline AS t ON t.event_id = e.event_id WHERE e.event_id = ANY(%s)",
+        "SELECT event_id, room_id, replaces_state, redacted_by, json FROM events WHERE event_id = ANY(%s)",
         (list(event_ids),),
     )
 

@@ -82,8 +82,8 @@ async def member_counts(db: Queries, room_ids: Sequence[str], at: Sequence[int])
         "SELECT w.room_id, count(*) FILTER (WHERE s.membership = 'join'),"
         " count(*) FILTER (WHERE s.membership = 'invite')"
         " FROM unnest(%s::text[], %s::bigint[]) AS w (room_id, pos)"
-        " LEFT JOIN state AS s ON s.room_id = w.room_id AND s.type = 'm.room.member' AND s.membership IN ('join', 'invite')"
-        " AND s.from_pos <= w.pos AND s.to_pos > w.pos GROUP BY w.room_id",
+        " LEFT JOIN state AS s ON s.room_id = w.room_id AND s.type = 'm.room.member'"
+        " AND s.membership IN ('join', 'invite') AND s.from_pos <= w.pos AND s.to_pos > w.pos GROUP BY w.room_id",
         (list(room_ids), list(at)),
     )
 

@@ -1,7 +1,7 @@
-"""What unread counts are made of: a reader's receipts and own events, the events after them, and what was counted so far.
+"""What unread counts are made of: a reader's receipts and own events, events after them, what was counted so far.
 
-`unread_cache` is unlogged and may be lost at any time; workers write it. A row with thread_id '' stands for the room: it
-says how far the room was counted and from which lower bound; a thread without a row has no notifications.
+`unread_cache` is unlogged and may be lost at any time; workers write it. A row with thread_id '' stands for the room:
+it says how far the room was counted and from which lower bound; a thread without a row has no notifications.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,8 @@ async def groups(
     )
     return await db.fetch(
         "SELECT w.room_id, coalesce(t.thread_root, 'main') AS thread, t.sender, t.type = 'm.room.redaction' AS redacts,"
-        " t.rule_bits, t.type = 'm.room.member' AND t.state_key = %(user)s AS target, m.user_id IS NOT NULL AS mentioned,"
+        " t.rule_bits, t.type = 'm.room.member' AND t.state_key = %(user)s AS target,"
+        " m.user_id IS NOT NULL AS mentioned,"
         " count(*), max(t.order_pos)"
         " FROM unnest(%(rooms)s::text[], %(lows)s::bigint[]) AS w (room_id, low)"
         " CROSS JOIN LATERAL (SELECT * FROM timeline WHERE timeline.room_id = w.room_id AND order_pos > w.low"
@@ -80,8 +81,8 @@ async def events_of_groups(
     (room_id, thread, order_pos, sender, rule_bits, state_key, event_id, json).
     """
     return await db.fetch(
-        "SELECT w.room_id, coalesce(t.thread_root, 'main'), t.order_pos, t.sender, t.rule_bits, t.state_key, t.event_id,"
-        " e.json FROM unnest(%s::text[], %s::bigint[]) AS w (room_id, low)"
+        "SELECT w.room_id, coalesce(t.thread_root, 'main'), t.order_pos, t.sender, t.rule_bits, t.state_key,"
+        " t.event_id, e.json FROM unnest(%s::text[], %s::bigint[]) AS w (room_id, low)"
         " CROSS JOIN LATERAL (SELECT * FROM timeline WHERE timeline.room_id = w.room_id AND order_pos > w.low"
         " AND order_pos <= %s AND order_sub = 0 ORDER BY order_pos DESC LIMIT %s) AS t"
         " JOIN events AS e ON e.event_id = t.event_id",
@@ -106,11 +107,12 @@ async def keep(db: Queries, user_id: str, rows: Sequence[tuple[str, str, int, in
     columns = [list(column) for column in zip(*rows, strict=True)]
     await db.execute(
         "WITH fresh AS (SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::int[], %s::int[])"
-        " AS f (room_id, thread_id, bound_pos, counted_to, notifications, highlights)), gone AS (DELETE FROM unread_cache"
-        " AS u USING fresh AS r WHERE r.thread_id = '' AND u.user_id = %s AND u.room_id = r.room_id"
-        " AND u.counted_to <= r.counted_to AND NOT EXISTS (SELECT FROM fresh AS f"
+        " AS f (room_id, thread_id, bound_pos, counted_to, notifications, highlights)),"
+        " gone AS (DELETE FROM unread_cache AS u USING fresh AS r WHERE r.thread_id = '' AND u.user_id = %s"
+        " AND u.room_id = r.room_id AND u.counted_to <= r.counted_to AND NOT EXISTS (SELECT FROM fresh AS f"
         " WHERE f.room_id = u.room_id AND f.thread_id = u.thread_id))"
-        " INSERT INTO unread_cache (user_id, room_id, thread_id, bound_pos, bound_sub, counted_to, notifications, highlights)"
+        " INSERT INTO unread_cache"
+        " (user_id, room_id, thread_id, bound_pos, bound_sub, counted_to, notifications, highlights)"
         " SELECT %s, room_id, thread_id, bound_pos, 0, counted_to, notifications, highlights FROM fresh"
         " ON CONFLICT (user_id, room_id, thread_id) DO UPDATE SET bound_pos = excluded.bound_pos,"
         " counted_to = excluded.counted_to, notifications = excluded.notifications, highlights = excluded.highlights"

@@ -1,6 +1,6 @@
 """An answer as it is put together: everything that was read, and the body made of it. Pure.
 
-Rooms and keys that have nothing to tell are left out, so an answer without news is nearly empty and `has_news` is False.
+Rooms and keys that have nothing to tell are left out; an answer without news is nearly empty, `has_news` is False.
 
 Spec: client-server API, #get_matrixclientv3sync.
 """

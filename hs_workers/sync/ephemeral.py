@@ -24,17 +24,18 @@ def with_counter(position: int, to_device: int, counter: int) -> SyncToken:
 
 
 def typing_events(
-    view: EphemeralView, changes: Changes, rooms: Iterable[str], fresh: Collection[str], *, incremental: bool
+    view: EphemeralView, changes: Changes, rooms: Iterable[str], fresh: Collection[str], *, was_told: bool
 ) -> dict[str, dict[str, Any]]:
     """The `m.typing` events of joined rooms: where it changed; where the client is told of the room anew, who types.
 
-    When the token is older than what is known here, a client that came with one may show people who stopped since.
+    When the token is older than what is known here, a client that `was_told` of typing before may show people who
+    stopped since.
     """
     changed = set(changes.room_ids)
     told = {}
     for room_id in rooms:
         user_ids = view.typing_in(room_id)
-        is_stale = changes.is_full and incremental
+        is_stale = changes.is_full and was_told
         if (user_ids and room_id in fresh) or (room_id in changed and room_id not in fresh) or is_stale:
             told[room_id] = {"type": "m.typing", "content": {"user_ids": list(user_ids)}}
     return told

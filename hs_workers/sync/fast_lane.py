@@ -228,7 +228,7 @@ class FastLane:
         """Adds who types where that changed; a room may come in for this alone."""
         allows = question.wishes.filter.room.allows_room
         changed = [room_id for room_id in changes.room_ids if room_id in joined and allows(room_id)]
-        events = ephemeral.typing_events(self._view, changes, changed, (), incremental=True)
+        events = ephemeral.typing_events(self._view, changes, changed, (), was_told=True)
         for room_id, event in events.items():
             room = rooms.get(room_id)
             if room is None:

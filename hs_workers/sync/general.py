@@ -31,6 +31,7 @@ from hs_workers.sync.members_sent import MembersSent
 from hs_workers.sync.parameters import Reader, Wishes
 from hs_workers.sync.reading_rights import ReadingRights
 from hs_workers.sync.room_state import MEMBER
+from hs_workers.sync.room_summaries import RoomSummaries
 from hs_workers.sync.room_versions import RoomVersions
 from hs_workers.sync.settings import PUSH_RULES, Settings, push_rules_content
 from hs_workers.sync.timeline import Timeline
@@ -72,6 +73,7 @@ class GeneralWay:
         self._now_ms = now_ms
         self._background = background
         self._versions = RoomVersions(db)
+        self._summaries = RoomSummaries(db)
 
     async def answer(self, question: Question) -> tuple[Answer, Mapping[str, RoomUnread]]:
         """The answer, and the reader's counts of the rooms in it."""
@@ -83,7 +85,7 @@ class GeneralWay:
         told = await reading.timelines()
         since = None if question.since is None else str(question.since)
         known = self._members_sent.known(question.reader.user_id, question.reader.device_id, since)
-        states = await load_states(self._db, told, question.wishes, question.reader.user_id, known)
+        states = await load_states(self._db, self._summaries, told, question.wishes, question.reader.user_id, known)
         rooms = await reading.rooms(told, states)
         parts = Parts(list(rooms.values()), plan.invites, plan.knocks)
         await self._add_ephemeral(question, parts, changes)
@@ -135,7 +137,9 @@ class GeneralWay:
         incremental = question.since is not None
         joined = {room.window.room_id: room for room in parts.rooms if not room.window.is_left}
         fresh = {room_id for room_id, room in joined.items() if room.window.fresh}
-        typing = ephemeral.typing_events(self._view, changes, joined, fresh, incremental=incremental)
+        typing = ephemeral.typing_events(
+            self._view, changes, joined, fresh, was_told=ephemeral.counter_of(question.since) > 0
+        )
         for room_id, event in typing.items():
             joined[room_id].typing = event
         wanted = question.wishes.filter.presence
@@ -202,7 +206,7 @@ class _Reading:
         }
 
     def _state_event(self, row: Sequence[Any], parts: EventParts) -> orjson.Fragment | None:
-        event_id, room_id, replaces_state, redacted_by, json, _, _ = row
+        event_id, room_id, replaces_state, redacted_by, json = row
         event = event_of(orjson.loads(json), event_id, self._versions[room_id])
         if not self._question.wishes.filter.room.state.allows_event(event.type, event.sender, event.content):
             return None

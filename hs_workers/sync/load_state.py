@@ -2,11 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-import orjson
-
-from hs_common.storage import sync_rooms, sync_state
+from hs_common.storage import sync_state
 from hs_common.storage.queries import Queries
 from hs_workers.sync.members_sent import Members
 from hs_workers.sync.parameters import Wishes
@@ -18,10 +16,8 @@ from hs_workers.sync.room_state import (
     wanted_members,
     without_other_members,
 )
+from hs_workers.sync.room_summaries import SUMMARISED, Moment, RoomSummaries
 from hs_workers.sync.timeline import Timeline
-
-HEROES: Final = 5
-NAMES: Final = (("m.room.name", "name"), ("m.room.canonical_alias", "alias"))
 
 
 @dataclass(slots=True)
@@ -33,12 +29,17 @@ class RoomStates:
 
 
 async def load_states(
-    db: Queries, timelines: Sequence[Timeline], wishes: Wishes, reader: str, known: Members
+    db: Queries,
+    summaries: RoomSummaries,
+    timelines: Sequence[Timeline],
+    wishes: Wishes,
+    reader: str,
+    known: Members,
 ) -> RoomStates:
     """`known`: the members that the device has already, which lazy loading may leave out."""
     rows = await _load_rows(db, timelines, wishes)
     states = RoomStates()
-    heroes = await _load_summaries(db, _to_summarise(timelines, rows), reader, states)
+    heroes = await _load_summaries(summaries, _to_summarise(timelines, rows), reader, states)
     if wishes.lazy:
         await _add_members(db, timelines, rows, heroes, reader, wishes)
     choose = state_after if wishes.use_state_after else state_before
@@ -128,59 +129,24 @@ def _without_known(
 # --- summaries ----------------------------------------------------------------------------------------------------
 
 
-def _to_summarise(timelines: Iterable[Timeline], rows: Mapping[str, list[StateRow]]) -> list[Timeline]:
-    """Joined rooms of which the client knows nothing yet, or whose members or name changed."""
-    types = (MEMBER, *(event_type for event_type, _ in NAMES))
-    return [
-        timeline
-        for timeline in timelines
-        if not timeline.window.is_left
-        and (
-            timeline.window.state_since == 0 or any(row.type in types for row in rows.get(timeline.window.room_id, ()))
-        )
-    ]
+def _to_summarise(timelines: Iterable[Timeline], rows: Mapping[str, list[StateRow]]) -> dict[str, Moment]:
+    """Joined rooms of which the client knows nothing yet, or whose members or name changed, and when."""
+    moments = {}
+    for timeline in timelines:
+        window = timeline.window
+        changes = [row.from_pos for row in rows.get(window.room_id, ()) if row.type in SUMMARISED]
+        if not window.is_left and (changes or window.state_since == 0):
+            # Of a whole state not all members are among the rows: nobody knows from them when the last one changed.
+            moments[window.room_id] = Moment(window.upto, None if window.state_since == 0 else max(changes))
+    return moments
 
 
 async def _load_summaries(
-    db: Queries, timelines: Sequence[Timeline], reader: str, states: RoomStates
+    summaries: RoomSummaries, moments: Mapping[str, Moment], reader: str, states: RoomStates
 ) -> dict[str, list[str]]:
     """Puts the summaries into `states`; returns the heroes of the rooms that need some."""
-    if not timelines:
-        return {}
-    uptos = {timeline.window.room_id: timeline.window.upto for timeline in timelines}
-    for room_id, joined, invited in await sync_state.member_counts(db, list(uptos), list(uptos.values())):
-        states.summaries[room_id] = {"m.joined_member_count": joined, "m.invited_member_count": invited}
-    named = await _named_rooms(db, uptos)
-    nameless = {room_id: upto for room_id, upto in uptos.items() if room_id not in named}
-    heroes = await _heroes(db, nameless, reader)
-    for room_id, user_ids in heroes.items():
-        states.summaries[room_id]["m.heroes"] = user_ids
-    return heroes
-
-
-async def _named_rooms(db: Queries, uptos: Mapping[str, int]) -> set[str]:
-    """The rooms that have a name or an alias to be called by."""
-    keys = [(room_id, event_type, "", upto, upto) for room_id, upto in uptos.items() for event_type, _ in NAMES]
-    rows = await sync_state.entries(db, keys)
-    places = {row[3]: (row[0], row[1]) for row in rows}
-    named: set[str] = set()
-    fields = dict(NAMES)
-    for event_id, _, _, _, json, _, _ in await sync_rooms.events(db, list(places)) if places else ():
-        room_id, event_type = places[event_id]
-        if orjson.loads(json)["content"].get(fields[event_type]):
-            named.add(room_id)
-    return named
-
-
-async def _heroes(db: Queries, uptos: Mapping[str, int], reader: str) -> dict[str, list[str]]:
-    """The first members besides the reader; if none are there, the first who have been."""
-    heroes: dict[str, list[str]] = {room_id: [] for room_id in uptos}
-    for memberships in (("join", "invite"), ("leave", "ban")):
-        empty = [room_id for room_id, user_ids in heroes.items() if not user_ids]
-        if not empty:
-            break
-        rows = await sync_state.oldest_members(db, empty, [uptos[room] for room in empty], memberships, HEROES + 1)
-        for room_id, user_id in rows:
-            if user_id != reader and len(heroes[room_id]) < HEROES:
-                heroes[room_id].append(user_id)
+    heroes = {}
+    for room_id, summary in (await summaries.of(moments)).items():
+        states.summaries[room_id] = summary.told(reader)
+        heroes[room_id] = summary.heroes(reader)
     return heroes

@@ -1,4 +1,4 @@
-"""Counts what a reader has not read, many rooms together: from the cache what was counted before, from Postgres the rest.
+"""Counts what a reader has not read, many rooms together: from the cache what was counted before, the rest anew.
 
 Events are counted in groups that push rules cannot tell apart without looking into them; only for a reader whose own
 rules look into events are those read.
@@ -67,7 +67,7 @@ class UnreadCounter:
         }
 
     async def _count(self, rooms: Mapping[str, RoomUnread]) -> set[str]:
-        """Counts on from where each room was counted to. Returns the rooms in which something was redacted meanwhile."""
+        """Counts on from where each room was counted to. Returns the rooms with redactions."""
         threads = [
             (room_id, thread, bound)
             for room_id, room in rooms.items()
@@ -131,7 +131,7 @@ class UnreadCounter:
         ]
         places = {row[3]: (row[0], row[1]) for row in await sync_state.entries(self._db, keys)}
         state: dict[tuple[str, str], Event] = {}
-        for event_id, room_id, _, _, json, _, _ in await sync_rooms.events(self._db, list(places)):
+        for event_id, room_id, _, _, json in await sync_rooms.events(self._db, list(places)):
             state[places[event_id]] = event_of(orjson.loads(json), event_id, self._versions[room_id])
         nows = [self._now] * len(room_ids)
         counts = {row[0]: row[1] for row in await sync_state.member_counts(self._db, room_ids, nows)}

@@ -81,7 +81,7 @@ class Client:
 
 
 def differences(whole: Client, parts: Client) -> list[str]:
-    """In what a client that was told at once differs from one that was told in parts; nothing, if the server is right."""
+    """In what a client that was told at once differs from one that was told in parts: in nothing, it should be."""
     found = []
     for name in ("invites", "knocks", "account_data"):
         if getattr(whole, name) != getattr(parts, name):

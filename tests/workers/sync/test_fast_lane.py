@@ -1,5 +1,7 @@
 """The fast lane and the general way give the same answers."""
 
+from typing import Any
+
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,12 @@ from tests.workers.sync.world import ALICE, BOB, World, bodies, joined
 
 _LAZY = {"room": {"state": {"lazy_load_members": True}}}
 _THREADS = {"room": {"timeline": {"unread_thread_notifications": True}}}
-_FILTERS = ({}, _LAZY, _THREADS, {"room": {"timeline": {"limit": 1, "not_types": ["m.reaction"]}}})
+_FILTERS: tuple[dict[str, Any], ...] = (
+    {},
+    _LAZY,
+    _THREADS,
+    {"room": {"timeline": {"limit": 1, "not_types": ["m.reaction"]}}},
+)
 
 
 class Both:
