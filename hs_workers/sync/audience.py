@@ -77,25 +77,26 @@ class Audience:
         return users
 
     async def _load(self, user: TrackedUser) -> None:
-        missed: list[tuple[str, bool]] = []
-        self._missed[user.user_id] = missed
+        missed = self._missed[user.user_id] = []
         try:
             rooms = set(await sync_rooms.joined_rooms(self._db, user.user_id, user.tracked_from))
+            for room_id, is_joined in missed:
+                (rooms.add if is_joined else rooms.discard)(room_id)
+            user.rooms = rooms
+            if self._users.get(user.user_id) is user:
+                for room_id in rooms:
+                    self._by_room.setdefault(room_id, set()).add(user.user_id)
         except BaseException:
             if self._users.get(user.user_id) is user:
                 del self._users[user.user_id]
             raise
         finally:
-            del self._missed[user.user_id]
+            if self._missed.get(user.user_id) is missed:
+                del self._missed[user.user_id]
             waiting, user.on_loaded = user.on_loaded, []
             for loaded in waiting:
-                loaded.callback(None)
-        for room_id, is_joined in missed:
-            (rooms.add if is_joined else rooms.discard)(room_id)
-        user.rooms = rooms
-        if self._users.get(user.user_id) is user:
-            for room_id in rooms:
-                self._by_room.setdefault(room_id, set()).add(user.user_id)
+                if not loaded.called:
+                    loaded.callback(None)
 
     def _drop_idle(self) -> None:
         for _ in range(len(self._users) - MAXIMUM_USERS):
@@ -147,7 +148,7 @@ class Audience:
         user.membership_at = pos
         is_joined = membership == "join"
         if user.rooms is None:
-            self._missed[user_id].append((room_id, is_joined))
+            self._missed.setdefault(user_id, []).append((room_id, is_joined))
         elif is_joined:
             user.rooms.add(room_id)
             self._by_room.setdefault(room_id, set()).add(user_id)

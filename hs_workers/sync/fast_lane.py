@@ -240,7 +240,7 @@ class FastLane:
     def _presence(self, question: Question, changes: Changes, user: TrackedUser) -> list[dict[str, Any]] | None:
         """The presence that the reader may see; None if it is not known here who shares a room with him."""
         wanted = question.wishes.filter.presence
-        if not changes.user_ids or not wanted.types.allows("m.presence") or wanted.limit == 0:
+        if not changes.user_ids or not wanted.types.allows("m.presence"):
             return []
         shown = []
         for user_id in changes.user_ids:

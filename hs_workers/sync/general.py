@@ -143,7 +143,7 @@ class GeneralWay:
         for room_id, event in typing.items():
             joined[room_id].typing = event
         wanted = question.wishes.filter.presence
-        if changes.user_ids and wanted.types.allows("m.presence") and wanted.limit != 0:
+        if changes.user_ids and wanted.types.allows("m.presence"):
             me = question.reader.user_id
             others = [user_id for user_id in changes.user_ids if user_id != me and wanted.senders.allows(user_id)]
             watched = await sync_state.sharing_users(self._db, me, others, question.now) if others else set()

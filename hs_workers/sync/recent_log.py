@@ -31,8 +31,17 @@ class RecentItem(NamedTuple):
 class RecentLog:
     """Items above `start`, all of them."""
 
-    def __init__(self, position: int = 0) -> None:
+    def __init__(
+        self,
+        position: int = 0,
+        maximum_items: int = MAXIMUM_ITEMS,
+        maximum_bytes: int = MAXIMUM_BYTES,
+        maximum_marks: int = MAXIMUM_MARKS,
+    ) -> None:
         self.start = position
+        self._maximum_items = maximum_items
+        self._maximum_bytes = maximum_bytes
+        self._maximum_marks = maximum_marks
         self._items: deque[RecentItem] = deque()
         self._by_room: dict[str, deque[RecentItem]] = {}
         self._bytes = 0
@@ -44,7 +53,11 @@ class RecentLog:
 
     def reset(self, position: int) -> None:
         """The log begins anew."""
-        self.__init__(position)  # type: ignore[misc]
+        self.start = self._begun = position
+        self._items.clear()
+        self._by_room.clear()
+        self._marks.clear()
+        self._bytes = 0
 
     def add(self, pos: int, item: Item, size: int, now: float) -> None:
         """The next item; `size` in bytes, `now` in seconds."""
@@ -54,9 +67,7 @@ class RecentLog:
         self._bytes += size
         if isinstance(item, EventItem | ReceiptItem):
             self._by_room.setdefault(item.room_id, deque()).append(recent)
-        while self._items and (
-            len(self._items) > MAXIMUM_ITEMS or self._bytes > MAXIMUM_BYTES or now - self._items[0].at > MAXIMUM_AGE_S
-        ):
+        while self._items and self._is_too_much(now):
             self._drop(self._items.popleft())
 
     def since(self, position: int, limit: int) -> list[RecentItem] | None:
@@ -79,6 +90,10 @@ class RecentLog:
             return None
         return (recent for recent in self._by_room.get(room_id, ()) if recent.pos > after)
 
+    def _is_too_much(self, now: float) -> bool:
+        too_many = len(self._items) > self._maximum_items or self._bytes > self._maximum_bytes
+        return too_many or now - self._items[0].at > MAXIMUM_AGE_S
+
     def _drop(self, recent: RecentItem) -> None:
         self.start = recent.pos
         self._bytes -= recent.size
@@ -91,7 +106,7 @@ class RecentLog:
             del self._by_room[item.room_id]
         self._marks[item.room_id] = recent.pos
         self._marks.move_to_end(item.room_id)
-        if len(self._marks) > MAXIMUM_MARKS:
+        if len(self._marks) > self._maximum_marks:
             self._begun = max(self._begun, self._marks.popitem(last=False)[1])
 
 
