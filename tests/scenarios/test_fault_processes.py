@@ -14,7 +14,7 @@ from tests.scenarios.server import Server
 
 HEAL_LIMIT_S = 30.0  # the supervisor's pauses, a new process' start and its members row, on a busy machine
 FROZEN_S = 15.0
-_BEFORE, _AFTER = 20, 30  # messages acknowledged before the harm, and after the server is whole again
+_BEFORE, _AFTER = 40, 80  # messages acknowledged before the harm, and after the server is whole again
 
 Harm = Callable[[], Awaitable[None]]
 
@@ -56,6 +56,10 @@ def test_sync_worker_killed(split: Server) -> None:
 
 def test_client_worker_killed(split: Server) -> None:
     under_load(split, lambda: killed(split, "client-1"))
+
+
+def test_front_door_killed(split: Server) -> None:
+    under_load(split, lambda: killed(split, "front-1"))
 
 
 def test_redis_killed(split: Server) -> None:
