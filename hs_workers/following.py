@@ -8,6 +8,8 @@ from typing import Final
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from hs_common.appservices.registry import ServiceRegistry
+from hs_common.appservices.requesters import ServiceRequesters
 from hs_common.http.authentication import Authenticator
 from hs_common.process.node import Node
 from hs_common.replication import items
@@ -43,8 +45,10 @@ class Following:
         self._node = node
         self._memory = carrier
         self.ephemeral = EphemeralView()
-        self.authenticator = Authenticator(node.db, node.outside.now_ms, self.is_fresh)
-        self._subscriptions: list[Subscription] = [self._revocations()]
+        self.app_services = ServiceRegistry(node.db, node.config.server.name, self.is_fresh)
+        self._service_users = ServiceRequesters(node.db, self.app_services, self.is_fresh)
+        self.authenticator = Authenticator(node.db, node.outside.now_ms, self.is_fresh, self._service_users)
+        self._subscriptions: list[Subscription] = [self._revocations(), self.app_services.subscription()]
         self._on_advance: list[Callable[[int], None]] = []
         self._on_ephemeral: list[Callable[[Message], None]] = []
         self.someone_waits: Callable[[], bool] = nobody_waits
@@ -110,6 +114,8 @@ class Following:
     async def _start(self) -> None:
         self._carrier = self._make_carrier()
         await self.follower.start(self._carrier)
+        await self.app_services.refresh()
+        self.app_services.when_changed(self._read_app_services)
         self._passing = Deferred.fromCoroutine(self._pass_time())
         self._passing.addErrback(lambda failure: failure.trap(CancelledError))
 
@@ -127,6 +133,10 @@ class Following:
             return None
         server = RedisServer(node.reactor, node.config.redis.url)
         return RedisCarrier(server, node.outside.random, stream_keys(node.config.cluster.id), self._heard)
+
+    def _read_app_services(self) -> None:
+        """At once, for those who ask what is known and do not wait."""
+        self._node.background("read the application services", self.app_services.refresh())
 
     def _behind(self) -> str | None:
         lag_s = self.follower.lag_seconds()
@@ -173,5 +183,10 @@ class Following:
                         self.authenticator.forget_token(token_hash)
                 elif isinstance(item, items.UserItem):
                     self.authenticator.forget_user(item.user_id)
+                    self._service_users.forget_user(item.user_id)
 
-        return Subscription("revocations", ("sessions", "user"), apply, lambda pos: self.authenticator.void())
+        def void(pos: int) -> None:
+            self.authenticator.void()
+            self._service_users.void()
+
+        return Subscription("revocations", ("sessions", "user"), apply, void)

@@ -9,4 +9,5 @@ from hs_workers.sync.wiring import ENDPOINT_CLASSES as SYNC
 ENDPOINTS: Final[dict[str, tuple[type, ...]]] = {
     "client": (*ACCOUNTS, *ROOMS),
     "sync": SYNC,
+    "appservice": (),
 }

@@ -7,6 +7,7 @@ from hs_common.http.rate_limits import RateLimits
 from hs_common.process.node import Node
 from hs_common.process.worker_threads import WorkerThreads
 from hs_common.replication.link_interface import Link
+from hs_workers.appservice.wiring import AppServiceParts
 from hs_workers.client.accounts_wiring import Outside as AccountsOutside
 from hs_workers.client.accounts_wiring import account_endpoints
 from hs_workers.client.rooms_wiring import Outside as RoomsOutside
@@ -40,6 +41,7 @@ def client(parts: RoleParts) -> Iterable[object]:
         presence=parts.following.ephemeral,
         now_ms=node.outside.now_ms,
         random=node.outside.random_bytes,
+        services=parts.following.app_services,
     )
     yield from account_endpoints(node.config, outside)
     rooms = RoomsOutside(
@@ -73,7 +75,14 @@ def sync(parts: RoleParts) -> Iterable[object]:
     yield from made.endpoints
 
 
+def appservice(parts: RoleParts) -> Iterable[object]:
+    """Sends application services what is for them. Serves nothing."""
+    AppServiceParts(parts.node, parts.following).add_steps()
+    return ()
+
+
 MAKERS: Final[dict[str, Callable[[RoleParts], Iterable[object]]]] = {
     "client": client,
     "sync": sync,
+    "appservice": appservice,
 }

@@ -41,7 +41,8 @@ class WorkerParts:
         self._following = following
         self._link = link
         config = node.config
-        self.limits = RateLimits(buckets_of(config.rate_limits), node.reactor.seconds)
+        is_exempt = following.app_services.is_exempt
+        self.limits = RateLimits(buckets_of(config.rate_limits), node.reactor.seconds, is_exempt)
         self._threads = WorkerThreads(node.reactor, HASHING_THREADS, "hashing")
         self._last_seen = LastSeen(node.db, node.outside.now_ms)
         self._confirmation = RefreshConfirmation(node.db, link)

@@ -7,6 +7,7 @@ heard of lately; who must not wait asks `known`, the last that was read.
 from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from hs_common.appservices.http_client import Destination
 from hs_common.http.request import Requester
@@ -16,7 +17,9 @@ from hs_common.replication.entry import Entry, EntryItem
 from hs_common.replication.subscription import Subscription
 from hs_common.storage import appservices
 from hs_common.storage.appservices import Registered
-from hs_common.storage.queries import Queries
+from hs_common.storage.queries import DatabaseError, Queries
+
+_log = Logger()
 
 
 class ServiceRegistry:
@@ -34,8 +37,7 @@ class ServiceRegistry:
         self._by_token: dict[bytes, Service] = {}
         self.on_item: Callable[[items.AppServiceItem], None] = lambda item: None
         """Told of each change that the log tells of."""
-        self.on_reset: Callable[[], None] = lambda: None
-        """Told when part of the log was skipped: anything may have changed."""
+        self._on_change: list[Callable[[], None]] = []
 
     # --- what is asked ---
 
@@ -70,6 +72,17 @@ class ServiceRegistry:
 
     # --- what the log tells ---
 
+    def when_changed(self, call: Callable[[], None]) -> None:
+        """Call when any of them may have changed."""
+        self._on_change.append(call)
+
+    async def refresh(self) -> None:
+        """Read them again; a failure is made up for when they are asked for."""
+        try:
+            await self.services()
+        except DatabaseError as error:
+            _log.warn("cannot read the application services now: {error}", error=error)
+
     def subscription(self) -> Subscription:
         """For the process' follower."""
 
@@ -78,14 +91,15 @@ class ServiceRegistry:
                 item = items.decode(one.kind, one.body)
                 assert isinstance(item, items.AppServiceItem), "subscribed to no other kind"
                 if not item.woken:
-                    self._is_read, self._changes = False, self._changes + 1
+                    self._changed()
                 self.on_item(item)
 
-        return Subscription("application services", ("appservice",), apply, self._reset)
+        return Subscription("application services", ("appservice",), apply, lambda pos: self._changed())
 
-    def _reset(self, pos: int) -> None:
+    def _changed(self) -> None:
         self._is_read, self._changes = False, self._changes + 1
-        self.on_reset()
+        for call in self._on_change:
+            call()
 
     async def _read(self) -> None:
         """Reads once for all who wait."""

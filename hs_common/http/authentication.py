@@ -83,6 +83,10 @@ class Authenticator:
             raise unknown_token(soft_logout=True)
         return session.requester
 
+    async def service_requester(self, token_hash: bytes, query: Query) -> Requester | None:
+        """Who calls, if the token is an application service's; None for all other tokens, good or not."""
+        return await self._app_services.requester(token_hash, query)
+
     async def _read(self, token_hash: bytes) -> _Session:
         revocations = self._revocations
         row = await account_of_token(self._db, token_hash)

@@ -85,6 +85,8 @@ class Dispatcher:
         if declaration.auth is Auth.NONE:
             return None
         token_hash = access_token_hash(incoming.headers, incoming.query_string)
+        if declaration.auth is Auth.SERVICE_OPTIONAL:
+            return await self._service(token_hash, incoming)
         if token_hash is None:
             if declaration.auth is Auth.USER_OPTIONAL:
                 return None
@@ -92,3 +94,8 @@ class Dispatcher:
         requester = await self._authenticator.requester(token_hash, Query(incoming.query_string))
         admit(declaration, requester)
         return requester
+
+    async def _service(self, token_hash: bytes | None, incoming: Incoming) -> Requester | None:
+        if token_hash is None:
+            return None
+        return await self._authenticator.service_requester(token_hash, Query(incoming.query_string))

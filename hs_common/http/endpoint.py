@@ -29,6 +29,8 @@ class Auth(Enum):
 
     NONE = "none"
     """No token is looked at."""
+    SERVICE_OPTIONAL = "service_optional"
+    """Works without a token. An application service's is known; any other is not looked at."""
     USER_OPTIONAL = "user_optional"
     """Works without a token; one that is given must be good. Guests may."""
     USER = "user"

@@ -62,6 +62,8 @@ class Deliveries:
     # --- life ---
 
     def start(self) -> None:
+        self._registry.on_item = self.service_told
+        self._registry.when_changed(self._changed)
         self.keeper.start()
         self._changed()
 
@@ -107,18 +109,11 @@ class Deliveries:
             self._sorting = True
             self._clock.callLater(GATHER_S, self._begin_sorting)
 
-    def registration_changed(self, item: items.AppServiceItem) -> None:
-        """The log tells of a service."""
+    def service_told(self, item: items.AppServiceItem) -> None:
+        """The log tells of a service. That registrations changed is heard from the registry."""
         sender = self._senders.get(item.service_id)
-        if item.woken:
-            if sender is not None:
-                sender.retry_now()
-        else:
-            self._changed()
-
-    def all_changed(self) -> None:
-        """Part of the log was skipped."""
-        self._changed()
+        if item.woken and sender is not None:
+            sender.retry_now()
 
     def _reset(self, pos: int) -> None:
         for sender in self._senders.values():

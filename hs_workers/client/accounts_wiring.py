@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hs_common.appservices.registry import ServiceRegistry
 from hs_common.config import Config
 from hs_common.process.password_hasher import PasswordHasher
 from hs_common.process.worker_threads import Threads
@@ -65,7 +66,7 @@ class Outside:
     presence: PresenceView
     now_ms: Callable[[], int]
     random: Callable[[int], bytes]
-    is_exclusive: Callable[[str], bool] = lambda user_id: False
+    services: ServiceRegistry | None = None
     unstable_features: Mapping[str, bool] | None = None
     terms: Mapping[str, Any] | None = None
 
@@ -80,7 +81,8 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
     tokens = Tokens(config.accounts, now_ms, outside.random)
     login_tokens = LoginTokens(db, tokens, config.accounts.login_token_lifetime_ms, now_ms)
     logging_in = LoggingIn(master, passwords, login_tokens, tokens, client_well_known(config.server))
-    usernames = Usernames(db, name, outside.is_exclusive)
+    services = outside.services or ServiceRegistry(db, name, lambda: False)
+    usernames = Usernames(db, name, services)
     registering = Registering(master, usernames, tokens)
     arrivals = Arrivals(db, now_ms)
     uia = _uia(config, outside, passwords)
@@ -95,7 +97,7 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
         Capabilities(config.server.default_room_version),
         DeviceManagement(db, master, uia),
         Filters(db),
-        Login(logging_in, arrivals, name),
+        Login(logging_in, arrivals, services, name),
         LoginToken(uia, login_tokens),
         Logout(master),
         PasswordManagement(uia, rules, passwords, master),
@@ -104,7 +106,7 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
         PushRules(push_rules),
         Pushers(),
         Refresh(db, master, tokens, now_ms),
-        Registration(config.registration, flows, uia, usernames, rules, hasher, registering, arrivals),
+        Registration(config.registration, flows, uia, usernames, rules, hasher, registering, arrivals, services),
         RegistrationTokens(config.registration, db, now_ms),
         SharedSecretRegistration(name, secret, usernames, rules, hasher, registering, arrivals),
         Support(config.server),

@@ -3,27 +3,37 @@
 Spec: client-server API, #legacy-login.
 """
 
-from typing import Any
+from typing import Any, Final
 
+from hs_common.appservices.registry import ServiceRegistry
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0, v1
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
-from hs_common.matrix.errors import MatrixError, forbidden
+from hs_common.matrix.errors import MatrixError
 from hs_workers.client.accounts.json_fields import boolean, optional_string, string
 from hs_workers.client.accounts.logging_in import LoggingIn
+from hs_workers.client.accounts.service_accounts import calling_service, check_in_namespace
 from hs_workers.client.accounts.tokens import DeviceWish
 from hs_workers.client.accounts.user_identifiers import named_user
 from hs_workers.client.arrivals import Arrivals
 
-FLOWS = {"flows": [{"type": "m.login.password"}, {"type": "m.login.token", "get_login_token": True}]}
+FLOWS = {
+    "flows": [
+        {"type": "m.login.password"},
+        {"type": "m.login.token", "get_login_token": True},
+        {"type": "m.login.application_service"},
+    ]
+}
+SERVICE: Final = "m.login.application_service"
 
 
 class Login:
     """Passwords and login tokens."""
 
-    def __init__(self, logging_in: LoggingIn, arrivals: Arrivals, server_name: str) -> None:
+    def __init__(self, logging_in: LoggingIn, arrivals: Arrivals, services: ServiceRegistry, server_name: str) -> None:
         self._logging_in = logging_in
         self._arrivals = arrivals
+        self._services = services
         self._server_name = server_name
 
     @endpoint(
@@ -41,24 +51,27 @@ class Login:
     @endpoint(
         "POST",
         "/_matrix/client/v3/login",
-        auth=Auth.NONE,
+        auth=Auth.SERVICE_OPTIONAL,
         rate=Rate.LOGIN,
         aliases=(r0, v1),
         spec="client-server-api/#post_matrixclientv3login",
     )
     async def login(self, request: Request) -> Reply:
         """A session for a new or an old device."""
-        return await self._arrivals.note(request, await self._logged_in(request.json()))
+        return await self._arrivals.note(request, await self._logged_in(request, request.json()))
 
-    async def _logged_in(self, body: dict[str, Any]) -> dict[str, Any]:
+    async def _logged_in(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
         kind = string(body, "type")
         if kind == "m.login.password":
             user_id, password = named_user(body, self._server_name), string(body, "password")
             return await self._logging_in.with_password(user_id, password, _wish(body))
         if kind == "m.login.token":
             return await self._logging_in.with_token(string(body, "token"), _wish(body))
-        if kind == "m.login.application_service":
-            raise forbidden("No application service has this access token")
+        if kind == SERVICE:
+            service = calling_service(request, await self._services.services())
+            user_id = named_user(body, self._server_name)
+            check_in_namespace(service, user_id)
+            return await self._logging_in.as_service(user_id, _wish(body))
         raise MatrixError(400, "M_UNKNOWN", "Unknown login type")
 
 

@@ -5,15 +5,17 @@ Spec: client-server API, #legacy-account-registration.
 
 from typing import Any
 
+from hs_common.appservices.registry import ServiceRegistry
 from hs_common.config.accounts import Registration as Settings
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0, v1
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
-from hs_common.matrix.errors import MatrixError, forbidden, invalid_param, missing_param
+from hs_common.matrix.errors import forbidden, invalid_param, missing_param
 from hs_common.process.password_hasher import PasswordHasher
-from hs_workers.client.accounts.json_fields import boolean, optional_string
+from hs_workers.client.accounts.json_fields import boolean, optional_string, string
 from hs_workers.client.accounts.passwords import PasswordRules
 from hs_workers.client.accounts.registering import Registering, Usernames
+from hs_workers.client.accounts.service_accounts import calling_service
 from hs_workers.client.accounts.tokens import DeviceWish
 from hs_workers.client.arrivals import Arrivals
 from hs_workers.client.uia import Flows, Guarded, Proof, UserInteractiveAuthentication
@@ -32,8 +34,10 @@ class Registration:
         hasher: PasswordHasher,
         registering: Registering,
         arrivals: Arrivals,
+        services: ServiceRegistry,
     ) -> None:
         self._settings = settings
+        self._services = services
         self._flows = flows
         self._uia = uia
         self._usernames = usernames
@@ -45,7 +49,7 @@ class Registration:
     @endpoint(
         "POST",
         "/_matrix/client/v3/register",
-        auth=Auth.NONE,
+        auth=Auth.SERVICE_OPTIONAL,
         rate=Rate.REGISTRATION,
         aliases=(r0, v1),
         spec="client-server-api/#post_matrixclientv3register",
@@ -57,7 +61,19 @@ class Registration:
             return await self._guest(request)
         if kind != "user":
             raise invalid_param("`kind` must be user or guest")
-        return await self._user(request, request.json())
+        body = request.json()
+        if body.get("type") == "m.login.application_service":
+            return await self._service_user(request, body)
+        return await self._user(request, body)
+
+    async def _service_user(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
+        """Application services make users of theirs without any stage.
+
+        https://spec.matrix.org/v1.19/application-service-api/#server-admin-style-permissions
+        """
+        service = calling_service(request, await self._services.services())
+        answer = await self._registering.service_user(string(body, "username"), service, _wish(body))
+        return await self._arrivals.note(request, answer)
 
     async def _guest(self, request: Request) -> Reply:
         if not self._settings.guests:
@@ -67,8 +83,6 @@ class Registration:
         return await self._arrivals.note(request, await self._registering.guest(wish.display_name))
 
     async def _user(self, request: Request, body: dict[str, Any]) -> Reply:
-        if body.get("type") == "m.login.application_service":
-            raise MatrixError(401, "M_UNKNOWN_TOKEN", "No application service has this access token")
         if not self._settings.enabled:
             raise forbidden("Registration is disabled")
         await self._check(body)

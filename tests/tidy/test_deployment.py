@@ -21,9 +21,9 @@ def test_every_role_has_a_service_a_backend_and_a_scrape_target() -> None:
     compose = (ROOT / "docker-compose.yml").read_text()
     proxy = (ROOT / "deploy/haproxy/haproxy.cfg").read_text()
     scraped = (ROOT / "deploy/prometheus/prometheus.yml").read_text()
-    for role in hs_workers.registry.ENDPOINTS:
+    for role, endpoints in hs_workers.registry.ENDPOINTS.items():
         assert f'command: ["worker", "{role}"]' in compose
-        assert f"backend viaduct_{role}\n" in proxy
+        assert f"backend viaduct_{role}\n" in proxy or not endpoints
         assert re.search(rf"names: \[.*\b{role}\b.*\]", scraped)
 
 

@@ -73,9 +73,16 @@ class LoggingIn:
         """403 `M_FORBIDDEN` for a token that is not good, else as `check_usable`."""
         return await self._open(await self._login_tokens.take(token), wish)
 
+    async def as_service(self, user_id: str, wish: DeviceWish) -> dict[str, Any]:
+        """A session of a user whom an application service controls. 403 `M_FORBIDDEN` if there is none."""
+        return await self._session(user_id, wish)
+
     async def _open(self, found: Account, wish: DeviceWish) -> dict[str, Any]:
         check_usable(found)
+        return await self._session(found.user_id, wish)
+
+    async def _session(self, user_id: str, wish: DeviceWish) -> dict[str, Any]:
         opened = self._tokens.session(wish)
-        await self._master.call(OpenSession(user_id=found.user_id, session=opened.session))
-        answer = {"user_id": found.user_id, **opened.answer}
+        await self._master.call(OpenSession(user_id=user_id, session=opened.session))
+        answer = {"user_id": user_id, **opened.answer}
         return answer if self._well_known is None else {**answer, "well_known": self._well_known}

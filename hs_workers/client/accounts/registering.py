@@ -3,15 +3,17 @@
 Spec: client-server API, #legacy-account-registration.
 """
 
-from collections.abc import Callable
 from typing import Any, Final
 
+from hs_common.appservices.registry import ServiceRegistry
+from hs_common.matrix.appservice import Service
 from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.identifiers import new_user_id
 from hs_common.replication.calls import NewSession, RegisterUser
 from hs_common.replication.link_interface import Link
 from hs_common.storage.queries import Queries
 from hs_common.storage.users import account
+from hs_workers.client.accounts.service_accounts import check_in_namespace
 from hs_workers.client.accounts.tokens import DeviceWish, Tokens
 
 ATTEMPTS_LIMIT: Final = 5
@@ -19,22 +21,27 @@ ATTEMPTS_LIMIT: Final = 5
 
 
 class Usernames:
-    """Which names are free. `is_exclusive` says whether an application service has reserved a user id."""
+    """Which names are free, and which application services have reserved."""
 
-    def __init__(self, db: Queries, server_name: str, is_exclusive: Callable[[str], bool]) -> None:
+    def __init__(self, db: Queries, server_name: str, services: ServiceRegistry) -> None:
         self._db = db
         self._server_name = server_name
-        self._is_exclusive = is_exclusive
+        self._services = services
 
     def user_id(self, localpart: str) -> str:
         """The id of a user to be made. 400 `M_INVALID_USERNAME` or `M_EXCLUSIVE`."""
         user_id = new_user_id(localpart, self._server_name)
-        if self._is_exclusive(user_id):
+        if self._services.is_reserved(user_id):
             raise MatrixError(400, "M_EXCLUSIVE", "This user name is reserved by an application service")
         return user_id
 
+    def any_user_id(self, localpart: str) -> str:
+        """The same for who may have reserved ones too."""
+        return new_user_id(localpart, self._server_name)
+
     async def check_free(self, localpart: str) -> str:
         """The user id. Also 400 `M_USER_IN_USE`, for names of deactivated accounts too."""
+        await self._services.services()
         user_id = self.user_id(localpart)
         if await account(self._db, user_id) is not None:
             raise user_in_use()
@@ -68,6 +75,12 @@ class Registering:
             user_id = self._usernames.user_id(localpart)
             return await self._register(user_id, wish, password_hash=password_hash, admin=admin, profile=profile or {})
         return await self._with_any_name(wish, password_hash=password_hash)
+
+    async def service_user(self, localpart: str, service: Service, wish: DeviceWish | None) -> dict[str, Any]:
+        """A user in a service's namespace. 400 `M_INVALID_USERNAME`, `M_EXCLUSIVE` or `M_USER_IN_USE`."""
+        user_id = self._usernames.any_user_id(localpart)
+        check_in_namespace(service, user_id)
+        return await self._register(user_id, wish, password_hash=None, appservice_id=service.id)
 
     async def guest(self, display_name: str | None) -> dict[str, Any]:
         """A guest, whose name and device the server chooses.

@@ -48,7 +48,6 @@ class Worker:
             background=self._background,
             timing=QUICK,
         )
-        self.registry.on_item = self.deliveries.registration_changed
         self._subscriptions = [self.registry.subscription(), self.deliveries.subscription()]
         self.deliveries.start()
 

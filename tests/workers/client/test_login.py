@@ -18,7 +18,8 @@ def test_the_flows_are_told_to_everybody_also_at_the_old_paths(play: Play) -> No
     async def scenario(world: World) -> None:
         for version in ("v3", "r0", "v1"):
             flows = await world.ask("GET", f"/_matrix/client/{version}/login")
-            assert [flow["type"] for flow in flows.json["flows"]] == ["m.login.password", "m.login.token"]
+            kinds = [flow["type"] for flow in flows.json["flows"]]
+            assert kinds == ["m.login.password", "m.login.token", "m.login.application_service"]
 
     play(scenario)
 
@@ -72,7 +73,7 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
     ({"password": "x" * 1000}, 403, "M_FORBIDDEN"),
     ({"type": "m.login.magic"}, 400, "M_UNKNOWN"),
     ({"type": None}, 400, "M_MISSING_PARAM"),
-    ({"type": "m.login.application_service"}, 403, "M_FORBIDDEN"),
+    ({"type": "m.login.application_service"}, 401, "M_MISSING_TOKEN"),
     ({"type": "m.login.token", "token": "vlt_guess"}, 403, "M_FORBIDDEN"),
     ({"type": "m.login.token"}, 400, "M_MISSING_PARAM"),
     ({"device_id": "x" * 256}, 400, "M_INVALID_PARAM"),

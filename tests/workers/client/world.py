@@ -13,6 +13,8 @@ import msgspec
 import orjson
 from twisted.web.http_headers import Headers
 
+from hs_common.appservices.registry import ServiceRegistry
+from hs_common.appservices.requesters import ServiceRequesters
 from hs_common.config import Config
 from hs_common.config.rate_limits import Bucket
 from hs_common.http.authentication import Authenticator
@@ -22,6 +24,7 @@ from hs_common.http.incoming import Incoming
 from hs_common.http.rate_limits import RateLimits
 from hs_common.http.reply import error_response
 from hs_common.http.router import Router
+from hs_common.matrix.appservice import Namespace, Registration, encode_registration
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication.ephemeral import Presence
 from hs_common.storage.database import Database
@@ -85,6 +88,7 @@ class World:
         self.master = StandInMaster(self.db)
         self.presences = Presences()
         self.limits = RateLimits({Rate.LOGIN_FAILURE: Bucket(per_second=0.01, burst=3)}, lambda: self.now_ms / 1000)
+        self.services = ServiceRegistry(self.db, settings.server.name, lambda: False)
         self.router = Router()
         parts = Outside(
             db=self.db,
@@ -94,13 +98,20 @@ class World:
             presence=self.presences,
             now_ms=lambda: self.now_ms,
             random=lambda size: sha256(str(next(numbers)).encode()).digest()[:size],
+            services=self.services,
         )
         parts = replace(parts, **outside)
         self.endpoints = account_endpoints(settings, parts)
         for instance in self.endpoints:
             self.router.add(instance, role="client")
-        authenticator = Authenticator(self.db, lambda: self.now_ms, is_fresh=lambda: False)
+        service_users = ServiceRequesters(self.db, self.services, lambda: False)
+        authenticator = Authenticator(self.db, lambda: self.now_ms, lambda: False, service_users)
+        self._authenticator = authenticator
         self._dispatcher = Dispatcher(authenticator, self.limits)
+
+    def limit(self, limits: RateLimits) -> None:
+        """Requests pass this gate from now on."""
+        self._dispatcher = Dispatcher(self._authenticator, limits)
 
     async def ask(self, method: str, path: str, body: Any = None, token: str | None = None, **query: str) -> Answer:
         """The answer to a request. `path` below /v3 may leave that out; `body` is JSON, or bytes as they are."""
@@ -140,6 +151,15 @@ class World:
         answer = await self.login(user, **more)
         assert answer.status == 200, answer
         return dict(answer.json)
+
+    async def reserve(self, regex: str) -> None:
+        """Registers an application service with that exclusive namespace of users."""
+        kept = Registration(id="bridge", url=None, sender_localpart="bridge", users=(Namespace(regex, True),))
+        await self.db.execute(
+            "INSERT INTO appservices (service_id, registration, as_token_hash, hs_token, source, made_pos, pos)"
+            " VALUES ('bridge', %s, 'x', 'hs', 'command', 1, 1)",
+            (encode_registration(kept).decode(),),
+        )
 
     async def join(self, user_id: str, room_id: str) -> None:
         """Makes a local user a member."""
