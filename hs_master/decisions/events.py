@@ -20,7 +20,7 @@ from hs_common.replication.calls import (
 )
 from hs_master.rooms import references
 from hs_master.rooms.append import Source, append
-from hs_master.rooms.compose import Composer
+from hs_master.rooms.compose import Composed, Composer
 from hs_master.rooms.head import CurrentState, RoomDraft
 from hs_master.rooms.membership import STRIPPED_STATE_KEYS
 from hs_master.rooms.needs import CREATE, POWER_LEVELS, Needs
@@ -71,9 +71,7 @@ class EventAppender:
         unchanged = _unchanged_state(room, intent)
         if unchanged is not None:
             return unchanged
-        references.check_relation(step, intent, room)
-        references.check_redaction(step, intent, room)
-        composed = self._composer.compose(intent, room, step.now_ms)
+        composed = self._compose(step, intent, room)
         source = Source(intent.device_id, intent.txn_id)
         append(step, room, composed.event, composed.encoded, self.server_name, source)
         return composed.event.event_id
@@ -83,8 +81,15 @@ class EventAppender:
         room = step.room(intent.room_id)
         if room is None:
             raise not_found(f"This server does not know the room {intent.room_id}")
-        composed = self._composer.compose(intent, room, step.now_ms)
+        composed = self._compose(step, intent, room)
         return ComposedEvent(pos=step.pos, event_id=composed.event.event_id, pdu=composed.encoded)
+
+    def _compose(self, step: Step, intent: Intent, room: RoomDraft) -> Composed:
+        """Authorised first: who may not speak in a room is told nothing of the events in it."""
+        composed = self._composer.compose(intent, room, step.now_ms)
+        references.check_relation(step, intent, room)
+        references.check_redaction(step, intent, room)
+        return composed
 
 
 def _unchanged_state(room: RoomDraft, intent: Intent) -> str | None:
@@ -93,7 +98,14 @@ def _unchanged_state(room: RoomDraft, intent: Intent) -> str | None:
     current = room.entry((intent.type, intent.state_key))
     if current is None or current.sender != intent.sender or current.content != intent.content:
         return None
+    if intent.type != "m.room.member" and not _is_joined(room, intent.sender):
+        return None  # refused by the rules: who is out of the room learns nothing of what is in it
     return current.event_id
+
+
+def _is_joined(room: RoomDraft, user_id: str) -> bool:
+    member = room.entry(("m.room.member", user_id))
+    return member is not None and member.membership == "join"
 
 
 class AppendEventsDecider:
@@ -160,7 +172,10 @@ class AppendReadyDecider:
         if head is None:
             return []
         pdu = orjson.loads(call.pdu)
-        fields = {name: pdu.get(name) for name in ("sender", "type", "content", "state_key", "redacts")}
+        fields = {name: pdu.get(name) for name in ("sender", "type", "content", "state_key")}
+        redacts = (pdu["content"] if head.version.redacts_in_content else pdu).get("redacts")
+        if fields["type"] == "m.room.redaction" and isinstance(redacts, str):
+            fields["redacts"] = redacts
         need = needs_of(Intent(room_id=call.room_id, **fields), knowledge, self._appender.server_name)
         return [] if need is None else [need]
 

@@ -10,6 +10,7 @@ from hs_common.replication.calls import (
     AppendedEvents,
     AppendEvents,
     CloseSessions,
+    ComposeEvent,
     DeactivateUser,
     ForgetRoom,
     Intent,
@@ -200,6 +201,56 @@ def test_a_redaction_strips_the_event_everywhere(database_url: str) -> None:
             with pytest.raises(MatrixError) as forbidden:
                 await m.event(room, BOB, "m.room.redaction", {}, redacts=parent)
             assert forbidden.value.errcode == "M_FORBIDDEN"
+
+    run(play())
+
+
+@pytest.mark.parametrize("version", ["10", "11", "12"])
+def test_no_kind_of_event_redacts_without_the_right_to(database_url: str, version: str) -> None:
+    async def play() -> None:
+        async with master(database_url) as m:
+            room = await m.create_room(ALICE, version=version)
+            # Everybody may send state of this type; that is no right to redact.
+            levels = {"users": {} if version == "12" else {ALICE: 100}, "events": {"m.room.redaction": 0}}
+            await m.event(room, ALICE, "m.room.power_levels", levels, state_key="")
+            await m.member(room, BOB, "join")
+            target = await m.send(room, ALICE, "stays")
+            attempts = [
+                Intent(room_id=room, sender=BOB, type="m.room.redaction", content={"redacts": target}, state_key="x"),
+                Intent(room_id=room, sender=BOB, type="m.room.redaction", content={}, redacts=target),
+            ]
+            for intent in attempts:
+                for call in (AppendEvents(intents=[intent]), ComposeEvent(intent=intent)):
+                    with pytest.raises(MatrixError) as refused:
+                        await m.call(call)
+                    assert refused.value.errcode == "M_FORBIDDEN"
+            # Also not past the checks, with an event that carries the target where nobody looked.
+            await m.event(room, BOB, "m.room.redaction", {"redacts": target})
+            row = await m.db.fetch_one("SELECT redacted_by FROM events WHERE event_id = %s", [target])
+            assert row == (None,)
+
+    run(play())
+
+
+def test_who_is_out_of_a_room_learns_nothing_by_trying(database_url: str) -> None:
+    async def play() -> None:
+        async with master(database_url) as m:
+            room = await m.create_room(ALICE)
+            await m.event(room, ALICE, "m.room.power_levels", {"users": {}, "state_default": 0}, state_key="")
+            await m.member(room, BOB, "join")
+            known = await m.send(room, ALICE, "hello")
+            await m.event(room, BOB, "org.test", {"is": "mine"}, state_key="")
+            await m.member(room, ALICE, "ban", BOB)
+            tried = [
+                ("org.test", {"is": "mine"}, {"state_key": ""}),
+                ("m.room.redaction", {}, {"redacts": known}),
+                ("m.room.redaction", {}, {"redacts": "$unknown"}),
+            ]
+            for event_type, content, more in tried:
+                with pytest.raises(MatrixError) as refused:
+                    await m.event(room, BOB, event_type, content, **more)
+                assert refused.value.errcode == "M_FORBIDDEN"
+                assert "You may not do this" in refused.value.error
 
     run(play())
 

@@ -234,6 +234,26 @@ def test_a_policy_server_signs_what_is_sent(database_url: str) -> None:
     play(database_url, scenario, policy)
 
 
+def test_a_policy_server_is_no_way_around_the_right_to_redact(database_url: str) -> None:
+    policy = Policy(SigningKey("policy_server", b"\x07" * 32))
+    content = {"via": SERVER, "public_keys": {"ed25519": base64_encode(policy.key.verify_key.public_bytes)}}
+
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        room_id = await alice.create(preset="public_chat")
+        await bob.join(room_id)
+        await alice.set_state(room_id, "m.room.policy", content)
+        event_id = await alice.send(room_id, "hello")
+        redaction = room_path(room_id, f"redact/{quote(event_id)}/1")
+        assert await bob.refused("PUT", redaction, {}) == FORBIDDEN
+        assert (await alice.event(room_id, event_id))["content"]["body"] == "hello"
+        await alice.ok("PUT", redaction, {})
+        assert (await alice.event(room_id, event_id))["content"] == {}
+        assert policy.asked == ["m.room.message", "m.room.redaction"]
+
+    play(database_url, scenario, policy)
+
+
 def test_nothing_is_sent_past_a_policy_server_that_cannot_be_asked(database_url: str) -> None:
     async def scenario(world: RoomWorld) -> None:
         alice = await world.user("alice")
