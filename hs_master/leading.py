@@ -13,6 +13,7 @@ from hs_common.replication.calls import Answer, Call
 from hs_common.replication.clock import Clock, pause
 from hs_common.replication.entry import Entry
 from hs_common.storage.queries import DatabaseError, Queries
+from hs_master.appservice_files import Listed, register_listed
 from hs_master.decisions.table import deciders
 from hs_master.desk import Desk
 from hs_master.ephemeral import EphemeralDesk
@@ -54,6 +55,7 @@ class Term:
         now_ms: Callable[[], int],
         new_batch_id: Callable[[], str],
         background: Callable[[str, Coroutine[Any, Any, None]], None],
+        listed_services: Listed = (),
     ) -> None:
         knowledge = Knowledge()
         self._loop = WriterLoop(clock, background)
@@ -76,11 +78,14 @@ class Term:
         )
         self.writer.metrics = metrics
         self._jobs = JobRunner(db, clock, self._submit)
+        self._db = db
+        self._listed_services = listed_services
         self._desk = desk
         self._ephemeral = ephemeral
         self._log_store = log
         self._clock = clock
         self._pruning: Deferred[None] | None = None
+        self._registering: Deferred[None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -92,6 +97,10 @@ class Term:
         self._desk.open(self._intake, self._ephemeral.take, self._jobs.noticed)
         self._ephemeral.start()
         self._jobs.start()
+        self._registering = Deferred.fromCoroutine(
+            register_listed(self._db, self._clock, self._submit, self._listed_services)
+        )
+        self._registering.addErrback(lambda failure: failure.trap(CancelledError))
         self._pruning = Deferred.fromCoroutine(self._prune())
         self._pruning.addErrback(lambda failure: failure.trap(CancelledError))
 
@@ -102,6 +111,8 @@ class Term:
         self._ephemeral.stop()
         if self._pruning is not None:
             self._pruning.cancel()
+        if self._registering is not None:
+            self._registering.cancel()
         await self.writer.close()
 
     async def _submit(self, call: Call) -> Answer:

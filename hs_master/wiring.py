@@ -7,6 +7,8 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from hs_common.appservices.files import read_file
+from hs_common.matrix.appservice import BadRegistration
 from hs_common.matrix.signing import SigningKey
 from hs_common.process.node import Node
 from hs_common.process.signing_key import read_signing_key
@@ -17,6 +19,7 @@ from hs_common.replication.names import FORMAT, OLDEST_FORMAT, stream_keys
 from hs_common.replication.publisher import Publisher, read_top_epoch
 from hs_common.replication.redis_connection import RedisAway, RedisRefused, RedisServer
 from hs_master import tables
+from hs_master.appservice_files import Listed
 from hs_master.desk import Desk
 from hs_master.ephemeral import EphemeralDesk
 from hs_master.leadership import Election
@@ -63,6 +66,7 @@ class MasterParts:
         self.master.link = self.link
         self._on_failure = on_failure
         self._port: Any = None
+        self._listed_services: Listed = ()
 
     def add_steps(self) -> None:
         """What the process starts and stops for its master."""
@@ -71,6 +75,14 @@ class MasterParts:
         node.service.step("master", self._start, self.master.stop)
 
     async def _start(self) -> None:
+        config = self._node.config
+        try:
+            self._listed_services = [
+                read_file(Path(name), config.server.name) for name in config.appservices.registrations
+            ]
+        except BadRegistration as error:
+            self._on_failure(error)
+            return
         self.master.start(self._on_failure)
 
     async def listen(self) -> None:
@@ -109,6 +121,7 @@ class MasterParts:
             now_ms=outside.now_ms,
             new_batch_id=outside.uuid,
             background=node.background,
+            listed_services=self._listed_services,
         )
 
     def _announcer(self, master: Master, leadership: Leadership) -> Announcer:

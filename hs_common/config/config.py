@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from hs_common.config.accounts import Accounts, Registration
+from hs_common.config.appservices import AppServices
 from hs_common.config.identity import Server
 from hs_common.config.limits import Limits, Presence
 from hs_common.config.option import Section, describe
@@ -30,5 +31,6 @@ class Config(Section, frozen=True):
     rate_limits: RateLimits = RateLimits()
     limits: Limits = Limits()
     presence: Presence = Presence()
+    appservices: AppServices = AppServices()
     metrics: Metrics = Metrics()
     logging: Logging = Logging()

@@ -139,12 +139,15 @@ def _with_environment(config: Config, environment: Mapping[str, str]) -> Config:
 
 
 def _with_files(config: Config, folder: Path) -> Config:
-    """Secrets read from their files, and the signing key's path made absolute."""
+    """Secrets read from their files, and other files' paths made absolute."""
     return replace(
         config,
         server=replace(config.server, signing_key_file=str(folder / config.server.signing_key_file)),
         cluster=_with_secret_file(config.cluster, "cluster", folder),
         registration=_with_secret_file(config.registration, "registration", folder),
+        appservices=replace(
+            config.appservices, registrations=tuple(str(folder / name) for name in config.appservices.registrations)
+        ),
     )
 
 

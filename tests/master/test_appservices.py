@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from hs_common.matrix.appservice import parse_registration
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication import items
 from hs_common.replication.calls import (
@@ -16,9 +17,11 @@ from hs_common.replication.calls import (
     WakeAppService,
 )
 from hs_common.replication.entry import decode_body
+from hs_common.storage import appservices
+from hs_master.appservice_files import differences, register_listed
 from tests.master.harness import TestMaster, master
-from tests.master.services import set_service
-from tests.reactor import run
+from tests.master.services import registration, set_service
+from tests.reactor import reactor, run
 
 ALICE, BOB = "@alice:test", "@bob:test"
 FOREVER = 2**63 - 1
@@ -183,5 +186,19 @@ def test_a_registration_makes_the_services_own_user(database_url: str) -> None:
                 await m.call(WakeAppService(service_id="second"))
             await m.call(PauseAppService(service_id="irc", paused=True))
             assert await m.db.fetch("SELECT service_id, paused FROM appservices") == [("irc", True)]
+
+    run(play())
+
+
+def test_files_that_are_listed_are_registered_and_what_is_not_listed_any_more_is_removed(database_url: str) -> None:
+    async def play() -> None:
+        async with master(database_url) as m:
+            await m.call(set_service("command"))
+            for listed in (["irc", "xmpp"], ["xmpp"]):
+                parsed = [parse_registration(registration(name)) for name in listed]
+                await register_listed(m.db, reactor, lambda call: m.call(call), parsed)
+                assert differences(parsed, await appservices.registered(m.db)) == []
+                rows = await m.db.fetch("SELECT service_id, source FROM appservices ORDER BY service_id")
+                assert rows == [("command", "command"), *((name, "file") for name in listed)]
 
     run(play())

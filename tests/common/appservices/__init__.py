@@ -1,0 +1,1 @@
+"""Tests of what processes share about application services."""
