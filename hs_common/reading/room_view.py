@@ -35,6 +35,7 @@ class Reader(NamedTuple):
 
 
 _Override = Mapping[str, Any] | None
+_JUDGED_BY_CONTENT = frozenset({"m.room.history_visibility", "m.room.member"})
 _EMPTY: Mapping[str, _Override] = {}
 
 
@@ -66,6 +67,7 @@ class RoomView:
         self._memberships = memberships
         self._visibilities = visibilities
         self._points: dict[int, tuple[Point, bool]] = {}
+        self._ordinary: dict[int, tuple[bool, str]] = {}
         self._overrides: dict[int, Mapping[str, _Override]] = {}
 
     @property
@@ -120,6 +122,8 @@ class RoomView:
         """By history visibility alone."""
         if event.order_pos > self.upto:
             return False
+        if event.delta_id is None and event.type not in _JUDGED_BY_CONTENT:
+            return self._judged(event.state_pos)[0]
         point, joined_later = self._point(event)
         content = event.content if event.state_key is not None else {}
         return user_may_see(event.type, event.state_key, content, self.reader.user_id, point, joined_later)
@@ -134,6 +138,8 @@ class RoomView:
 
     def membership_at(self, event: StoredEvent) -> str:
         """`unsigned.membership`."""
+        if event.delta_id is None and event.type != "m.room.member":
+            return self._judged(event.state_pos)[1]
         content = event.content if event.type == "m.room.member" else {}
         point, _ = self._point(event)
         return membership_at(event.type, event.state_key, content, self.reader.user_id, point.membership)
@@ -148,8 +154,17 @@ class RoomView:
         return deltas - self._overrides.keys()
 
     def _is_visible_at(self, pos: int) -> bool:
-        point, joined_later = self._point_at(pos)
-        return user_may_see("", None, {}, self.reader.user_id, point, joined_later)
+        return self._judged(pos)[0]
+
+    def _judged(self, pos: int) -> tuple[bool, str]:
+        """Of an ordinary event with the state at `pos` before it: whether it is seen, and the reader's membership."""
+        known = self._ordinary.get(pos)
+        if known is None:
+            point, joined_later = self._point_at(pos)
+            user_id = self.reader.user_id
+            visible = user_may_see("", None, {}, user_id, point, joined_later)
+            known = self._ordinary[pos] = (visible, membership_at("", None, {}, user_id, point.membership))
+        return known
 
     def _point(self, event: StoredEvent) -> tuple[Point, bool]:
         point, joined_later = self._point_at(event.state_pos)

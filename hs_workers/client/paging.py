@@ -11,6 +11,7 @@ from hs_common.http.request import Query
 from hs_common.matrix.errors import bad_json, invalid_param
 from hs_common.matrix.filters import RoomEventFilter, parse_room_event_filter
 from hs_common.matrix.tokens import RoomToken, parse_room_token
+from hs_workers.client.room.pages import EVERYTHING
 
 DEFAULT_LIMIT: Final = 10
 """Of /messages and /context: the specification's."""
@@ -34,7 +35,7 @@ def event_filter(query: Query) -> RoomEventFilter:
     """The `filter`, which is JSON. 400 `M_BAD_JSON`, `M_INVALID_PARAM`."""
     text = query.string("filter", None)
     if not text:
-        return RoomEventFilter()
+        return EVERYTHING
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:

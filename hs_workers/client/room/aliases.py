@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import orjson
 
+from hs_common.appservices.registry import ServiceRegistry
+from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.http.request import Requester
 from hs_common.matrix.errors import MatrixError, forbidden, invalid_param, not_found
 from hs_common.matrix.identifiers import check_room_id, is_room_alias, parse_room_alias
@@ -28,8 +30,19 @@ MAXIMUM_ALIASES: Final = 100
 class Aliases:
     """Aliases under this server's name."""
 
-    def __init__(self, db: Queries, master: Link, sending: Sending, server_name: str) -> None:
+    def __init__(
+        self,
+        db: Queries,
+        master: Link,
+        sending: Sending,
+        server_name: str,
+        services: ServiceRegistry | None = None,
+        queries: ServiceQueries | None = None,
+    ) -> None:
+        """`services` have reserved aliases; `queries` asks them for those that do not exist yet."""
         self._db = db
+        self._services = services
+        self._queries = queries
         self._master = master
         self._sending = sending
         self._server_name = server_name
@@ -40,6 +53,8 @@ class Aliases:
         if server != self._server_name:
             raise not_found(f"The server {server} cannot be asked for its aliases")
         found = await room_directory.alias(self._db, room_alias)
+        if found is None and self._queries is not None and await self._queries.alias_was_made(room_alias):
+            found = await room_directory.alias(self._db, room_alias)
         if found is None:
             raise not_found(f"There is no alias {room_alias}")
         return str(found[0])
@@ -52,10 +67,12 @@ class Aliases:
     async def set(self, requester: Requester, room_alias: str, room_id: str) -> None:
         """400 `M_INVALID_PARAM`, 403 `M_FORBIDDEN` for who is not in the room, 404 `M_NOT_FOUND`, 409 `M_UNKNOWN`."""
         self._check_ours(room_alias)
+        await self._check_not_reserved(requester, room_alias)
         check_room_id(room_id)
         if not await room_state.is_known(self._db, room_id):
             raise not_found(f"The room {room_id} is not known here")
-        if not (requester.admin or await self._is_joined(requester, room_id)):
+        if not (requester.admin or await self._is_of_service(requester, room_alias)
+                or await self._is_joined(requester, room_id)):
             raise forbidden("Only members of a room can give it an alias")
         await self._master.call(SetAlias(alias=room_alias, room_id=room_id, creator=requester.user_id))
 
@@ -63,13 +80,15 @@ class Aliases:
         """By who made it, by who may set the room's canonical alias, and by administrators. 403 `M_FORBIDDEN`, 404
         `M_NOT_FOUND`. The room stops calling the alias its own, if the user may say so."""
         self._check_ours(room_alias)
+        await self._check_not_reserved(requester, room_alias)
         found = await room_directory.alias(self._db, room_alias)
         if found is None:
             raise not_found(f"There is no alias {room_alias}")
         room_id, creator = found
         user_id = requester.user_id
         may_change_room = await may_send_state(self._db, room_id, user_id, CANONICAL_ALIAS)
-        if not (creator == user_id or requester.admin or may_change_room):
+        is_of_service = await self._is_of_service(requester, room_alias)
+        if not (creator == user_id or requester.admin or may_change_room or is_of_service):
             raise forbidden("You may not remove this alias")
         await self._master.call(DeleteAlias(alias=room_alias))
         if may_change_room:
@@ -111,6 +130,24 @@ class Aliases:
 
     async def _is_joined(self, requester: Requester, room_id: str) -> bool:
         return await room_members.membership(self._db, requester.user_id, room_id) == "join"
+
+    async def _is_of_service(self, requester: Requester, room_alias: str) -> bool:
+        """Whether a service asks, about an alias in its namespace."""
+        if self._services is None or requester.app_service_id is None:
+            return False
+        service = (await self._services.services()).get(requester.app_service_id)
+        return service is not None and service.has_alias(room_alias)
+
+    async def _check_not_reserved(self, requester: Requester, room_alias: str) -> None:
+        """400 `M_EXCLUSIVE` for an alias that is another's, or of a service for one outside of its namespace.
+
+        https://spec.matrix.org/v1.19/application-service-api/#server-admin-style-permissions
+        """
+        if self._services is None:
+            return
+        owners = (await self._services.services()).owners_of_alias(room_alias)
+        if owners and requester.app_service_id not in [service.id for service in owners]:
+            raise MatrixError(400, "M_EXCLUSIVE", f"{room_alias} is reserved by an application service")
 
     def _check_ours(self, room_alias: str) -> None:
         _, server = parse_room_alias(room_alias)

@@ -116,7 +116,7 @@ def test_parameters_are_checked(database_url: str) -> None:
         path = room_path(room_id, "messages")
         invalid, bad = (400, "M_INVALID_PARAM"), (400, "M_BAD_JSON")
         assert await alice.refused("GET", path) == (400, "M_MISSING_PARAM")
-        for query, error in [
+        cases: list[tuple[dict[str, Any], tuple[int, str]]] = [
             ({"dir": "x"}, invalid),
             ({"dir": "b", "limit": 0}, invalid),
             ({"dir": "b", "limit": "many"}, invalid),
@@ -126,7 +126,8 @@ def test_parameters_are_checked(database_url: str) -> None:
             ({"dir": "b", "filter": "[]"}, bad),
             ({"dir": "b", "filter": '{"types":5}'}, bad),
             ({"dir": "b", "filter": '{"senders":["bob"]}'}, invalid),
-        ]:
+        ]
+        for query, error in cases:
             assert await alice.refused("GET", path, **query) == error, query
         assert await alice.refused("GET", room_path("!none:test", "messages"), dir="b") == (403, "M_FORBIDDEN")
         answer = await world.ask("GET", f"{path}", None, None, dir="b")
@@ -171,6 +172,24 @@ def test_a_rare_type_is_not_searched_without_end(database_url: str) -> None:
         assert [event["event_id"] for event in page["chunk"]] == [rare]
         whole = await alice.messages(room_id, limit=5000)
         assert len(whole["chunk"]) == 1000
+
+    play(database_url, scenario)
+
+
+def test_history_found_later_stands_before_the_event_it_was_found_at(database_url: str) -> None:
+    """(order_pos, order_sub) is the order: sub is negative for what was found before a live event."""
+
+    async def scenario(world: RoomWorld) -> None:
+        alice = await world.user("alice")
+        room_id = await alice.create()
+        sent = [await alice.send(room_id, str(number)) for number in range(6)]
+        pos = "(SELECT order_pos FROM timeline WHERE event_id = %s)"
+        for sub, moved in ((-1, sent[2]), (-2, sent[1]), (-3, sent[0])):
+            update = f"UPDATE timeline SET order_pos = {pos}, order_sub = %s WHERE event_id = %s"
+            await world.db.execute(update, (sent[3], sub, moved))
+        for limit in (1, 2, 3, 100):
+            assert (await _pages(alice, room_id, "f", limit))[-6:] == sent
+            assert (await _pages(alice, room_id, "b", limit))[:6] == sent[::-1]
 
     play(database_url, scenario)
 

@@ -30,7 +30,7 @@ def test_receipts_of_rooms_and_threads(database_url: str) -> None:
         root = await alice.send(room_id)
         reply = await alice.relate(room_id, "m.thread", root)
         reaction = await alice.relate(room_id, "m.annotation", reply)
-        for kind, event_id, body in [
+        good: list[tuple[str, str, Any]] = [
             ("m.read", root, None),
             ("m.read", root, {"thread_id": "main"}),
             ("m.read", reply, {"thread_id": root}),
@@ -38,7 +38,8 @@ def test_receipts_of_rooms_and_threads(database_url: str) -> None:
             ("m.read.private", reply, {}),
             ("m.read.private", root, {"thread_id": root}),
             ("m.fully_read", root, {}),
-        ]:
+        ]
+        for kind, event_id, body in good:
             assert await alice.ok("POST", receipt_path(room_id, kind, event_id), body) == {}
         assert await _stored(world, room_id) == {
             ("m.read", "", root),
@@ -48,7 +49,7 @@ def test_receipts_of_rooms_and_threads(database_url: str) -> None:
             ("m.read.private", root, root),
         }
         assert await _fully_read(world, room_id) == f'{{"event_id":"{root}"}}'
-        for kind, event_id, body in [
+        bad: list[tuple[str, str, Any]] = [
             ("m.read", reply, {"thread_id": "main"}),
             ("m.read", reply, {"thread_id": reaction}),
             ("m.read", root, {"thread_id": ""}),
@@ -58,7 +59,8 @@ def test_receipts_of_rooms_and_threads(database_url: str) -> None:
             ("m.fully_read", root, {"thread_id": "main"}),
             ("m.seen", root, {}),
             ("m.read", "no event id", {}),
-        ]:
+        ]
+        for kind, event_id, body in bad:
             assert await alice.refused("POST", receipt_path(room_id, kind, event_id), body) == INVALID, (kind, body)
         for body in ({}, {"thread_id": "main"}):
             missing = await alice.refused("POST", receipt_path(room_id, "m.read", "$missing"), body)
