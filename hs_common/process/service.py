@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from hs_common.http.listener import Listener
+from hs_common.process import garbage
 from hs_common.process.background import Background
 from hs_common.process.health import Health, Watchdog, within
 
@@ -104,6 +105,8 @@ class Service:
             self.failed = True
             self._log.failure("The process could not start")
             self._reactor.stop()
+        else:
+            garbage.settle()
 
     async def start(self) -> None:
         """Takes all steps in their order. Raises what a step raises; `stop` then stops those that were started."""

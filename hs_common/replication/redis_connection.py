@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import hiredis
-from redis.connection import parse_url
 from twisted.internet import ssl
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
@@ -18,9 +17,9 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from hs_common.replication.clock import Clock
+from hs_common.replication.redis_url import RedisPlace, parse_redis_url
 
 CONNECT_SECONDS = 3.0  # to reach Redis and to be let in
-DEFAULT_PORT = 6379
 
 Argument = bytes | str | int
 
@@ -104,12 +103,12 @@ class RedisServer:
 
     def __init__(self, reactor: Any, url: str) -> None:
         """Raises ValueError for a URL of another kind."""
-        options: dict[str, Any] = cast(Any, parse_url)(url)
+        place = parse_redis_url(url)
         self.clock: Clock = reactor
-        self._endpoint = _endpoint(reactor, url, options)
-        self._user = options.get("username")
-        self._password = options.get("password")
-        self._database = int(options.get("db") or 0)
+        self._endpoint = _endpoint(reactor, place)
+        self._user = place.user
+        self._password = place.password
+        self._database = place.database
 
     async def connect(self) -> RedisConnection:
         """A connection that is let in, with its database chosen. Raises RedisAway or RedisRefused."""
@@ -141,10 +140,9 @@ class RedisServer:
                 timer.cancel()
 
 
-def _endpoint(reactor: Any, url: str, options: dict[str, Any]) -> Any:
-    """The endpoint (IStreamClientEndpoint) that the URL names."""
-    if url.startswith("unix://"):
-        return UNIXClientEndpoint(reactor, options["path"])
-    host = options.get("host") or "localhost"
-    tcp: Any = HostnameEndpoint(reactor, host, int(options.get("port") or DEFAULT_PORT))
-    return wrapClientTLS(ssl.optionsForClientTLS(host), tcp) if url.startswith("rediss://") else tcp
+def _endpoint(reactor: Any, place: RedisPlace) -> Any:
+    """The endpoint (IStreamClientEndpoint) that a URL names."""
+    if place.socket_path:
+        return UNIXClientEndpoint(reactor, place.socket_path)
+    tcp: Any = HostnameEndpoint(reactor, place.host, place.port)
+    return wrapClientTLS(ssl.optionsForClientTLS(place.host), tcp) if place.tls else tcp
