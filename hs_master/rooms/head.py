@@ -11,7 +11,8 @@ from typing import Final, Protocol
 from hs_common.matrix.event import Event, StateKey
 from hs_common.matrix.room_versions import RoomVersion
 
-# Entries held per room. Above it, members are dropped (oldest look-up first) and read again when they speak.
+# Entries held per room, those known to be absent included: strangers choose what is looked up. Above it the older half
+# is dropped, and read again when it is needed.
 MAXIMUM_HELD_STATE: Final = 4000
 
 
@@ -110,6 +111,7 @@ class RoomHead:
         """Take what was read from the database; what is known already is newer and stays."""
         for key, event in entries.items():
             self.state.setdefault(key, event)
+        self._bound(entries)
 
     def install(self, draft: "RoomDraft") -> None:
         """Make a draft's decisions, now committed, the head."""
@@ -124,13 +126,15 @@ class RoomHead:
         if draft.settled:
             self.unsettled = {}
         self.changes += 1
-        if len(self.state) > MAXIMUM_HELD_STATE:
-            self._drop_members()
+        self._bound(draft.changed)
 
-    def _drop_members(self) -> None:
+    def _bound(self, newest: Mapping[StateKey, Event | None]) -> None:
+        """Drop what was looked up longest ago, if there is too much; never the `newest`, which a call waits for."""
+        if len(self.state) <= MAXIMUM_HELD_STATE:
+            return
         self.complete = False
-        members = [key for key in self.state if key[0] == "m.room.member"]
-        for key in members[: len(members) // 2]:
+        older = [key for key in self.state if key not in newest]
+        for key in older[: len(self.state) - MAXIMUM_HELD_STATE // 2]:
             del self.state[key]
 
 
