@@ -27,6 +27,8 @@ from hs_workers.sync.waiting import WaitingClients, Wake
 
 # How long a token that is ahead of this process is waited for.
 AHEAD_SECONDS: Final = 1.0
+# How long this process is waited for to be at the head, before Postgres is asked instead.
+NEAR_SECONDS: Final = 0.05
 # A wait is looked after at least this often, so that the user stays online meanwhile.
 SLICE_SECONDS: Final = 30.0
 
@@ -76,6 +78,10 @@ class Answering:
     async def at_once(self, reader: Reader, wishes: Wishes, since: SyncToken | None) -> Answer:
         """The answer now, with all that was committed before the question."""
         now = await log.head(self._db)
+        if since is not None and since.position <= now:
+            answer = await self._from_memory(reader, wishes, since, now)
+            if answer is not None:
+                return answer
         settings = await self._settings.fresh(reader.user_id)
         question = Question(reader, wishes, settings, since, now)
         if since is not None:
@@ -84,6 +90,17 @@ class Answering:
                 question = _after_loss(question, since, now if lost_at is None else lost_at)
         answer, _ = await self._general.answer(question)
         return answer
+
+    async def _from_memory(self, reader: Reader, wishes: Wishes, since: SyncToken, now: int) -> Answer | None:
+        """The answer at `now` or later by the fast lane; None if this process is not there, or it is not for that."""
+        follower = self._follower()
+        if not follower.is_live or not (follower.position.pos >= now or await follower.wait_for(now, NEAR_SECONDS)):
+            return None
+        if await self._lost.before(since.position) is not None:
+            return None
+        user = await self._audience.track(reader.user_id)
+        settings = await self._settings.of(reader.user_id)
+        return self._fast.answer(Question(reader, wishes, settings, since, follower.position.pos), user)
 
     async def waiting(
         self, reader: Reader, wishes: Wishes, since: SyncToken, timeout_s: float, is_there: Callable[[], None]
