@@ -5,7 +5,7 @@ The token is turned into its digest here and goes no further; the path that is l
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from urllib.parse import parse_qsl
 
 from twisted.web.http_headers import Headers
@@ -50,11 +50,13 @@ def access_token_hash(headers: Headers, query_string: bytes) -> bytes | None:
 
 def client_address(peer: str, forwarded_for: list[bytes], is_trusted: Callable[[str], bool]) -> str:
     """The client's IP address: the peer, unless the peer is one of our proxies; then the last address in
-    `X-Forwarded-For` that is not. What stands to the left of that the client may have made up."""
+    `X-Forwarded-For` that is not. What stands to the left of that the client may have made up. An IPv4 address is told
+    as such, also where a listener for both kinds wraps it into one of IPv6."""
+    peer = _unmapped(peer)
     if not forwarded_for or not is_trusted(peer):
         return peer
     chain = [entry.strip() for entry in b",".join(forwarded_for).decode("latin-1").split(",")]
-    for address in reversed(chain):
+    for address in map(_unmapped, reversed(chain)):
         if not _is_address(address):
             return peer
         peer = address
@@ -71,6 +73,14 @@ def trusted_networks(networks: Sequence[str]) -> Callable[[str], bool]:
         return _is_address(address) and any(ip_address(address) in network for network in parsed)
 
     return is_trusted
+
+
+def _unmapped(text: str) -> str:
+    """`192.0.2.1` for `::ffff:192.0.2.1`; everything else as it is."""
+    if not text.lower().startswith("::ffff:") or not _is_address(text):
+        return text
+    mapped = IPv6Address(text).ipv4_mapped
+    return text if mapped is None else str(mapped)
 
 
 def _is_address(text: str) -> bool:

@@ -84,6 +84,11 @@ OUR_PROXIES = trusted_networks(["10.0.0.0/8", "::1"])
         ("10.0.0.1", [b""], "10.0.0.1"),
         ("10.0.0.1", [b"10.0.0.7"], "10.0.0.7"),  # all are ours: the first of them
         ("", [b"1.2.3.4"], ""),
+        ("::ffff:192.0.2.1", [], "192.0.2.1"),  # else all of IPv4 would have one bucket
+        ("::ffff:10.0.0.1", [b"::FFFF:198.51.100.1"], "198.51.100.1"),
+        ("::ffff:10.0.0.1", [b"198.51.100.1, ::ffff:10.2.3.4"], "198.51.100.1"),
+        ("::ffff:nonsense", [], "::ffff:nonsense"),
+        ("::ffff:1", [], "::ffff:1"),
     ],
 )
 def test_the_client_is_the_last_address_that_is_not_ours(peer: str, forwarded_for: list[bytes], client: str) -> None:
