@@ -6,6 +6,7 @@ number. Knows neither SQL nor I/O.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from hs_common.matrix.appservice import Services
 from hs_common.matrix.event import Event
@@ -13,6 +14,9 @@ from hs_common.replication import items
 from hs_master.intervals import IntervalChange, Intervals, Key, Values
 from hs_master.log_store.types import Write
 from hs_master.rooms.head import Held, NotLoaded, RoomDraft, RoomHead
+
+# Rooms whose heads stay in memory; a head without members costs some 4 KiB.
+MAXIMUM_HEADS: Final = 5000
 
 _Rows = dict[Write, list[tuple[object, ...]]]
 # (parent event id, sender, event type, key): what may exist once (M_DUPLICATE_ANNOTATION).
@@ -43,19 +47,28 @@ class KnownEvent:
 
 
 class Knowledge:
-    """What was read from the database for deciding: room heads and single events. Committed things only."""
+    """What was read from the database for deciding: room heads and single events. Committed things only.
+
+    Anything may be dropped at any time to save memory, also while a draft laid over it is being committed.
+    """
 
     def __init__(self) -> None:
         self.heads: dict[str, RoomHead] = {}
         self.events: dict[str, KnownEvent | None] = {}  # None: looked for, and not here
         self.annotations: dict[Annotation, str | None] = {}  # the annotating event; None: there is none
         self.services: Services | None = None  # None: not read yet
+        self.readings: dict[object, set[str]] = {}  # of heads, under way: the rooms that have moved on meanwhile
 
     def take_services(self, services: Services) -> None:
         """Other services are registered now, so who is interested in which room has to be found out anew."""
         self.services = services
         for head in self.heads.values():
             head.forget_interest()
+
+    def bound_heads(self) -> None:
+        """Drop the heads read or made longest ago."""
+        while len(self.heads) > MAXIMUM_HEADS:
+            del self.heads[next(iter(self.heads))]
 
     def bound(self, maximum: int) -> None:
         """Drop the events and annotations looked up longest ago."""
@@ -140,9 +153,14 @@ class Draft:
 
     def install(self) -> None:
         """After the commit: what was decided is what is known."""
-        self.knowledge.heads.update(self.new_heads)
+        heads = self.knowledge.heads
+        heads.update(self.new_heads)
         for room_id, draft in self.rooms.items():
-            self.knowledge.heads[room_id].install(draft)
+            if room_id in heads:  # else it was dropped meanwhile, and is read anew when it is needed
+                heads[room_id].install(draft)
+        for moved in self.knowledge.readings.values():
+            moved.update(self.rooms)
+        self.knowledge.bound_heads()
         self.knowledge.events.update(self.events)
         self.knowledge.annotations.update(self.annotations)
         if self.new_services is not None:

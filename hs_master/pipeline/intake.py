@@ -14,9 +14,10 @@ from twisted.logger import Logger
 from hs_common.matrix.errors import MatrixError, unknown
 from hs_common.replication.calls import Answer, Call
 from hs_common.storage.queries import DatabaseError, Queries
-from hs_master.decisions.decider import Deciders
+from hs_master.decisions.decider import Deciders, RoomDecider
 from hs_master.log_store.types import AnswerKind
 from hs_master.pipeline.pending import CallQueue, PendingCall
+from hs_master.rooms.head import NotLoaded
 from hs_master.rooms.needs import Loader
 from hs_master.step import Knowledge, Step
 
@@ -111,10 +112,13 @@ class Intake:
         decider = self._deciders.room.get(type(call.call))
         if decider is None:
             return call.loaded is not None
-        heads = self._knowledge.heads
-        if any(room not in heads and room not in call.unknown_rooms for room in decider.rooms(call.call)):
+        if self._lacks_heads(call, decider):
             return False
         return not any(self._loader.missing(need) for need in decider.needs(call.call, self._knowledge))
+
+    def _lacks_heads(self, call: PendingCall, decider: RoomDecider[Any]) -> bool:
+        heads = self._knowledge.heads
+        return any(room not in heads and room not in call.unknown_rooms for room in decider.rooms(call.call))
 
     def _read_for(self, queue: CallQueue) -> None:
         queue.busy = True
@@ -154,6 +158,8 @@ class Intake:
         """Run the call's decider. Raises MatrixError, NotLoaded."""
         room = self._deciders.room.get(type(call.call))
         if room is not None:
+            if self._lacks_heads(call, room):
+                raise NotLoaded("a head that was there when the call was taken was dropped meanwhile")
             return room.decide(call.call, step)
         return self._deciders.serial[type(call.call)].decide(call.call, step, call.loaded[0])
 

@@ -24,8 +24,6 @@ POWER_LEVELS: Final[StateKey] = ("m.room.power_levels", "")
 # Causes of a service's interest that are no alias: members in its namespace; the room's id.
 MEMBERS: Final = ""
 ROOM_ID: Final = "!"
-# Rooms whose heads stay in memory; a head without members costs some 4 KiB.
-MAXIMUM_HEADS: Final = 5000
 # Single events and annotations kept for what refers to them next; an event costs some 2 KiB.
 MAXIMUM_KNOWN_EVENTS: Final = 2000
 
@@ -62,22 +60,29 @@ class Loader:
 
     async def load_heads(self, room_ids: Iterable[str]) -> set[str]:
         """Read heads that are not known yet; returns the rooms that do not exist here."""
-        wanted = [room_id for room_id in set(room_ids) if room_id not in self._knowledge.heads]
+        known = self._knowledge
+        wanted = [room_id for room_id in dict.fromkeys(room_ids) if room_id not in known.heads]
         if not wanted:
             return set()
-        rows = await room_heads.rooms(self._db, wanted)
-        found = {room_id: RoomHead(room_id, ROOM_VERSIONS[version]) for room_id, version in rows}
-        if found:
-            await self._fill_heads(found)
+        reading, moved = object(), set[str]()
+        known.readings[reading] = moved
+        try:
+            rows = await room_heads.rooms(self._db, wanted)
+            found = {room_id: RoomHead(room_id, ROOM_VERSIONS[version]) for room_id, version in rows}
+            if found:
+                await self._fill_heads(found)
+        finally:
+            del known.readings[reading]
         for room_id, head in found.items():
-            self._knowledge.heads.setdefault(room_id, head)
-        self._bound_heads()
-        return set(wanted) - set(found)
+            if room_id not in moved:
+                known.heads.setdefault(room_id, head)
+        known.bound_heads()
+        return set(wanted) - set(found) - moved
 
     async def _fill_heads(self, found: dict[str, RoomHead]) -> None:
         room_ids = list(found)
-        for room_id, event_id, depth in await room_heads.newest_events(self._db, room_ids):
-            found[room_id].extremities, found[room_id].depth = (event_id,), depth
+        for room_id, event_id, json in await room_heads.newest_events(self._db, room_ids):
+            found[room_id].extremities, found[room_id].depth = (event_id,), orjson.loads(json)["depth"]
         for room_id, event_ids, depth in await room_heads.forks(self._db, room_ids):
             found[room_id].extremities, found[room_id].depth = tuple(event_ids), depth
         for room_id, pos in await room_heads.state_positions(self._db, room_ids):
@@ -99,10 +104,12 @@ class Loader:
         await self._load_state(wanted)
         await self._load_interest({need.room_id for need in wanted})
         known = self._knowledge
-        events = {event_id for need in wanted for event_id in need.events if event_id not in known.events}
+        events = dict.fromkeys(event_id for need in wanted for event_id in need.events if event_id not in known.events)
         if events:
             await self._load_events(list(events))
-        annotations = {item for need in wanted for item in need.annotations if item not in known.annotations}
+        annotations = dict.fromkeys(
+            item for need in wanted for item in need.annotations if item not in known.annotations
+        )
         if annotations:
             rows = await room_heads.annotations(self._db, list(annotations))
             there = {(parent, sender, event_type, key): event_id for parent, sender, event_type, key, event_id in rows}
@@ -112,19 +119,23 @@ class Loader:
 
     async def _load_state(self, wanted: list[Needs]) -> None:
         heads = self._knowledge.heads
-        keys = {(need.room_id, *key) for need in wanted for key in need.keys if not heads[need.room_id].has(key)}
+        keys = list(
+            dict.fromkeys(
+                (need.room_id, *key) for need in wanted for key in need.keys if not heads[need.room_id].has(key)
+            )
+        )
         if not keys:
             return
-        before = {room_id: heads[room_id].changes for room_id, _, _ in keys}
+        before = {room_id: (heads[room_id], heads[room_id].changes) for room_id, _, _ in keys}
         entries: dict[str, dict[StateKey, Event | None]] = {room_id: {} for room_id in before}
         for room_id, event_type, state_key in keys:
             entries[room_id][event_type, state_key] = None
-        for room_id, event_type, state_key, event_id, json in await room_heads.state_entries(self._db, list(keys)):
-            version = heads[room_id].version
+        for room_id, event_type, state_key, event_id, json in await room_heads.state_entries(self._db, keys):
+            version = before[room_id][0].version
             entries[room_id][event_type, state_key] = Event.from_pdu(orjson.loads(json), version, event_id)
         for room_id, loaded in entries.items():
-            head = heads.get(room_id)
-            if head is not None and head.changes == before[room_id]:
+            head, changes = before[room_id]
+            if head.changes == changes:  # if it was dropped meanwhile, nobody looks at it any more
                 head.fill(loaded)
 
     async def _load_interest(self, room_ids: set[str]) -> None:
@@ -160,11 +171,6 @@ class Loader:
             missing.pop(event_id)
         for event_id in missing:
             known.events.setdefault(event_id, None)
-
-    def _bound_heads(self) -> None:
-        heads = self._knowledge.heads
-        while len(heads) > MAXIMUM_HEADS:
-            del heads[next(iter(heads))]
 
     def _bound_events(self) -> None:
         self._knowledge.bound(MAXIMUM_KNOWN_EVENTS)
