@@ -23,6 +23,7 @@ from urllib.request import urlopen
 import psycopg2
 import redis
 
+from hs_common.process.child_process import spawn
 from tests.scenarios.ports import PortBlock
 
 START_LIMIT_S: Final = 60.0  # a new database on a busy machine; usually two seconds
@@ -55,7 +56,7 @@ class Server:
         self._options = ["--split", "--masters", str(masters)] if split else []
         self._ports = PortBlock()
         self._folder = Path()
-        self._up: subprocess.Popen[str] | None = None
+        self._up: subprocess.Popen[bytes] | None = None
         self._lines: list[str] = []
         self._processes: dict[str, Process] = {}
         self._greeted = threading.Event()
@@ -68,7 +69,8 @@ class Server:
         self._folder = Path(tempfile.mkdtemp(prefix="viaduct-play-"))
         self._folder.chmod(0o711)  # so that root's unprivileged user can enter
         try:
-            self._start()
+            self.start()
+            self.wait_until_up()
         except BaseException:
             self._end()
             raise
@@ -79,19 +81,23 @@ class Server:
     ) -> None:
         self._end()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start it on the same data and ports as before, if there was a before. Only from the main thread: the kernel
+        ends the server when the thread that started it ends."""
         arguments = ["up", "--dev", "--data-dir", str(self._folder / "data"), "--port", str(self.port)]
-        self._up = subprocess.Popen(
+        self._processes.clear()
+        self._greeted.clear()
+        self._up = spawn(
             [sys.executable, "-m", "hs_common.process.command_line", *arguments, *self._options],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env=_environment(),
-            start_new_session=True,
+            death_signal=signal.SIGTERM,
+            environment=_environment(),
+            output=subprocess.PIPE,
         )
         self._reader = threading.Thread(target=self._read, args=(self._up,), daemon=True)
         self._reader.start()
+
+    def wait_until_up(self) -> None:
+        """Wait until it has greeted and every worker would take requests."""
         self.wait_until(self._is_up, "the server answers", START_LIMIT_S)
 
     def _is_up(self) -> bool:
@@ -100,27 +106,39 @@ class Server:
             raise AssertionError(f"the server ended with status {self._up.poll()}:\n{self.output()}")
         return self._greeted.is_set() and all(self.is_ready(process) for process in self.workers())
 
+    def stop(self, with_signal: signal.Signals) -> None:
+        """End everything by a signal to the parent; `start` brings it back with its data."""
+        self._stop(with_signal)
+        processes = [process.process_id for process in self._processes.values()]
+        self.wait_until(lambda: not any(map(_is_running, processes)), "all processes are gone", STOP_LIMIT_S)
+
     def _end(self) -> None:
-        if self._up is not None:
-            for process in self._processes.values():
-                _signal_if_ours(process.process_id, signal.SIGCONT)  # a stopped process would not hear SIGTERM
-            self._up.send_signal(signal.SIGTERM)
-            try:
-                self._up.wait(STOP_LIMIT_S)
-            except subprocess.TimeoutExpired:
-                self._up.kill()  # its children are told by the kernel
-                self._up.wait()
-        if self._reader is not None:
-            self._reader.join(STOP_LIMIT_S)
-        if self._up is not None and self._up.stdout is not None:
-            self._up.stdout.close()
+        for process in self._processes.values():
+            _signal_if_there(process.process_id, signal.SIGCONT)  # a stopped process would not hear SIGTERM
+        self._stop(signal.SIGTERM)
         shutil.rmtree(self._folder, ignore_errors=True)
         self._ports.__exit__(None, None, None)
 
-    def _read(self, up: subprocess.Popen[str]) -> None:
+    def _stop(self, with_signal: signal.Signals) -> None:
+        if self._up is None:
+            return
+        self._up.send_signal(with_signal)
+        try:
+            self._up.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._up.kill()  # its children are told by the kernel
+            self._up.wait()
+        if self._reader is not None:
+            self._reader.join(STOP_LIMIT_S)  # until the last child has closed its end
+        if self._up.stdout is not None:
+            self._up.stdout.close()
+        self._up = None
+
+    def _read(self, up: subprocess.Popen[bytes]) -> None:
         assert up.stdout is not None
-        for line in up.stdout:
-            self._lines.append(line.rstrip("\n"))
+        for raw in up.stdout:
+            line = raw.decode(errors="replace").rstrip("\n")
+            self._lines.append(line)
             if found := _STARTED.match(line):
                 name, process_id, port = found.group(1), int(found.group(2)), int(found.group(3) or 0)
                 self._processes[name] = Process(name, process_id, port)
@@ -249,7 +267,7 @@ def _is_running(process_id: int) -> bool:
         return False
 
 
-def _signal_if_ours(process_id: int, with_signal: signal.Signals) -> None:
+def _signal_if_there(process_id: int, with_signal: signal.Signals) -> None:
     try:
         os.kill(process_id, with_signal)
     except ProcessLookupError:

@@ -14,6 +14,7 @@ from tests.scenarios.server import Server
 
 HEAL_LIMIT_S = 30.0  # the supervisor's pauses, a new process' start and its members row, on a busy machine
 FROZEN_S = 15.0
+REDIS_FROZEN_S = 6.0
 _BEFORE, _AFTER = 40, 80  # messages acknowledged before the harm, and after the server is whole again
 
 Harm = Callable[[], Awaitable[None]]
@@ -71,6 +72,19 @@ def test_redis_forgets_everything(split: Server) -> None:
         for _ in range(3):
             split.redis().flushall()
             await asyncio.sleep(0.5)
+
+    under_load(split, harm)
+
+
+def test_redis_frozen_and_thawed(split: Server) -> None:
+    """Nobody hears anything through Redis: followers find out for themselves, and nobody waits for the publisher."""
+
+    async def harm() -> None:
+        split.signal("redis", signal.SIGSTOP)
+        try:
+            await asyncio.sleep(REDIS_FROZEN_S)
+        finally:
+            split.signal("redis", signal.SIGCONT)
 
     under_load(split, harm)
 
