@@ -1,4 +1,4 @@
-"""Takes the calls about typing and presence: changes values in memory and tells them at once. Nothing is kept.
+"""Takes the calls about typing, presence and key counts: changes values in memory, tells at once, keeps nothing.
 
 A new leader starts with nothing: values are told again by who types, and forgotten otherwise.
 """
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from hs_common.replication.calls import Answer, Call, SetPresence, SetTyping
+from hs_common.replication.calls import Answer, Call, HintKeyCounts, SetPresence, SetTyping
 from hs_common.replication.clock import Clock, pause
 from hs_common.replication.ephemeral import EphemeralState, Message, encode_message
 
@@ -41,6 +41,9 @@ class EphemeralDesk:
         elif isinstance(call, SetPresence):
             told = self._state.set_presence(call.user_id, call.presence, now_ms, call.status_msg, call.status_msg_given)
             self._tell(told)
+        elif isinstance(call, HintKeyCounts):
+            for user_id, device_id in call.devices:
+                self._tell(self._state.hint_key_counts(user_id, device_id))
         else:
             return None
         return Answer(pos=0)

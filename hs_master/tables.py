@@ -1,34 +1,17 @@
 """The statements by which the master writes, each a bulk statement over the columns of a batch.
 
 One name for each statement; a transaction runs those that have rows in the order in which they stand here (`ORDER`):
-what ends before what begins, rows before what refers to them. Only here are the master's tables written.
+what ends before what begins, rows before what refers to them. Only here, and in `encryption_tables`,
+are the master's tables written.
 """
 
 from typing import Final
 
+from hs_master import encryption_tables as encryption
+from hs_master.bulk import insert as _insert
+from hs_master.bulk import with_rows as _with_rows
 from hs_master.log_store.types import Write
 from hs_master.step import IntervalTable
-
-Columns = tuple[tuple[str, str], ...]
-
-
-def _parameters(columns: Columns) -> str:
-    return ", ".join(f"${number}::{kind}[]" for number, (_, kind) in enumerate(columns, start=1))
-
-
-def _names(columns: Columns) -> str:
-    return ", ".join(name for name, _ in columns)
-
-
-def _insert(name: str, table: str, columns: Columns, conflict: str = "") -> Write:
-    sql = f"INSERT INTO {table} ({_names(columns)}) SELECT * FROM unnest({_parameters(columns)}) {conflict}"
-    return Write(name, columns, sql)
-
-
-def _with_rows(name: str, columns: Columns, statement: str) -> Write:
-    """A statement over the rows as relation `new`."""
-    return Write(name, columns, statement.format(new=f"unnest({_parameters(columns)}) AS new ({_names(columns)})"))
-
 
 _ROOM: Final = (("room_id", "text"),)
 _SPAN: Final = (("from_pos", "bigint"), ("to_pos", "bigint"))
@@ -340,7 +323,8 @@ AS_ROOMS: Final = IntervalTable(AS_ROOM_CLOSE, AS_ROOM_BEGIN)
 ORDER: Final[tuple[Write, ...]] = (
     ROOM, ROOM_DIRECTORY, EVENT, TIMELINE, STATE_CLOSE, STATE_BEGIN, MEMBERSHIP_FORGET, MEMBERSHIP_CLOSE,
     MEMBERSHIP_BEGIN, SERVER_CLOSE, SERVER_BEGIN, FORK_END, FORK, RELATION, MENTION, REDACT, REDACT_RULE_BITS,
-    REDACT_RELATION, REDACT_MENTION, HELD_REDACTION, ALIAS_DELETE, ALIAS, RECEIPT, USER, DEVICE_DELETE, DEVICE,
+    REDACT_RELATION, REDACT_MENTION, HELD_REDACTION, ALIAS_DELETE, ALIAS, RECEIPT, USER, DEVICE_DELETE,
+    *encryption.ENDS, DEVICE, *encryption.BEGINS,
     ACCESS_TOKEN_DELETE, ACCESS_TOKEN, REFRESH_TOKEN_DELETE, REFRESH_TOKEN, PROFILE_DELETE, PROFILE, ACCOUNT_DATA,
     DEVICE_LIST_CHANGE, JOB_DELETE, JOB, APPSERVICE_DELETE, APPSERVICE, AS_ROOM_END, AS_ROOM_CLOSE, AS_ROOM_BEGIN,
     SERVICE_EVENT,

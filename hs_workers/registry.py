@@ -3,11 +3,12 @@
 from typing import Final
 
 from hs_workers.client.accounts_wiring import ENDPOINT_CLASSES as ACCOUNTS
+from hs_workers.client.encryption_wiring import ENDPOINT_CLASSES as ENCRYPTION
 from hs_workers.client.rooms_wiring import ENDPOINT_CLASSES as ROOMS
 from hs_workers.sync.wiring import ENDPOINT_CLASSES as SYNC
 
 ENDPOINTS: Final[dict[str, tuple[type, ...]]] = {
-    "client": (*ACCOUNTS, *ROOMS),
+    "client": (*ACCOUNTS, *ROOMS, *ENCRYPTION),
     "sync": SYNC,
     "appservice": (),
 }

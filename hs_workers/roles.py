@@ -9,7 +9,9 @@ from hs_common.process.worker_threads import WorkerThreads
 from hs_common.replication.link_interface import Link
 from hs_workers.appservice.wiring import AppServiceParts
 from hs_workers.client.accounts_wiring import Outside as AccountsOutside
-from hs_workers.client.accounts_wiring import account_endpoints
+from hs_workers.client.accounts_wiring import account_endpoints, interactive_auth
+from hs_workers.client.encryption_wiring import Outside as EncryptionOutside
+from hs_workers.client.encryption_wiring import encryption_endpoints
 from hs_workers.client.rooms_wiring import Outside as RoomsOutside
 from hs_workers.client.rooms_wiring import room_endpoints
 from hs_workers.following import Following
@@ -52,6 +54,14 @@ def client(parts: RoleParts) -> Iterable[object]:
         random=node.outside.random_bytes,
     )
     yield from room_endpoints(node.config, rooms)
+    encryption = EncryptionOutside(
+        db=node.db,
+        master=parts.link,
+        uia=interactive_auth(node.config, outside),
+        server_name=node.config.server.name,
+        now_ms=node.outside.now_ms,
+    )
+    yield from encryption_endpoints(encryption)
 
 
 def sync(parts: RoleParts) -> Iterable[object]:

@@ -301,6 +301,64 @@ class WakeAppService(Call, frozen=True, kw_only=True):
     service_id: str
 
 
+# --- end-to-end encryption ------------------------------------------------------------------------------------------
+
+
+class SetDeviceKeys(Call, frozen=True, kw_only=True):
+    """Publish a device's identity keys. Other keys than before end its one-time keys and signatures.
+
+    Errors: M_NOT_FOUND when the device is gone.
+    """
+
+    user_id: str
+    device_id: str
+    keys: bytes  # JSON object without `signatures` and `unsigned`
+    signatures: bytes  # JSON object
+
+
+class NewCrossSigningKey(msgspec.Struct, frozen=True, kw_only=True):
+    public_key: str
+    keys: bytes  # JSON object without `signatures` and `unsigned`
+    signatures: bytes  # JSON object
+
+
+class SetCrossSigningKeys(Call, frozen=True, kw_only=True):
+    """Publish cross-signing keys, by usage. A new master key ends the keys that do not come with it.
+
+    `expected` are the public keys by usage that the caller knows of; if others are published by now, 409 M_CONFLICT
+    (never shown to a client: the worker looks again whether the user has to authenticate).
+    Errors: M_FORBIDDEN when a device has a public key as its id.
+    """
+
+    user_id: str
+    keys: dict[str, NewCrossSigningKey]
+    expected: dict[str, str]
+
+
+class NewSignature(msgspec.Struct, frozen=True, kw_only=True):
+    user_id: str
+    target: str  # a device id, or the public key of a master key
+    key_id: str  # of the signing key
+    signature: str
+
+
+class AddSignatures(Call, frozen=True, kw_only=True):
+    """Publish signatures, checked already, of own devices, the own master key and other users' master keys."""
+
+    signer_id: str
+    signatures: list[NewSignature]
+
+
+class SendToDevice(Call, frozen=True, kw_only=True):
+    """Put a message into devices' inboxes: user → device id (`*`: all) → message as JSON (type, sender, content).
+
+    Devices that do not exist get nothing. A device that is named gets its own message, not the one for all.
+    """
+
+    sender: str
+    messages: dict[str, dict[str, bytes]]
+
+
 # --- ephemeral (no position in the log) -----------------------------------------------------------------------------
 
 
@@ -318,12 +376,19 @@ class SetPresence(Call, frozen=True, kw_only=True):
     by_sync: bool = False
 
 
+class HintKeyCounts(Call, frozen=True, kw_only=True):
+    """The number of one-time keys or the use of fallback keys changed, of these (user id, device id)."""
+
+    devices: list[tuple[str, str]]
+
+
 CALLS: Final[dict[str, type[Call]]] = {
     call.__name__: call
     for call in (
         AppendEvents, CreateRoom, ComposeEvent, AppendReady, ForgetRoom, SetAlias, DeleteAlias, SetDirectory,
         SetReceipts, RegisterUser, OpenSession, RefreshSession, ConfirmRefresh, CloseSessions, RenameDevice,
         SetPassword, SetUserState, DeactivateUser, SetProfile, SetAccountData, SetTyping, SetPresence,
+        SetDeviceKeys, SetCrossSigningKeys, AddSignatures, SendToDevice, HintKeyCounts,
         SetAppService, RemoveAppService, PauseAppService, WakeAppService,
     )
 }  # fmt: skip

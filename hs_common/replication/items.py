@@ -122,6 +122,25 @@ class DevicesItem(msgspec.Struct, array_like=True, frozen=True):
     removed: bool = False
 
 
+class CrossSigningItem(msgspec.Struct, array_like=True, frozen=True):
+    """A user's master or self-signing key changed, or a signature of the master key that everybody may see."""
+
+    user_id: str
+
+
+class PrivateKeysItem(msgspec.Struct, array_like=True, frozen=True):
+    """Keys of these users changed for one reader alone: by his signatures, or his user-signing key."""
+
+    reader_id: str
+    user_ids: list[str]
+
+
+class ToDeviceItem(msgspec.Struct, array_like=True, frozen=True):
+    """Messages to devices of local users: user → device ids; `*` is all devices. What they say is in the inbox."""
+
+    devices: dict[str, list[str]]
+
+
 class ProfileItem(msgspec.Struct, array_like=True, frozen=True):
     user_id: str
     field: str
@@ -159,6 +178,9 @@ Item = (
     | UserItem
     | SessionsItem
     | DevicesItem
+    | CrossSigningItem
+    | PrivateKeysItem
+    | ToDeviceItem
     | ProfileItem
     | AliasItem
     | DirectoryItem
@@ -175,6 +197,9 @@ KINDS: Final[dict[str, type[Item]]] = {
     "user": UserItem,
     "sessions": SessionsItem,
     "devices": DevicesItem,
+    "cross_signing": CrossSigningItem,
+    "private_keys": PrivateKeysItem,
+    "to_device": ToDeviceItem,
     "profile": ProfileItem,
     "alias": AliasItem,
     "directory": DirectoryItem,

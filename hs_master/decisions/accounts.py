@@ -17,8 +17,10 @@ from hs_common.replication.calls import (
 )
 from hs_common.replication.items import AccountDataItem, ProfileItem, UserItem
 from hs_common.storage import master_reads
+from hs_common.storage.cross_signing import CrossSigningKey, cross_signing_keys
 from hs_common.storage.queries import Queries, Row
 from hs_master import tables
+from hs_master.decisions.encryption import end_cross_signing
 from hs_master.decisions.sessions import Sessions, open_session, user_queue
 from hs_master.jobs.kinds import DeactivationJob, ProfileJob, write_job
 from hs_master.step import Step
@@ -116,25 +118,34 @@ class SetUserStateDecider:
 
 
 class DeactivateUserDecider:
-    """The account ends at once; leaving its rooms is a job that the leader runs and resumes."""
+    """The account ends at once; leaving its rooms and dropping its key backup is a job that the leader resumes."""
 
     def queue(self, call: DeactivateUser) -> str:
         return user_queue(call.user_id)
 
-    async def load(self, call: DeactivateUser, db: Queries) -> tuple[Row | None, Sessions, dict[str, str]]:
+    async def load(
+        self, call: DeactivateUser, db: Queries
+    ) -> tuple[Row | None, Sessions, dict[str, str], list[CrossSigningKey]]:
         return (
             await master_reads.user(db, call.user_id),
             await Sessions.read(db, call.user_id),
             await master_reads.profile(db, call.user_id),
+            await cross_signing_keys(db, [call.user_id]),
         )
 
-    def decide(self, call: DeactivateUser, step: Step, loaded: tuple[Row | None, Sessions, dict[str, str]]) -> Answer:
-        row, sessions, profile = loaded
+    def decide(
+        self,
+        call: DeactivateUser,
+        step: Step,
+        loaded: tuple[Row | None, Sessions, dict[str, str], list[CrossSigningKey]],
+    ) -> Answer:
+        row, sessions, profile, keys = loaded
         account = _known(row, call.user_id)
         account.deactivated, account.password_hash, account.erased = True, None, account.erased or call.erase
         account.write(step, call.user_id)
         sessions.remove_devices(step, call.user_id, set(sessions.devices))
         sessions.revoke(step, call.user_id, None)
+        end_cross_signing(step, keys)
         if call.erase:
             for field in profile:
                 step.row(tables.PROFILE_DELETE, call.user_id, field)

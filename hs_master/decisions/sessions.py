@@ -7,7 +7,7 @@ Spec: client-server-api/_index.md#client-authentication, #refreshing-access-toke
 
 from typing import Any, Final
 
-from hs_common.matrix.errors import MatrixError, forbidden, not_found, unknown_token
+from hs_common.matrix.errors import MatrixError, forbidden, invalid_param, not_found, unknown_token
 from hs_common.replication.calls import (
     Answer,
     CloseSessions,
@@ -19,8 +19,9 @@ from hs_common.replication.calls import (
 )
 from hs_common.replication.items import DevicesItem, SessionsItem
 from hs_common.storage import master_reads
+from hs_common.storage.cross_signing import CrossSigningKey, cross_signing_keys
 from hs_common.storage.queries import Queries, Row
-from hs_master import tables
+from hs_master import encryption_tables, tables
 from hs_master.step import Step
 
 # Indices into `master_reads.user` rows.
@@ -61,11 +62,13 @@ class Sessions:
             step.item(SessionsItem(user_id, hashes))
 
     def remove_devices(self, step: Step, user_id: str, device_ids: set[str]) -> None:
-        """Delete devices with their tokens."""
+        """Delete devices with their tokens, keys and messages."""
         self.revoke(step, user_id, device_ids)
         removed = sorted(device_ids.intersection(self.devices))
         for device_id in removed:
             step.row(tables.DEVICE_DELETE, user_id, device_id)
+            step.row(encryption_tables.DEVICE_KEYS_END, user_id, device_id)
+            step.row(encryption_tables.INBOX_END, user_id, device_id)
         if removed:
             pos = step.item(DevicesItem(user_id, removed, removed=True))
             step.row(tables.DEVICE_LIST_CHANGE, pos, user_id)
@@ -76,6 +79,8 @@ def open_session(step: Step, user_id: str, session: NewSession, existing: Row | 
     if existing is None:
         pos = step.item(DevicesItem(user_id, [session.device_id]))
         step.row(tables.DEVICE_LIST_CHANGE, pos, user_id)
+        # What an earlier device of this name may have left (see the statement).
+        step.row(encryption_tables.DEVICE_KEYS_END, user_id, session.device_id)
         step.row(tables.DEVICE, user_id, session.device_id, session.display_name, step.now_ms, pos)
     step.row(
         tables.ACCESS_TOKEN,
@@ -105,21 +110,25 @@ class OpenSessionDecider:
     def queue(self, call: OpenSession) -> str:
         return user_queue(call.user_id)
 
-    async def load(self, call: OpenSession, db: Queries) -> tuple[Any, Any, Sessions]:
+    async def load(self, call: OpenSession, db: Queries) -> tuple[Any, Any, Sessions, list[CrossSigningKey]]:
         return (
             await master_reads.user(db, call.user_id),
             await master_reads.device(db, call.user_id, call.session.device_id),
             await Sessions.read(db, call.user_id),
+            await cross_signing_keys(db, [call.user_id]),
         )
 
-    def decide(self, call: OpenSession, step: Step, loaded: tuple[Any, Any, Sessions]) -> Answer:
-        user, device, sessions = loaded
+    def decide(self, call: OpenSession, step: Step, loaded: tuple[Any, Any, Sessions, list[CrossSigningKey]]) -> Answer:
+        user, device, sessions, keys = loaded
         if user is None:
             raise forbidden("Unknown user or wrong password")
         if user[DEACTIVATED]:
             raise MatrixError(403, "M_USER_DEACTIVATED", "This account is deactivated")
         if user[LOCKED]:
             raise MatrixError(401, "M_USER_LOCKED", "This account is locked", {"soft_logout": True})
+        # Device ids and cross-signing keys share the namespace of key ids. Spec: #cross-signing.
+        if any(key.public_key == call.session.device_id for key in keys):
+            raise invalid_param("This device id is the name of a cross-signing key")
         sessions.revoke(step, call.user_id, {call.session.device_id})
         open_session(step, call.user_id, call.session, device)
         return Answer(pos=step.pos)

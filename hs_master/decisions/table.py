@@ -1,7 +1,7 @@
 """Which decider decides which call: the whole of what the master does, on one page."""
 
 from hs_common.replication import calls
-from hs_master.decisions import accounts, appservices, create_room, events, rooms, sessions
+from hs_master.decisions import accounts, appservices, create_room, encryption, events, rooms, sessions, to_device
 from hs_master.decisions.decider import Deciders
 from hs_master.jobs.advance import AdvanceJob, AdvanceJobDecider
 from hs_master.rooms.compose import Composer
@@ -15,6 +15,7 @@ def deciders(composer: Composer, server_name: str) -> Deciders:
             calls.ComposeEvent: events.ComposeEventDecider(appender),
             calls.AppendReady: events.AppendReadyDecider(appender),
             AdvanceJob: AdvanceJobDecider(appender),
+            calls.SendToDevice: to_device.SendToDeviceDecider(),
         },
         serial={
             calls.CreateRoom: create_room.CreateRoomDecider(composer, appender),
@@ -34,6 +35,9 @@ def deciders(composer: Composer, server_name: str) -> Deciders:
             calls.ConfirmRefresh: sessions.ConfirmRefreshDecider(),
             calls.CloseSessions: sessions.CloseSessionsDecider(),
             calls.RenameDevice: sessions.RenameDeviceDecider(),
+            calls.SetDeviceKeys: encryption.SetDeviceKeysDecider(),
+            calls.SetCrossSigningKeys: encryption.SetCrossSigningKeysDecider(),
+            calls.AddSignatures: encryption.AddSignaturesDecider(),
             calls.SetAppService: appservices.SetAppServiceDecider(server_name),
             calls.RemoveAppService: appservices.RemoveAppServiceDecider(server_name),
             calls.PauseAppService: appservices.PauseAppServiceDecider(server_name),

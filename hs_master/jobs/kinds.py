@@ -17,7 +17,7 @@ class ProfileJob(msgspec.Struct, frozen=True, tag="profile"):
 
 
 class DeactivationJob(msgspec.Struct, frozen=True, tag="deactivation"):
-    """Leave all rooms, reject all invites and knocks."""
+    """Drop the key backup, leave all rooms, reject all invites and knocks."""
 
 
 Job = ProfileJob | DeactivationJob

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication.calls import Answer, Call, DeactivateUser, SetProfile
 from hs_common.replication.clock import Clock, pause
-from hs_common.storage import jobs, master_reads
+from hs_common.storage import jobs, key_backup, master_reads
 from hs_common.storage.queries import DatabaseError, Queries, Row
 from hs_master.decisions.accounts import MEMBER_FIELDS
 from hs_master.jobs.advance import AdvanceJob
@@ -25,6 +25,8 @@ from hs_master.pipeline.pending import NotLeading
 # Rooms in one slice: one item of a batch stays small, so others get their turn in between.
 ROOMS_OF_A_SLICE: Final = 50
 JOBS_AT_A_TIME: Final = 20
+# Keys of a backup in one statement: some hundredths of a second.
+KEYS_OF_A_SLICE: Final = 1_000
 RETRY_S: Final = 1.0
 
 _log = Logger()
@@ -89,6 +91,8 @@ class JobRunner:
     async def _slice(self, row: Row) -> None:
         job_id, user_id, body, progress = row
         job = decode_job(bytes(body))
+        if isinstance(job, DeactivationJob):
+            await self._drop_backup(user_id)
         memberships = ("join", "invite", "knock") if isinstance(job, DeactivationJob) else ("join",)
         room_ids = await jobs.rooms_of_user(self._db, user_id, memberships, progress, ROOMS_OF_A_SLICE)
         profile = await master_reads.profile(self._db, user_id)
@@ -97,3 +101,8 @@ class JobRunner:
         await self._submit(
             AdvanceJob(job_id=job_id, user_id=user_id, job=job, room_ids=room_ids, profile=member, is_last=is_last)
         )
+
+    async def _drop_backup(self, user_id: str) -> None:
+        """Workers own the rows, but nobody else writes those of a user who is gone."""
+        while await key_backup.delete_some_of_user(self._db, user_id, KEYS_OF_A_SLICE) == KEYS_OF_A_SLICE:
+            pass  # so many at a time, or others would wait for the disk

@@ -71,11 +71,15 @@ class Outside:
     terms: Mapping[str, Any] | None = None
 
 
+def interactive_auth(config: Config, outside: Outside) -> UserInteractiveAuthentication:
+    """What guards operations of other groups of endpoints."""
+    return _uia(config, outside, Passwords(outside.db, outside.master, _hasher(config, outside), outside.failures))
+
+
 def account_endpoints(config: Config, outside: Outside) -> list[object]:
     """One instance of each class, for the router."""
     db, master, now_ms, name = outside.db, outside.master, outside.now_ms, config.server.name
-    cost = config.accounts.password_hash
-    hasher = PasswordHasher(cost.time_cost, cost.memory_kib, outside.threads, outside.random)
+    hasher = _hasher(config, outside)
     passwords = Passwords(db, master, hasher, outside.failures)
     rules = PasswordRules(config.accounts.minimum_password_length)
     tokens = Tokens(config.accounts, now_ms, outside.random)
@@ -127,6 +131,11 @@ def registration_flows(config: Config, has_terms: bool) -> Flows:
         *([uia_stages.TERMS] if has_terms else []),
     ]
     return (tuple(stages) or (uia_stages.DUMMY,),)
+
+
+def _hasher(config: Config, outside: Outside) -> PasswordHasher:
+    cost = config.accounts.password_hash
+    return PasswordHasher(cost.time_cost, cost.memory_kib, outside.threads, outside.random)
 
 
 def _uia(config: Config, outside: Outside, passwords: Passwords) -> UserInteractiveAuthentication:

@@ -1,0 +1,1 @@
+"""Operations of end-to-end encryption: keys, signatures, backups, messages to devices."""

@@ -1,0 +1,20 @@
+"""Which users are this server's, and which servers the others are of."""
+
+from collections.abc import Iterable
+
+from hs_common.matrix.errors import invalid_param
+from hs_common.matrix.identifiers import is_user_id
+
+
+def by_server(user_ids: Iterable[str], server_name: str) -> tuple[list[str], set[str]]:
+    """The local users, and the servers of the others. Raises M_INVALID_PARAM for what is no user id."""
+    local, servers = [], set()
+    for user_id in user_ids:
+        if not is_user_id(user_id):
+            raise invalid_param(f"{user_id[:80]!r} is not a user id")
+        server = user_id.partition(":")[2]
+        if server == server_name:
+            local.append(user_id)
+        else:
+            servers.add(server)
+    return local, servers

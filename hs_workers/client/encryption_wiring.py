@@ -1,0 +1,44 @@
+"""Puts the endpoints of end-to-end encryption together. The only place that knows which of their parts needs which."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hs_common.replication.link_interface import Link
+from hs_workers.client.cross_signing import CrossSigning
+from hs_workers.client.encryption.backups import Backups, TransactionalQueries
+from hs_workers.client.encryption.claiming import Claiming
+from hs_workers.client.encryption.cross_signing import CrossSigningKeys
+from hs_workers.client.encryption.messaging import Messaging
+from hs_workers.client.encryption.querying import Querying
+from hs_workers.client.encryption.signing import Signing
+from hs_workers.client.encryption.uploading import KeyCountHints, Uploading
+from hs_workers.client.key_backup import KeyBackup
+from hs_workers.client.keys import Keys
+from hs_workers.client.to_device import ToDevice
+from hs_workers.client.uia import UserInteractiveAuthentication
+
+ENDPOINT_CLASSES: tuple[type, ...] = (CrossSigning, KeyBackup, Keys, ToDevice)
+"""What processes of other roles declare to their routers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the endpoints use of their process. `now_ms` is the time of day."""
+
+    db: TransactionalQueries
+    master: Link
+    uia: UserInteractiveAuthentication
+    server_name: str
+    now_ms: Callable[[], int]
+
+
+def encryption_endpoints(outside: Outside) -> list[object]:
+    """One instance of each class, for the router."""
+    db, master, name = outside.db, outside.master, outside.server_name
+    hints = KeyCountHints(master)
+    return [
+        CrossSigning(CrossSigningKeys(db, master), Signing(db, master), outside.uia),
+        KeyBackup(Backups(db, outside.now_ms)),
+        Keys(db, Uploading(db, master, hints), Querying(db, name), Claiming(db, hints, name)),
+        ToDevice(Messaging(master, name)),
+    ]

@@ -1,0 +1,1 @@
+"""What clients do with encryption, over the real master."""
