@@ -8,7 +8,6 @@ nothing, so another one is asked.
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
-from urllib.parse import quote_from_bytes
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError
@@ -41,9 +40,6 @@ _HOP_BY_HOP: Final = frozenset(
         b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-request-id", b"x-viaduct-hop",
     )
 )  # fmt: skip
-
-_AS_SENT: Final = bytes(range(0x21, 0x7F))
-"""What a request line may hold, escapes included. The rest, which some clients send bare, is escaped on its way."""
 
 
 class Sink(Protocol):
@@ -90,8 +86,7 @@ class Forwarder:
     async def _ask(self, incoming: Incoming, worker: tuple[str, int]) -> Any:
         host, port = worker
         query = b"?" + incoming.query_string if incoming.query_string else b""
-        target = quote_from_bytes(incoming.uri_path.encode("latin-1") + query, safe=_AS_SENT)
-        uri = f"http://{f'[{host}]' if ':' in host else host}:{port}{target}".encode("ascii")
+        uri = f"http://{f'[{host}]' if ':' in host else host}:{port}".encode() + incoming.uri_path.encode() + query
         incoming.content.seek(0)
         body: Any = FileBodyProducer(incoming.content, cooperator=self._cooperator)
         return await self._agent.request(

@@ -55,12 +55,6 @@ def test_the_answer_is_that_of_the_right_worker() -> None:
     assert forwarded("PUT", f"{V3}/name", b"{}").errcode == "M_MISSING_TOKEN"
 
 
-def test_bare_bytes_of_a_target_mean_the_same_behind_the_door() -> None:
-    bare = "\u00e9".encode().decode("latin-1")
-    assert forwarded("GET", f"{V3}/hello/{bare}%2F%C3%A9").json["hello"] == "\u00e9/\u00e9"
-    assert forwarded("PUT", f"{V3}/name?a={bare}", b'{"name":"x"}', GOOD).json["name"] == "x"
-
-
 def test_large_bodies_pass() -> None:
     assert forwarded("POST", f"{V3}/upload", b"x" * 2_500_000).json == {"size": 2_500_000}
 
