@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from hs_common.appservices.http_client import ServiceClient
+from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.http.rate_limits import RateLimits
 from hs_common.process.node import Node
 from hs_common.process.worker_threads import WorkerThreads
@@ -14,6 +16,8 @@ from hs_workers.client.encryption_wiring import Outside as EncryptionOutside
 from hs_workers.client.encryption_wiring import encryption_endpoints
 from hs_workers.client.rooms_wiring import Outside as RoomsOutside
 from hs_workers.client.rooms_wiring import room_endpoints
+from hs_workers.client.services_wiring import Outside as ServicesOutside
+from hs_workers.client.services_wiring import service_endpoints
 from hs_workers.following import Following
 from hs_workers.sync.wiring import Outside as SyncOutside
 from hs_workers.sync.wiring import SyncParts
@@ -34,7 +38,10 @@ class RoleParts:
 
 def client(parts: RoleParts) -> Iterable[object]:
     """Accounts, rooms and everything else that is answered at once."""
-    node = parts.node
+    node, services = parts.node, parts.following.app_services
+    http = ServiceClient(node.reactor)
+    node.service.step("connections to application services", _nothing, http.close)
+    queries = ServiceQueries(services, http)
     outside = AccountsOutside(
         db=node.db,
         master=parts.link,
@@ -43,7 +50,8 @@ def client(parts: RoleParts) -> Iterable[object]:
         presence=parts.following.ephemeral,
         now_ms=node.outside.now_ms,
         random=node.outside.random_bytes,
-        services=parts.following.app_services,
+        services=services,
+        queries=queries,
     )
     yield from account_endpoints(node.config, outside)
     rooms = RoomsOutside(
@@ -52,8 +60,12 @@ def client(parts: RoleParts) -> Iterable[object]:
         now_ms=node.outside.now_ms,
         seconds=node.reactor.seconds,
         random=node.outside.random_bytes,
+        services=services,
+        queries=queries,
     )
     yield from room_endpoints(node.config, rooms)
+    bridges = ServicesOutside(node.db, parts.link, services, http, node.outside.now_ms, node.reactor.seconds)
+    yield from service_endpoints(node.config, bridges)
     encryption = EncryptionOutside(
         db=node.db,
         master=parts.link,
@@ -89,6 +101,10 @@ def appservice(parts: RoleParts) -> Iterable[object]:
     """Sends application services what is for them. Serves nothing."""
     AppServiceParts(parts.node, parts.following).add_steps()
     return ()
+
+
+async def _nothing() -> None:
+    return None
 
 
 MAKERS: Final[dict[str, Callable[[RoleParts], Iterable[object]]]] = {

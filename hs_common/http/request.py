@@ -86,6 +86,10 @@ class Query:
     def __contains__(self, name: str) -> bool:
         return name in self._parameters
 
+    def items(self) -> list[tuple[str, str]]:
+        """All parameters with their first values, for who hands them on."""
+        return [(name, values[0]) for name, values in self._parameters.items()]
+
     @overload
     def string(self, name: str) -> str: ...
     @overload

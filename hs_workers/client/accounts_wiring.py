@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hs_common.appservices.registry import ServiceRegistry
+from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.config import Config
 from hs_common.process.password_hasher import PasswordHasher
 from hs_common.process.worker_threads import Threads
@@ -67,6 +68,7 @@ class Outside:
     now_ms: Callable[[], int]
     random: Callable[[int], bytes]
     services: ServiceRegistry | None = None
+    queries: ServiceQueries | None = None
     unstable_features: Mapping[str, bool] | None = None
     terms: Mapping[str, Any] | None = None
 
@@ -115,7 +117,7 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
         SharedSecretRegistration(name, secret, usernames, rules, hasher, registering, arrivals),
         Support(config.server),
         Tags(data),
-        ThirdPartyLookup(),
+        ThirdPartyLookup(outside.queries),
         Typing(db, master),
         ValidationTokens(),
         Versions(outside.unstable_features or {}),

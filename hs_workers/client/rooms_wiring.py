@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from hs_common.appservices.registry import ServiceRegistry
+from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.config import Config
 from hs_common.reading.client_events import ClientEvents
 from hs_common.reading.room_view import RoomViews
@@ -64,6 +66,8 @@ class Outside:
     seconds: Callable[[], float]
     random: Callable[[int], bytes]
     policy_server: PolicyServer = field(default_factory=Unreachable)
+    services: ServiceRegistry | None = None
+    queries: ServiceQueries | None = None
 
 
 def room_endpoints(config: Config, outside: Outside) -> list[object]:
@@ -79,15 +83,15 @@ def policy_servers(outside: Outside) -> PolicyServers:
 
 def _writing(config: Config, outside: Outside, sending: Sending) -> list[object]:
     db, master, name = outside.db, outside.master, config.server.name
-    invitees = Invitees(db, name)
+    invitees = Invitees(db, name, outside.queries)
     memberships = Memberships(db, sending, invitees, RestrictedRooms(db, name))
-    aliases = Aliases(db, master, sending, name)
+    aliases = _aliases(config, outside, sending)
     creating = Creating(db, master, invitees, name, config.server.default_room_version, outside.random)
     redacting = Redacting(db, sending)
     marking = Marking(db, master)
     return [
         Banning(memberships),
-        CreateRoomEndpoint(creating),
+        CreateRoomEndpoint(creating, aliases),
         Inviting(memberships),
         Joining(memberships, aliases),
         Kicking(memberships),
@@ -101,6 +105,10 @@ def _writing(config: Config, outside: Outside, sending: Sending) -> list[object]
     ]
 
 
+def _aliases(config: Config, outside: Outside, sending: Sending) -> Aliases:
+    return Aliases(outside.db, outside.master, sending, config.server.name, outside.services, outside.queries)
+
+
 def _reading(config: Config, outside: Outside, sending: Sending) -> list[object]:
     db, master, name = outside.db, outside.master, config.server.name
     views = RoomViews(db)
@@ -109,7 +117,7 @@ def _reading(config: Config, outside: Outside, sending: Sending) -> list[object]
     pages = Pages(db, views)
     children = Children(db, reading, views, events)
     return [
-        Directory(db, Aliases(db, master, sending, name), views),
+        Directory(db, _aliases(config, outside, sending), views),
         EventContext(Surroundings(db, reading, pages, events)),
         ListJoinedRooms(db),
         ListPublicRooms(db, master, PublishedRooms(db), name),

@@ -3,6 +3,7 @@
 Spec: client-server API, #third-party-networks.
 """
 
+from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.http.endpoint import Auth, endpoint, r0
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
@@ -10,7 +11,10 @@ from hs_common.matrix.errors import not_found
 
 
 class ThirdPartyLookup:
-    """No bridge is registered here, so there are no protocols, and nothing is found on them."""
+    """What application services say of their networks. `queries` None: nobody can be asked."""
+
+    def __init__(self, queries: ServiceQueries | None) -> None:
+        self._queries = queries
 
     @endpoint(
         "GET",
@@ -21,8 +25,8 @@ class ThirdPartyLookup:
         spec="client-server-api/#get_matrixclientv3thirdpartyprotocols",
     )
     async def protocols(self, request: Request) -> Reply:
-        """None."""
-        return {}
+        """All protocols of all services."""
+        return {} if self._queries is None else await self._queries.protocols()
 
     @endpoint(
         "GET",
@@ -32,6 +36,13 @@ class ThirdPartyLookup:
         aliases=(r0,),
         spec="client-server-api/#get_matrixclientv3thirdpartyprotocolprotocol",
     )
+    async def protocol(self, request: Request) -> Reply:
+        """One of them. 404 `M_NOT_FOUND`."""
+        found = None if self._queries is None else await self._queries.protocol(request.path["protocol"])
+        if found is None:
+            raise not_found("Unknown third-party protocol")
+        return found
+
     @endpoint(
         "GET",
         "/_matrix/client/v3/thirdparty/location/{protocol}",
@@ -40,6 +51,10 @@ class ThirdPartyLookup:
         aliases=(r0,),
         spec="client-server-api/#get_matrixclientv3thirdpartylocationprotocol",
     )
+    async def locations_on(self, request: Request) -> Reply:
+        """Portal rooms that match fields of the protocol."""
+        return await self._found("location", request, "No portal room matches")
+
     @endpoint(
         "GET",
         "/_matrix/client/v3/thirdparty/user/{protocol}",
@@ -48,9 +63,9 @@ class ThirdPartyLookup:
         aliases=(r0,),
         spec="client-server-api/#get_matrixclientv3thirdpartyuserprotocol",
     )
-    async def on_protocol(self, request: Request) -> Reply:
-        """404 `M_NOT_FOUND`: every protocol is unknown."""
-        raise not_found("Unknown third-party protocol")
+    async def users_on(self, request: Request) -> Reply:
+        """Users that match fields of the protocol."""
+        return await self._found("user", request, "No user matches")
 
     @endpoint(
         "GET",
@@ -61,9 +76,9 @@ class ThirdPartyLookup:
         spec="client-server-api/#get_matrixclientv3thirdpartylocation",
     )
     async def locations(self, request: Request) -> Reply:
-        """404 `M_NOT_FOUND`: no room is a portal."""
+        """What a portal room, by its alias, leads to."""
         request.query.string("alias")
-        raise not_found("The room is no portal to another network")
+        return await self._found("location", request, "The room is no portal to another network")
 
     @endpoint(
         "GET",
@@ -74,6 +89,15 @@ class ThirdPartyLookup:
         spec="client-server-api/#get_matrixclientv3thirdpartyuser",
     )
     async def users(self, request: Request) -> Reply:
-        """404 `M_NOT_FOUND`: no user is on another network."""
+        """Who a user is on other networks."""
         request.query.string("userid")
-        raise not_found("The user is not on another network")
+        return await self._found("user", request, "The user is not on another network")
+
+    async def _found(self, kind: str, request: Request, otherwise: str) -> Reply:
+        """What services answer, the client's token left out of what they are asked. 404 `M_NOT_FOUND` for nothing."""
+        fields = {name: value for name, value in request.query.items() if name not in ("access_token", "user_id")}
+        protocol = request.path.get("protocol")
+        found = None if self._queries is None else await self._queries.third_party(kind, protocol, fields)
+        if not found:
+            raise not_found(otherwise)
+        return found

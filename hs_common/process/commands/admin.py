@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 import click
 
 from hs_common.config import Config, ConfigError
+from hs_common.process.commands.admin_appservices import appservice
 from hs_common.process.commands.registration_tokens import create_token
 from hs_common.process.greeting import base_url
 from hs_common.process.options import fail, failing_with
@@ -34,6 +35,9 @@ def admin() -> None:
 
 
 admin.add_command(create_token)
+
+
+admin.add_command(appservice)
 
 
 @admin.command("create-user")

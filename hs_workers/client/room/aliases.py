@@ -71,8 +71,8 @@ class Aliases:
         check_room_id(room_id)
         if not await room_state.is_known(self._db, room_id):
             raise not_found(f"The room {room_id} is not known here")
-        if not (requester.admin or await self._is_of_service(requester, room_alias)
-                or await self._is_joined(requester, room_id)):
+        may_set = requester.admin or await self._is_of_service(requester, room_alias)
+        if not (may_set or await self._is_joined(requester, room_id)):
             raise forbidden("Only members of a room can give it an alias")
         await self._master.call(SetAlias(alias=room_alias, room_id=room_id, creator=requester.user_id))
 
@@ -138,6 +138,10 @@ class Aliases:
         service = (await self._services.services()).get(requester.app_service_id)
         return service is not None and service.has_alias(room_alias)
 
+    async def check_not_reserved(self, requester: Requester, localpart: str) -> None:
+        """400 `M_EXCLUSIVE` for the alias of a new room that the requester may not make."""
+        await self._check_not_reserved(requester, f"#{localpart}:{self._server_name}")
+
     async def _check_not_reserved(self, requester: Requester, room_alias: str) -> None:
         """400 `M_EXCLUSIVE` for an alias that is another's, or of a service for one outside of its namespace.
 
@@ -146,7 +150,8 @@ class Aliases:
         if self._services is None:
             return
         owners = (await self._services.services()).owners_of_alias(room_alias)
-        if owners and requester.app_service_id not in [service.id for service in owners]:
+        is_outside = requester.app_service_id is not None and not await self._is_of_service(requester, room_alias)
+        if is_outside or (owners and requester.app_service_id not in [service.id for service in owners]):
             raise MatrixError(400, "M_EXCLUSIVE", f"{room_alias} is reserved by an application service")
 
     def _check_ours(self, room_alias: str) -> None:

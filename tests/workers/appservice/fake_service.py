@@ -48,6 +48,7 @@ class FakeService(Resource):
         self._port: Any = None
         self._site = Site(self)
         self._number = 0
+        self._hung: list[Any] = []
 
     def start(self) -> None:
         self._port = reactor.listenTCP(self._number, self._site, interface="127.0.0.1")
@@ -68,6 +69,13 @@ class FakeService(Resource):
         reactor.callLater(0, gone.callback, None)
         await gone
 
+    def answer_the_hung(self) -> None:
+        """Answers what hangs, well."""
+        hung, self._hung = self._hung, []
+        for request in hung:
+            request.write(b"{}")
+            request.finish()
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._number}"
@@ -79,6 +87,7 @@ class FakeService(Resource):
         if status in (200, LOSE_ANSWER) and "/transactions/" in received.path:
             self._accept(received)
         if status == HANG:
+            self._hung.append(request)
             return NOT_DONE_YET
         if status == LOSE_ANSWER:
             request.transport.abortConnection()

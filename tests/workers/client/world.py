@@ -1,7 +1,7 @@
 """A client worker's endpoints of accounts, without a network: requests go through router, authentication and admission
 to the endpoint and come back as status and JSON. Time stands still unless a test moves it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from io import BytesIO
@@ -109,18 +109,34 @@ class World:
         self._authenticator = authenticator
         self._dispatcher = Dispatcher(authenticator, self.limits)
 
+    def use(self, instances: Iterable[object]) -> None:
+        """These endpoints, and no others, from now on."""
+        self.router = Router()
+        for instance in instances:
+            self.router.add(instance, role="client")
+
     def limit(self, limits: RateLimits) -> None:
         """Requests pass this gate from now on."""
         self._dispatcher = Dispatcher(self._authenticator, limits)
 
-    async def ask(self, method: str, path: str, body: Any = None, token: str | None = None, **query: str) -> Answer:
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        token: str | None = None,
+        headers: dict[str, str] | None = None,
+        **query: str,
+    ) -> Answer:
         """The answer to a request. `path` below /v3 may leave that out; `body` is JSON, or bytes as they are."""
         path, _, query_string = path.partition("?")
         path = path if path.startswith(("/_", "/.")) else V3 + path
         content = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
-        headers = Headers({"Authorization": [f"Bearer {token}"]} if token else {})
+        sent = Headers({name: [value] for name, value in (headers or {}).items()})
+        if token:
+            sent.addRawHeader("Authorization", f"Bearer {token}")
         query_string = query_string or urlencode(query)
-        incoming = Incoming(method, path, query_string.encode(), headers, BytesIO(content), "r1", "10.0.0.1")
+        incoming = Incoming(method, path, query_string.encode(), sent, BytesIO(content), "r1", "10.0.0.1")
         try:
             match = self.router.find(method, path.encode())
         except MatrixError as error:
