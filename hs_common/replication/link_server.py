@@ -106,7 +106,7 @@ class LinkServer(Factory):
         self.nonce = nonce
         self.leadership = leadership
         self.work = work
-        self.connections: set[WorkerConnection] = set()
+        self.connections: dict[WorkerConnection, None] = {}  # in the order in which they came
 
     def buildProtocol(self, addr: IAddress | None) -> "WorkerConnection":
         """Called by Twisted for each connection."""
@@ -137,12 +137,12 @@ class WorkerConnection(FrameProtocol):
 
     def connection_opened(self) -> None:
         """A stranger, until proved."""
-        self._server.connections.add(self)
+        self._server.connections[self] = None
         self._deadline = self.clock.callLater(HANDSHAKE_SECONDS, self._check_silence)
 
     def connection_ended(self) -> None:
         """Work under way goes on: its answer is found by the call's key."""
-        self._server.connections.discard(self)
+        self._server.connections.pop(self, None)
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
 
