@@ -50,7 +50,7 @@ def _rooms(database: SimulatedLog, args: Sequence[Any]) -> list[Row]:
 def _newest_events(database: SimulatedLog, args: Sequence[Any]) -> list[Row]:
     tables = database.tables
     newest = [(room_id, tables.timeline[room_id][-1].event_id) for room_id in args[0] if tables.timeline.get(room_id)]
-    return [(room_id, event_id, tables.depth(event_id)) for room_id, event_id in newest]
+    return [(room_id, event_id, tables.events[event_id][1]) for room_id, event_id in newest]
 
 
 def _no_rows(database: SimulatedLog, args: Sequence[Any]) -> list[Row]:

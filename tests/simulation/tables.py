@@ -8,8 +8,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from hs_master.intervals import ALWAYS
 from hs_master.log_store.types import Cell, Write
 
@@ -94,10 +92,6 @@ class Tables:
         for key, rows in self.state.get(room_id, {}).items():
             if rows[-1].to_pos == ALWAYS:
                 yield key, rows[-1]
-
-    def depth(self, event_id: str) -> int:
-        depth: int = orjson.loads(self.events[event_id][1])["depth"]
-        return depth
 
     # --- the writes ---
 
