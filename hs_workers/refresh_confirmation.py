@@ -31,8 +31,9 @@ class RefreshConfirmation:
 
     async def confirm(self, token_hash: bytes) -> None:
         """The token was used."""
-        if await awaits_confirmation(self._db, token_hash):
-            await self._link.call(ConfirmRefresh(token_hash=token_hash))
+        user_id = await awaits_confirmation(self._db, token_hash)
+        if user_id is not None:
+            await self._link.call(ConfirmRefresh(user_id=user_id, token_hash=token_hash))
         if len(self._settled) >= REMEMBERED_LIMIT:
             del self._settled[next(iter(self._settled))]
         self._settled[token_hash] = None

@@ -187,9 +187,12 @@ class OpenSession(Call, frozen=True, kw_only=True):
 class RefreshSession(Call, frozen=True, kw_only=True):
     """Exchange a refresh token. It stays valid until the new access or refresh token is first used.
 
+    `user_id` is whose it is: it waits in line with whatever else changes his sessions, or one could outlive a logout.
+
     Errors: M_UNKNOWN_TOKEN (401) when unknown, expired or already superseded.
     """
 
+    user_id: str
     refresh_hash: bytes
     token_hash: bytes
     expires_at_ms: int | None
@@ -200,6 +203,7 @@ class RefreshSession(Call, frozen=True, kw_only=True):
 class ConfirmRefresh(Call, frozen=True, kw_only=True):
     """An access token made by RefreshSession was used for the first time: what it replaced dies."""
 
+    user_id: str
     token_hash: bytes
 
 

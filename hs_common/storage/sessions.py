@@ -15,17 +15,17 @@ async def account_of_refresh_token(db: Queries, token_hash: bytes) -> Row | None
     )
 
 
-async def awaits_confirmation(db: Queries, token_hash: bytes) -> bool:
-    """Whether an access token came from a refresh whose old refresh token is still there."""
+async def awaits_confirmation(db: Queries, token_hash: bytes) -> str | None:
+    """Whose access token this is, if it came from a refresh whose old refresh token is still there."""
     row = await db.fetch_one(
         """
-        SELECT 1
+        SELECT access_tokens.user_id
           FROM access_tokens JOIN refresh_tokens ON refresh_tokens.next_hash = access_tokens.refresh_hash
          WHERE access_tokens.token_hash = %s
         """,
         (token_hash,),
     )
-    return row is not None
+    return None if row is None else str(row[0])
 
 
 async def add_login_token(db: Queries, token_hash: bytes, user_id: str, expires_at_ms: int) -> None:

@@ -169,13 +169,13 @@ class RefreshSessionDecider:
     """The old refresh token learns its successor and lives on; a second exchange replaces the first one's result."""
 
     def queue(self, call: RefreshSession) -> str:
-        return f"refresh {call.refresh_hash.hex()}"
+        return user_queue(call.user_id)
 
     async def load(self, call: RefreshSession, db: Queries) -> Exchange | None:
         return await Exchange.read(db, call.refresh_hash)
 
     def decide(self, call: RefreshSession, step: Step, loaded: Exchange | None) -> Answer:
-        if loaded is None or loaded.user is None or loaded.user[DEACTIVATED]:
+        if loaded is None or loaded.user_id != call.user_id or loaded.user is None or loaded.user[DEACTIVATED]:
             raise unknown_token()
         if loaded.expires_at_ms is not None and loaded.expires_at_ms <= step.now_ms:
             raise unknown_token()
@@ -201,7 +201,7 @@ class RefreshSessionDecider:
 
 class ConfirmRefreshDecider:
     def queue(self, call: ConfirmRefresh) -> str:
-        return f"confirm {call.token_hash.hex()}"
+        return user_queue(call.user_id)
 
     async def load(self, call: ConfirmRefresh, db: Queries) -> Exchange | None:
         token = await master_reads.access_token(db, call.token_hash)

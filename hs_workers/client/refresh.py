@@ -44,11 +44,11 @@ class Refresh:
         row = await account_of_refresh_token(self._db, refresh_hash)
         if row is None:
             raise unknown_token()
-        _, expires_at_ms, locked = row
+        user_id, expires_at_ms, locked = row
         if locked:
             raise user_locked()
         if expires_at_ms is not None and expires_at_ms <= self._now_ms():
             raise unknown_token(soft_logout=True)
-        call, answer = self._tokens.refreshed(refresh_hash)
+        call, answer = self._tokens.refreshed(user_id, refresh_hash)
         await self._master.call(call)
         return answer

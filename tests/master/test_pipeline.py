@@ -255,6 +255,36 @@ def test_who_is_out_of_a_room_learns_nothing_by_trying(database_url: str) -> Non
     run(play())
 
 
+def test_no_session_outlives_a_logout_by_being_refreshed_meanwhile(database_url: str) -> None:
+    async def play() -> None:
+        async with master(database_url) as m:
+            for number in range(8):
+                user_id, old = f"@u{number}:test", b"old%d" % number
+                session = NewSession(device_id="D", token_hash=b"first%d" % number, refresh_hash=old)
+                await m.call(RegisterUser(user_id=user_id, password_hash=None, session=session))
+                refresh = RefreshSession(
+                    user_id=user_id,
+                    refresh_hash=old,
+                    token_hash=b"second%d" % number,
+                    expires_at_ms=None,
+                    new_refresh_hash=b"new%d" % number,
+                )
+                close = CloseSessions(user_id=user_id, device_ids=None)
+                both = (close, refresh) if number % 2 else (refresh, close)
+                await gatherResults([Deferred.fromCoroutine(answered(m, call)) for call in both])
+            assert await m.db.fetch("SELECT user_id FROM access_tokens") == []
+            assert await m.db.fetch("SELECT user_id FROM refresh_tokens") == []
+
+    async def answered(m: TestMaster, call: CloseSessions | RefreshSession) -> None:
+        try:
+            await m.call(call)
+        except MatrixError as error:
+            if error.errcode != "M_UNKNOWN_TOKEN":
+                raise
+
+    run(play())
+
+
 def test_mentions_of_joined_local_users_become_rows(database_url: str) -> None:
     async def play() -> None:
         async with master(database_url) as m:
@@ -281,7 +311,9 @@ def test_accounts_sessions_and_refresh(database_url: str) -> None:
                 return {bytes(row[0]) for row in await m.db.fetch("SELECT token_hash FROM access_tokens")}
 
             async def refresh(old: bytes, access: bytes, new: bytes) -> None:
-                call = RefreshSession(refresh_hash=old, token_hash=access, expires_at_ms=None, new_refresh_hash=new)
+                call = RefreshSession(
+                    user_id=ALICE, refresh_hash=old, token_hash=access, expires_at_ms=None, new_refresh_hash=new
+                )
                 await m.call(call)
 
             await refresh(b"r1", b"a2", b"r2")

@@ -45,6 +45,7 @@ class World:
 
     async def refresh(self, old: str, number: int) -> None:
         call = RefreshSession(
+            user_id="@a:test",
             refresh_hash=hash_token(old),
             token_hash=hash_token(f"access{number}"),
             expires_at_ms=LATER_MS,

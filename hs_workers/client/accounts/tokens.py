@@ -89,11 +89,12 @@ class Tokens:
         )
         return Opened(session, answer)
 
-    def refreshed(self, refresh_hash: bytes) -> tuple[RefreshSession, dict[str, Any]]:
+    def refreshed(self, user_id: str, refresh_hash: bytes) -> tuple[RefreshSession, dict[str, Any]]:
         """The exchange of a refresh token for new tokens, and the answer to the client."""
         access_token, refresh_token = self.new(ACCESS_PREFIX), self.new(REFRESH_PREFIX)
         lifetime_ms = self._settings.access_token_lifetime_ms
         call = RefreshSession(
+            user_id=user_id,
             refresh_hash=refresh_hash,
             token_hash=hash_token(access_token),
             expires_at_ms=self._now_ms() + lifetime_ms,
