@@ -11,6 +11,7 @@ from hs_common.storage.queries import Queries
 
 BEAT_INTERVAL_S = 2.0
 ABSENT_AFTER_S = 10.0  # five beats missed: gone, or so slow that it should get no work
+AWAY_AFTER_S = 5.0  # two looks missed; what then looks dead is as likely to be coming back, as the observer is
 SWEEP_AFTER_S = 24 * 3_600  # a row this old helps nobody, not even the one who reads what ran yesterday
 
 
@@ -112,8 +113,8 @@ async def find_leader(db: Queries) -> LeaderAddress | None:
 class Freshness:
     """Which members live, judged by beats that move on the observer's own monotonic clock (`now`, in seconds).
 
-    A member seen for the first time counts as living for `ABSENT_AFTER_S`. An observer that was itself away for long
-    (its last look is older than that) starts afresh: it cannot know what stood still.
+    A member seen for the first time counts as living for `ABSENT_AFTER_S`. An observer that could not look for
+    `AWAY_AFTER_S` starts afresh: it cannot know what stood still, and if the database was away nobody could beat.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -124,7 +125,7 @@ class Freshness:
     def observe(self, found: Iterable[Member]) -> list[Member]:
         """Takes in the rows just read and answers those of living processes, in the given order."""
         now = self._now()
-        if now - self._looked > ABSENT_AFTER_S:
+        if now - self._looked > AWAY_AFTER_S:
             self._beats.clear()
         self._looked = now
         before, self._beats, living = self._beats, {}, []

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 
 from hs_common.storage import members
 from hs_common.storage.database import Database
-from hs_common.storage.members import ABSENT_AFTER_S, Freshness, LeaderAddress, Member, find_workers
+from hs_common.storage.members import ABSENT_AFTER_S, AWAY_AFTER_S, Freshness, LeaderAddress, Member, find_workers
 from tests.reactor import reactor, run
 
 
@@ -69,6 +69,22 @@ def test_an_observer_that_looked_away_starts_afresh() -> None:
     assert freshness.observe([member(1)]) == [member(1)]
     clock.advance(ABSENT_AFTER_S * 5)
     assert freshness.observe([member(1)]) == [member(1)]
+
+
+def test_nobody_is_absent_because_the_database_was_away() -> None:
+    """All beats stand still then; they move again one after the other, each with its process' own reconnection."""
+    clock = Clock()
+    freshness = Freshness(clock.seconds)
+    freshness.observe([member(1)])
+    clock.advance(2)
+    freshness.observe([member(1)])
+    clock.advance(AWAY_AFTER_S + 2)
+    assert freshness.observe([member(1)]) == [member(1)]
+    for _ in range(4):
+        clock.advance(2)
+        assert freshness.observe([member(1)]) == [member(1)]
+    clock.advance(4)
+    assert freshness.observe([member(1)]) == []
 
 
 def test_workers_are_found_among_those_who_serve_the_role() -> None:
