@@ -14,9 +14,9 @@ async def rooms(db: Queries, room_ids: Sequence[str]) -> list[Row]:
 
 
 async def newest_events(db: Queries, room_ids: Sequence[str]) -> list[Row]:
-    """Rows (room_id, event_id, depth) of the newest live event of each room."""
+    """Rows (room_id, event_id, json) of the newest live event of each room."""
     return await db.fetch(
-        "SELECT r.room_id, t.event_id, (e.json::json ->> 'depth')::bigint "
+        "SELECT r.room_id, t.event_id, e.json "
         "FROM unnest(%s::text[]) AS r (room_id) "
         "CROSS JOIN LATERAL (SELECT event_id FROM timeline WHERE timeline.room_id = r.room_id AND order_sub = 0 "
         "ORDER BY order_pos DESC LIMIT 1) AS t JOIN events AS e ON e.event_id = t.event_id",
