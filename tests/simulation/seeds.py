@@ -21,17 +21,21 @@ class Report:
 def run_seeds(seeds: Iterable[int], stop_at_first: bool = False) -> Report:
     report = Report()
     for seed in seeds:
-        failures, world = run_seed(seed)
-        report.counts.update(world.surroundings.counts)
-        report.counts["commits"] += len(world.database.history)
-        report.counts["requests"] += len(world.requests.asked)
-        if failures:
-            report.failures += failures
-            report.failed_seeds.append(seed)
-            if stop_at_first:
-                break
+        _add(report, seed)
+        if report.failures and stop_at_first:
+            break
     garbage.collect()
     return report
+
+
+def _add(report: Report, seed: int) -> None:
+    failures, world = run_seed(seed)
+    report.counts.update(world.surroundings.counts)
+    report.counts["commits"] += len(world.database.history)
+    report.counts["requests"] += len(world.requests.asked)
+    if failures:
+        report.failures += failures
+        report.failed_seeds.append(seed)
 
 
 def run_seed(seed: int) -> tuple[list[str], World]:
