@@ -159,13 +159,16 @@ async def key_counts(db: Queries, user_id: str, device_id: str) -> dict[str, int
     return dict(rows)
 
 
-async def unused_fallback_types(db: Queries, user_id: str, device_id: str) -> list[str]:
-    """The algorithms of the fallback keys that were not given out yet."""
+async def key_state(db: Queries, user_id: str, device_id: str) -> tuple[dict[str, int], list[str]]:
+    """How many one-time keys of each algorithm wait, and the algorithms of the fallback keys not given out yet."""
     rows = await db.fetch(
-        "SELECT algorithm FROM fallback_keys WHERE user_id = %s AND device_id = %s AND NOT used ORDER BY algorithm",
-        (user_id, device_id),
+        "SELECT algorithm, count(*) FROM one_time_keys WHERE user_id = %s AND device_id = %s GROUP BY algorithm"
+        " UNION ALL (SELECT algorithm, NULL FROM fallback_keys"
+        " WHERE user_id = %s AND device_id = %s AND NOT used ORDER BY algorithm)",
+        (user_id, device_id, user_id, device_id),
     )
-    return [algorithm for (algorithm,) in rows]
+    counts = {algorithm: number for algorithm, number in rows if number is not None}
+    return counts, [algorithm for algorithm, number in rows if number is None]
 
 
 def _columns(wanted: Sequence[Wanted]) -> tuple[list[str], list[str], list[str]]:

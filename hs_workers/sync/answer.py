@@ -51,6 +51,7 @@ class Parts:
     fallback_keys: Sequence[str] = ()
     device_lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
     to_device: Events = ()
+    is_news: bool = False  # told even if nothing else is
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def assemble(
             body[key] = {"events": events}
     if any(parts.device_lists.values()):
         body["device_lists"] = {"changed": [], "left": [], **parts.device_lists}
-    has_news = len(body) > 1
+    has_news = parts.is_news or len(body) > 1
     body["device_one_time_keys_count"] = dict(parts.one_time_keys)
     body["device_unused_fallback_key_types"] = list(parts.fallback_keys)
     if incremental:

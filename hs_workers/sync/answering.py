@@ -18,6 +18,7 @@ from hs_common.storage import log
 from hs_common.storage.queries import Queries
 from hs_workers.sync.answer import Answer, Parts, assemble
 from hs_workers.sync.audience import Audience, TrackedUser
+from hs_workers.sync.devices import Devices
 from hs_workers.sync.fast_lane import FastLane
 from hs_workers.sync.general import GeneralWay, Question
 from hs_workers.sync.lost_history import LostHistory
@@ -63,6 +64,7 @@ class Answering:
         audience: Audience,
         waiting: WaitingClients,
         settings: ReaderSettings,
+        devices: Devices,
         seconds: Callable[[], float],
     ) -> None:
         self._db = db
@@ -72,6 +74,7 @@ class Answering:
         self._audience = audience
         self._waiting = waiting
         self._settings = settings
+        self._devices = devices
         self._seconds = seconds
         self._lost = LostHistory(db, lambda: follower().position.epoch)
 
@@ -88,7 +91,8 @@ class Answering:
             lost_at = await self._lost.before(since.position, anew=since.position > now)
             if lost_at is not None or since.position > now:
                 question = _after_loss(question, since, now if lost_at is None else lost_at)
-        answer, _ = await self._general.answer(question)
+        device = await self._devices.read(reader, question.since, now, count=True)
+        answer, _ = await self._general.answer(replace(question, device=device))
         return answer
 
     async def _from_memory(self, reader: Reader, wishes: Wishes, since: SyncToken, now: int) -> Answer | None:
@@ -100,7 +104,10 @@ class Answering:
             return None
         user = await self._audience.track(reader.user_id)
         settings = await self._settings.of(reader.user_id)
-        return self._fast.answer(Question(reader, wishes, settings, since, follower.position.pos), user)
+        device = self._devices.from_memory(reader, since)
+        if device is None:
+            return None
+        return self._fast.answer(Question(reader, wishes, settings, since, follower.position.pos, device=device), user)
 
     async def waiting(
         self, reader: Reader, wishes: Wishes, since: SyncToken, timeout_s: float, is_there: Callable[[], None]
@@ -118,9 +125,14 @@ class Answering:
             user = await self._audience.track(reader.user_id)
             settings = await self._settings.of(reader.user_id)
             is_there()
+            await self._devices.refresh(reader, since, self._follower().position.pos)
             # From here to the fast lane's answer nothing else runs.
             now, seen = self._follower().position.pos, user.news
-            answer = await self._answer(Question(reader, wishes, settings, since, now), user)
+            device = self._devices.from_memory(reader, since)
+            is_now = device is not None  # else messages came while the inbox was read
+            device = device or await self._devices.read(reader, since, now)
+            question = Question(reader, wishes, settings, since, now, device=device)
+            answer = await (self._answer(question, user) if is_now else self._by_general_way(question))
             left = deadline - self._seconds()
             if answer.has_news or left <= 0:
                 return answer
@@ -128,13 +140,13 @@ class Answering:
             if self._audience.get(reader.user_id) is user:  # else he is tracked no more, and nothing would wake him
                 why = await self._waiting.wait(reader, user, seen, min(left, SLICE_SECONDS))
                 if why is Wake.END:
-                    return empty(since, wishes, reader)
+                    return empty(question, since)
 
     async def _answer(self, question: Question, user: TrackedUser) -> Answer:
         """The answer at this process' position, by the fast lane if that can give it."""
-        answer = self._fast.answer(question, user)
-        if answer is not None:
-            return answer
+        return self._fast.answer(question, user) or await self._by_general_way(question)
+
+    async def _by_general_way(self, question: Question) -> Answer:
         answer, counts = await self._general.answer(question)
         self._fast.counted(question.reader.user_id, counts)
         return answer
@@ -154,11 +166,11 @@ class Answering:
         return await self.at_once(reader, wishes, since)
 
 
-def empty(since: SyncToken, wishes: Wishes, reader: Reader) -> Answer:
+def empty(question: Question, since: SyncToken) -> Answer:
     """Nothing happened, and the token stays."""
-    return assemble(
-        Parts(), since, wishes.filter, reader.user_id, use_state_after=wishes.use_state_after, incremental=True
-    )
+    parts, wishes, user_id = Parts(), question.wishes, question.reader.user_id
+    replace(question.device, messages=(), counts_changed=False).add_to(parts)
+    return assemble(parts, since, wishes.filter, user_id, use_state_after=wishes.use_state_after, incremental=True)
 
 
 def _after_loss(question: Question, since: SyncToken, survived: int) -> Question:

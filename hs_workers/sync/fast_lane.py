@@ -14,6 +14,7 @@ from hs_common.replication.ephemeral_view import Changes, EphemeralView
 from hs_workers.sync import ephemeral
 from hs_workers.sync.answer import Answer, Parts, RoomParts, account_data_event, assemble
 from hs_workers.sync.audience import PRIVATE, Audience, TrackedUser
+from hs_workers.sync.device_changes import DeviceChanges
 from hs_workers.sync.event_json import EventFormat
 from hs_workers.sync.event_parts import EventParts, Related
 from hs_workers.sync.general import Question
@@ -39,6 +40,7 @@ class _Found:
     versions: dict[str, str] = field(default_factory=dict)
     receipts: dict[str, dict[tuple[str, str, str], items.ReceiptItem]] = field(default_factory=dict)
     account_data: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    device_lists: set[str] = field(default_factory=set)
 
 
 class FastLane:
@@ -51,6 +53,7 @@ class FastLane:
         view: EphemeralView,
         members_sent: MembersSent,
         unread: UnreadMemory,
+        device_changes: DeviceChanges,
         server_name: str,
         now_ms: Callable[[], int],
     ) -> None:
@@ -61,6 +64,7 @@ class FastLane:
         self._view = view
         self._members_sent = members_sent
         self._unread = unread
+        self._device_changes = device_changes
         self._local = ":" + server_name
         self._now_ms = now_ms
 
@@ -111,10 +115,12 @@ class FastLane:
                 if room_id == "" and wanted.allows(data_type, None)
             ],
             presence=presence,
+            device_lists={"changed": sorted(found.device_lists)},
         )
+        question.device.add_to(parts)
         reader = question.reader
         counter = self._view.next_token(ephemeral.counter_of(since))
-        next_batch = ephemeral.with_counter(question.now, since.to_device, counter)
+        next_batch = ephemeral.with_counter(question.now, question.device.next_number(since), counter)
         if question.wishes.lazy:
             self._members_sent.sent(reader.user_id, reader.device_id, str(since), str(next_batch), {})
         return assemble(
@@ -148,7 +154,24 @@ class FastLane:
                     return None
                 found.account_data.pop((item.room_id, item.type), None)
                 found.account_data[item.room_id, item.type] = item.content
+            elif isinstance(item, items.PrivateKeysItem) and item.reader_id == me:
+                found.device_lists.update(item.user_ids)
+            elif isinstance(item, items.DevicesItem | items.CrossSigningItem) and not self._find_device_change(
+                found, one.pos, item.user_id, question, rooms
+            ):
+                return None
         return found
+
+    def _find_device_change(self, found: _Found, pos: int, user_id: str, question: Question, rooms: set[str]) -> bool:
+        """Takes a change of somebody's devices if the reader shares a room; False if that is not known here."""
+        if user_id != question.reader.user_id:
+            of_user = self._device_changes.rooms_of(pos)
+            if of_user is None:
+                return False
+            if of_user.isdisjoint(rooms):
+                return True
+        found.device_lists.add(user_id)
+        return True
 
     def _find_event(self, found: _Found, one: RecentItem, item: items.EventItem, allows: Callable[[str], bool]) -> bool:
         """Takes an event; False for what is not a message of a local user that stands for itself."""

@@ -16,11 +16,13 @@ from hs_common.matrix.event import Event
 from hs_common.matrix.receipts_edu import Receipt
 from hs_common.matrix.tokens import SyncToken
 from hs_common.process.background import Background
+from hs_common.reading.device_lists import device_lists_between
 from hs_common.replication.ephemeral_view import EphemeralView
 from hs_common.storage import sync_personal, sync_rooms, sync_state, unread
 from hs_common.storage.queries import Queries
 from hs_workers.sync import ephemeral, windows
 from hs_workers.sync.answer import Answer, Parts, RoomParts, account_data_event, assemble
+from hs_workers.sync.devices import NOTHING, DeviceNews
 from hs_workers.sync.event_json import EventFormat, event_of
 from hs_workers.sync.event_parts import EventParts, Related
 from hs_workers.sync.load_relations import RelationLoader
@@ -41,7 +43,10 @@ from hs_workers.sync.windows import Membership, Plan, Window
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is to be answered. `lost`: the client's history was lost with a part of the log, so it holds too much."""
+    """What is to be answered. `lost`: the client's history was lost with a part of the log, so it holds too much.
+
+    `device` is what the answer tells the reader's device about itself.
+    """
 
     reader: Reader
     wishes: Wishes
@@ -49,6 +54,7 @@ class Question:
     since: SyncToken | None
     now: int
     lost: bool = False
+    device: DeviceNews = NOTHING
 
     @property
     def start(self) -> int | None:
@@ -95,8 +101,11 @@ class GeneralWay:
         if reading.to_keep:
             rows = reading.to_keep
             self._background("keep unread counts", unread.keep(self._db, question.reader.user_id, rows))
-        to_device = 0 if question.since is None else question.since.to_device
-        next_batch = ephemeral.with_counter(question.now, to_device, counter)
+        question.device.add_to(parts)
+        if question.start is not None:
+            lists = await device_lists_between(self._db, question.reader.user_id, question.start, question.now)
+            parts.device_lists = {"changed": lists.changed, "left": lists.left}
+        next_batch = ephemeral.with_counter(question.now, question.device.next_number(question.since), counter)
         answer = assemble(
             parts,
             next_batch,

@@ -14,6 +14,7 @@ from hs_common.storage.queries import Queries
 from hs_workers.sync.answering import Answering, Log
 from hs_workers.sync.audience import Audience
 from hs_workers.sync.client_filters import ClientFilters
+from hs_workers.sync.devices import Devices
 from hs_workers.sync.fast_lane import FastLane
 from hs_workers.sync.general import GeneralWay
 from hs_workers.sync.members_sent import MembersSent
@@ -72,6 +73,7 @@ class SyncParts:
         self.settings = ReaderSettings(db)
         self.unread = UnreadMemory(self.recent)
         self.members_sent = MembersSent()
+        self.devices = Devices(db, lambda: following.follower.position.pos, clock.seconds)
         self.log = SyncLog(
             db,
             self.recent,
@@ -80,6 +82,7 @@ class SyncParts:
             self.settings,
             self.unread,
             self.members_sent,
+            self.devices,
             outside.background,
             clock.seconds,
         )
@@ -90,6 +93,7 @@ class SyncParts:
             following.ephemeral,
             self.members_sent,
             self.unread,
+            self.log.device_changes,
             outside.server_name,
             outside.now_ms,
         )
@@ -101,6 +105,7 @@ class SyncParts:
             self.audience,
             self.waiting,
             self.settings,
+            self.devices,
             clock.seconds,
         )
         presence = PresenceBySync(outside.master, outside.background, clock.seconds)
