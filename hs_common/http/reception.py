@@ -15,8 +15,10 @@ from hs_common.http.credentials import access_token_hash, client_address
 from hs_common.http.dispatcher import Dispatcher
 from hs_common.http.endpoint import Auth
 from hs_common.http.faults import unavailable
-from hs_common.http.forwarding import HOP_HEADER, REQUEST_ID_HEADER, Forwarder, Sink
+from hs_common.http.forwarding import Forwarder
+from hs_common.http.hop import HOP_HEADER, REQUEST_ID_HEADER
 from hs_common.http.incoming import Incoming
+from hs_common.http.kept_connection import Sink
 from hs_common.http.paths import Match
 from hs_common.http.reply import Response
 from hs_common.http.router import Route, Router

@@ -1,0 +1,176 @@
+"""A connection to another process of this server: passes on one request after the other, and their responses as they
+come.
+
+Rules: a connection carries one request at a time. It is used again only when both sides agree where its response ended;
+one that says anything unasked, or that had more to say than the response, is cut. Whoever reads slowly slows the other
+side down. A client that goes away takes the request with it. Not known here: the other connections.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import inf
+from typing import Any, BinaryIO, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPullProducer, IPushProducer
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from hs_common.http.hop import end_to_end
+from hs_common.http.response_reader import MalformedResponse, ResponseHead, ResponseReader
+
+Worker = tuple[str, int]
+"""Host and port."""
+
+AT_ONCE_BYTES: Final = 100_000
+"""Bodies up to this are in memory anyway and are written with the head; larger ones piece by piece from their file."""
+PIECE_BYTES: Final = 64 * 1024
+
+
+class NoResponse(Exception):
+    """The worker broke off, talked nonsense or took too long. The request may have had its effect."""
+
+
+class BrokenResponse(Exception):
+    """The response broke off in its middle, when its beginning was given out already."""
+
+
+@dataclass(slots=True)
+class Question:
+    """A request as it is sent: all of its head, and its body as a file of that size in bytes."""
+
+    head: bytes
+    content: BinaryIO
+    size_bytes: int
+    is_head: bool
+    """The method is HEAD."""
+
+
+class Sink(Protocol):
+    """Where the response goes."""
+
+    def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None: ...
+    def write(self, data: bytes) -> None: ...
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None: ...
+    def unregisterProducer(self) -> None: ...
+
+
+class KeptConnection(TwistedProtocol):
+    """Idle while it has no reader. `free` is told of it when its response is complete and it
+    may be used again, `lose` when it ends."""
+
+    transport: Any
+    deadline_s = inf
+    """When it has been idle, or without the beginning of a response, for too long."""
+
+    def __init__(
+        self, worker: Worker, free: Callable[["KeptConnection"], None], lose: Callable[["KeptConnection"], None]
+    ) -> None:
+        self.worker = worker
+        self.lost: Deferred[None] = Deferred()
+        self._free = free
+        self._lose = lose
+        self._reader: ResponseReader | None = None
+        self._sink: Any = None
+        self._done: Deferred[None] = self.lost
+        self._begun = self._registered = False
+        self._writing: _Writing | None = None
+
+    def ask(self, question: Question, sink: Sink, deadline_s: float) -> Deferred[None]:
+        """Sends the request. The Deferred fires when the response is complete; cancelling it cuts the connection."""
+        self._reader, self._sink, self.deadline_s = ResponseReader(question.is_head), sink, deadline_s
+        self._begun = self._registered = False
+        self._done = Deferred(lambda _: self.abort())
+        if question.size_bytes > AT_ONCE_BYTES:
+            self._writing = _Writing(question, self.transport)
+            self.transport.write(question.head)
+            self.transport.registerProducer(self._writing, False)
+        else:
+            body = question.content.read() if question.size_bytes else b""
+            self.transport.write(question.head + body)
+        return self._done
+
+    def abort(self) -> None:
+        """Cuts it, whatever it is at."""
+        self.transport.abortConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        reader = self._reader
+        if reader is None or self._done.called:
+            self.abort()  # nobody asked, or nobody is left who did
+            return
+        try:
+            body = reader.feed(data)
+        except MalformedResponse as error:
+            self._fail(error)
+            return
+        if reader.head is not None:
+            self._pass_on(reader, reader.head, body)
+
+    def _pass_on(self, reader: ResponseReader, head: ResponseHead, body: bytes) -> None:
+        if not self._begun:
+            self._begun = True
+            self.deadline_s = inf
+            self._sink.begin(head.status, end_to_end(head))
+        if not (reader.is_complete or self._registered):
+            self._registered = True
+            self._sink.registerProducer(self.transport, True)
+        if body:
+            self._sink.write(body)
+        if reader.is_complete:
+            self._complete(is_good=head.persistent and not reader.has_surplus)
+
+    def _complete(self, is_good: bool) -> None:
+        done = self._release()
+        if is_good and (self._writing is None or self._writing.left_bytes == 0):
+            self._writing = None
+            self._free(self)
+        else:
+            self.abort()
+        done.callback(None)
+
+    def _fail(self, error: Exception) -> None:
+        begun, done = self._begun, self._release()
+        self.abort()
+        done.errback(BrokenResponse(str(error)) if begun else NoResponse(str(error)))
+
+    def _release(self) -> Deferred[None]:
+        if self._registered:
+            self._sink.unregisterProducer()
+            self.transport.resumeProducing()  # the client may have been slow with the last piece
+        self._reader = self._sink = None
+        return self._done
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lose(self)
+        if self._reader is not None and not self._done.called:
+            try:
+                self._reader.end()
+            except MalformedResponse as error:
+                self._fail(error)
+            else:
+                self._complete(is_good=False)
+        self.lost.callback(None)
+
+
+@implementer(IPullProducer)
+class _Writing:
+    """Writes a large body as fast as the worker takes it."""
+
+    def __init__(self, question: Question, transport: Any) -> None:
+        self._content = question.content
+        self.left_bytes = question.size_bytes
+        self._transport = transport
+
+    def resumeProducing(self) -> None:
+        """The worker has taken all so far."""
+        piece = self._content.read(PIECE_BYTES)
+        self.left_bytes -= len(piece)
+        self._transport.write(piece)
+        if self.left_bytes == 0:
+            self._transport.unregisterProducer()
+
+    def stopProducing(self) -> None:
+        """The connection has ended."""
