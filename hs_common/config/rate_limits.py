@@ -27,6 +27,9 @@ class RateLimits(Section, frozen=True):
     registration: Annotated[Bucket, describe("Registering, per address.")] = Bucket(per_second=0.05, burst=5)
     create_room: Annotated[Bucket, describe("Creating and upgrading rooms.")] = Bucket(per_second=0.1, burst=10)
     media: Annotated[Bucket, describe("Uploading media.")] = Bucket(per_second=2, burst=30)
+    download: Annotated[Bucket, describe("Downloading media and thumbnails; a client's list of rooms is some 300.")] = (
+        Bucket(per_second=50, burst=1000)
+    )
     search: Annotated[Bucket, describe("Searches in messages, users and public rooms.")] = Bucket(
         per_second=1, burst=10
     )

@@ -18,7 +18,7 @@ from hs_common.http.faults import response_for
 from hs_common.http.incoming import Incoming
 from hs_common.http.last_seen import LastSeen
 from hs_common.http.rate_limits import RateLimits
-from hs_common.http.reply import Response, to_response
+from hs_common.http.reply import Response, Streamed, to_response
 from hs_common.http.request import Query, Request, Requester, RequestHeaders
 from hs_common.http.router import EndpointMethod
 from hs_common.matrix.errors import missing_token
@@ -46,7 +46,7 @@ class Dispatcher:
 
     async def answer(
         self, incoming: Incoming, declaration: EndpointDeclaration, path: dict[str, str], call: EndpointMethod
-    ) -> Response:
+    ) -> Response | Streamed:
         """The response of one endpoint. Raises nothing but CancelledError."""
         CURRENT_REQUEST_ID.set(incoming.request_id)
         try:
@@ -69,6 +69,7 @@ class Dispatcher:
                 request_id=incoming.request_id,
                 client_ip=incoming.client_ip,
                 declaration=declaration,
+                stream=incoming.stream,
             )
             return to_response(await call(request))
         except CancelledError:

@@ -54,6 +54,7 @@ class Rate(Enum):
     REGISTRATION = "registration"
     CREATE_ROOM = "create_room"
     MEDIA = "media"
+    DOWNLOAD = "download"
     SEARCH = "search"
     KEYS = "keys"
 
@@ -80,6 +81,8 @@ class EndpointDeclaration:
     """A suspended account may still call it (reading, leaving, logging out)."""
     spec: str
     """The anchor in the specification, or the proposal's number for what is not in it yet."""
+    streams: bool = False
+    """True: the endpoint gets the body while it comes (`request.stream`), and says itself how large it may be."""
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -100,6 +103,7 @@ def endpoint(
     body_limit_bytes: int | None = None,
     locked_ok: bool = False,
     suspended_ok: bool | None = None,
+    streams: bool = False,
 ) -> Callable[[_Endpoint], _Endpoint]:
     """Marks `async def method(self, request: Request) -> Reply` as an endpoint. May stand more than once on a method.
 
@@ -119,6 +123,7 @@ def endpoint(
         locked_ok=locked_ok,
         suspended_ok=method == "GET" if suspended_ok is None else suspended_ok,
         spec=spec,
+        streams=streams,
     )
 
     def mark(function: _Endpoint) -> _Endpoint:

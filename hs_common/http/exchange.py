@@ -1,4 +1,5 @@
-"""One request and its response on a connection: reading within limits, writing in one piece, noticing who has gone.
+"""One request and its response on a connection: reading within limits, writing in one piece or as fast as the client
+takes it, noticing who has gone.
 
 Built on twisted.web's Request for its place in the HTTP/1.1 channel; its argument parsing, cookies, sessions and
 resource tree are not used. Not known here: endpoints, users, and what an error means.
@@ -14,13 +15,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 
+from hs_common.http.body_stream import BodyStream
 from hs_common.http.cors import CORS_HEADERS
 from hs_common.http.faults import response_for, unavailable
 from hs_common.http.incoming import Incoming
 from hs_common.http.paths import Match
 from hs_common.http.reception import LARGE_BODY_BYTES, FinishedRequest, Reception
-from hs_common.http.reply import Response
+from hs_common.http.reply import Response, Streamed
 from hs_common.http.router import Route
+from hs_common.http.streaming import Sending
 from hs_common.matrix.errors import MatrixError, too_large
 
 DISCARDED_BODY_LIMIT_BYTES: Final = 16 * 1024 * 1024
@@ -51,6 +54,8 @@ class Exchange(http.Request):
         self._match: Match[Route] | None = None
         self._body_limit = 0
         self._received_bytes = 0
+        self._discarded_bytes = 0
+        self._stream: BodyStream | None = None
         self._refused = False
         self._gone = False
         self._work: Deferred[None] | None = None
@@ -72,6 +77,11 @@ class Exchange(http.Request):
             self.content = BytesIO()
             self._refuse(error, reads_on=length is not None and length <= LARGE_BODY_BYTES)
             return
+        if self._match is not None and self._match.target.declaration.streams and length != 0:
+            self.content = BytesIO()
+            self._stream = BodyStream(length, self._pause_reading, self._resume_reading)
+            self._begin_work()
+            return
         self._body_limit = self._reception.body_limit(self._match)
         large = length is None or length > LARGE_BODY_BYTES
         self.content = SpooledTemporaryFile(LARGE_BODY_BYTES) if large else BytesIO()  # noqa: SIM115 (closed by super)
@@ -80,32 +90,45 @@ class Exchange(http.Request):
         """A piece of the body: kept, unless the body is refused or has grown too large with this piece."""
         self._received_bytes += len(data)
         if self._refused:
-            if self._received_bytes > DISCARDED_BODY_LIMIT_BYTES:
+            self._discarded_bytes += len(data)
+            if self._discarded_bytes > DISCARDED_BODY_LIMIT_BYTES:
                 self.channel.transport.abortConnection()
+        elif self._stream is not None:
+            self._stream.feed(data)
         elif self._received_bytes > self._body_limit:
             self._refuse(too_large(f"The body is larger than {self._body_limit} bytes"), reads_on=False)
         else:
             self.content.write(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """The request is complete: starts the work for it."""
+        """The request is complete: starts the work for it, unless that began before the body."""
         if self._refused:
             self.finish()
-            return
-        self.content.seek(0)
-        self._work = Deferred.fromCoroutine(self._answer())
-        self._work.addErrback(self._broken)
+        elif self._stream is not None:
+            self._stream.end()
+        else:
+            self.content.seek(0)
+            if self._match is not None and self._match.target.declaration.streams:
+                self._stream = BodyStream(0, self._pause_reading, self._resume_reading)
+                self._stream.end()
+            self._begin_work()
 
     def connectionLost(self, reason: Failure) -> None:
         """The client has gone: stops the work for it."""
         self._gone = True
         if self._work is not None:
             self._work.cancel()
+        if self._stream is not None:
+            self._stream.discard()
         if self._request_id and not self.finished:
             self._observe()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     # The work
+
+    def _begin_work(self) -> None:
+        self._work = Deferred.fromCoroutine(self._answer())
+        self._work.addErrback(self._broken)
 
     async def _answer(self) -> None:
         uri_path, _, query_string = self.uri.partition(b"?")
@@ -117,6 +140,7 @@ class Exchange(http.Request):
             content=self.content,
             request_id=self._request_id,
             client_ip=self._client_ip,
+            stream=self._stream,
         )
         try:
             response = await self._reception.answer(incoming, self._match, self)
@@ -128,10 +152,17 @@ class Exchange(http.Request):
             # Something that this request shared with others was called off.
             response = response_for(unavailable("The request was interrupted"), self._request_id, self._log)
         if self._disconnected:
+            if isinstance(response, Streamed):
+                response.source.close()
             return
-        if response is not None:
+        if self._stream is not None and not self._stream.complete:
+            self._leave_rest(self._stream)
+        if isinstance(response, Streamed):
+            await self._send_streamed(response)
+        elif response is not None:
             self._send(response)
-        self.finish()
+        if not self._refused:
+            self.finish()
 
     def _broken(self, failure: Failure) -> None:
         """The work ended without an answer: the client went away, or a forwarded answer broke off in the middle."""
@@ -153,6 +184,22 @@ class Exchange(http.Request):
             self.channel.persistent = False
         self._send(response_for(error, self._request_id, self._log))
 
+    def _leave_rest(self, stream: BodyStream) -> None:
+        """The answer is there before the end of the body, which is read no further than `_refuse` says; the request is
+        finished when that has come."""
+        self._refused = True
+        self.requestHeaders.removeHeader(b"expect")
+        self.channel.persistent = False
+        stream.discard()
+
+    def _pause_reading(self) -> None:
+        if not self._gone:
+            self.channel.transport.pauseProducing()
+
+    def _resume_reading(self) -> None:
+        if not self._gone:
+            self.channel.transport.resumeProducing()
+
     # Writing
 
     def _send(self, response: Response) -> None:
@@ -171,6 +218,16 @@ class Exchange(http.Request):
             self.sentLength = len(body)
         self.channel.writeSequence(head)
 
+    async def _send_streamed(self, response: Streamed) -> None:
+        """Writes the head, and then the body as the client takes it."""
+        headers = {"Server": "Viaduct", **CORS_HEADERS, **response.headers, "Content-Length": str(response.length)}
+        self.begin(response.status, [(name.encode(), value.encode("latin-1")) for name, value in headers.items()])
+        if self._method == "HEAD":
+            response.source.close()
+            return
+        sending = Sending(self, self.channel.callLater, self.channel.transport.abortConnection)
+        await sending.send(response.source, response.length)
+
     def _common_headers(self) -> bytes:
         if self._reception.draining:
             self.channel.persistent = False
@@ -186,7 +243,8 @@ class Exchange(http.Request):
         for name, value in headers:
             self.responseHeaders.addRawHeader(name, value)
         self.responseHeaders.setRawHeaders(b"Date", [self._reception.date()])
-        if self._reception.draining or not self.channel.persistent:
+        unread = self._stream is not None and not self._stream.complete
+        if self._reception.draining or unread or not self.channel.persistent:
             self.channel.persistent = False
             self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
 

@@ -5,10 +5,13 @@ from typing import BinaryIO
 
 from twisted.web.http_headers import Headers
 
+from hs_common.http.body_stream import BodyStream
+
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """`uri_path` and `query_string` are as sent, percent-encoded; only the former may be logged."""
+    """`uri_path` and `query_string` are as sent, percent-encoded; only the former may be logged. `stream` is the body
+    of a request to an endpoint that receives it while it comes; `content` is empty then."""
 
     method: str
     uri_path: str
@@ -17,3 +20,4 @@ class Incoming:
     content: BinaryIO
     request_id: str
     client_ip: str
+    stream: BodyStream | None = None

@@ -20,7 +20,7 @@ from hs_common.http.hop import HOP_HEADER, REQUEST_ID_HEADER
 from hs_common.http.incoming import Incoming
 from hs_common.http.kept_connection import Sink
 from hs_common.http.paths import Match
-from hs_common.http.reply import Response
+from hs_common.http.reply import Response, Streamed
 from hs_common.http.router import Route, Router
 from hs_common.matrix.errors import missing_token, too_large
 
@@ -92,6 +92,8 @@ class Reception:
         needs_token = declaration.auth not in (Auth.NONE, Auth.USER_OPTIONAL)
         if large and needs_token and access_token_hash(headers, query_string) is None:
             raise missing_token()
+        if declaration.streams:
+            return match
         limit_bytes = self.body_limit(match)
         if length is not None and length > limit_bytes:
             raise too_large(f"The body is larger than {limit_bytes} bytes")
@@ -112,7 +114,7 @@ class Reception:
         forwarded_for = headers.getRawHeaders(b"x-forwarded-for", ())
         return request_id, client_address(peer, list(forwarded_for), self.is_trusted)
 
-    async def answer(self, incoming: Incoming, match: Match[Route] | None, sink: Sink) -> Response | None:
+    async def answer(self, incoming: Incoming, match: Match[Route] | None, sink: Sink) -> Response | Streamed | None:
         """The response; None if it has been written to the sink already. Raises MatrixError."""
         if match is None:
             return Response(204, b"", PREFLIGHT_HEADERS)

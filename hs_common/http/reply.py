@@ -1,7 +1,8 @@
 """What an endpoint answers, and how it becomes bytes.
 
 A JSON-able value or a msgspec Struct is encoded; `Encoded` is sent as it is, for bodies that are spliced from stored
-pieces; `Response` also chooses the status and headers. Errors are raised as MatrixError and encoded here as well.
+pieces; `Response` also chooses the status and headers; `Streamed` is read while it is sent. Errors are raised as
+MatrixError and encoded here as well.
 """
 
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from hs_common.http.streaming import ByteSource
 from hs_common.matrix.errors import MatrixError
 
 JSON_CONTENT_TYPE: Final = "application/json"
@@ -35,8 +37,19 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A status, headers, and a body of `length` bytes that is read while it is sent. Whoever receives this closes
+    `source`. It stays open for as long as the client takes, so it must hold little."""
+
+    status: int
+    headers: dict[str, str]
+    length: int
+    source: ByteSource
+
+
 JSON = dict[str, Any] | list[Any] | msgspec.Struct
-Reply = JSON | Encoded | Response
+Reply = JSON | Encoded | Response | Streamed
 """What an endpoint returns. Everything but a Response is status 200."""
 
 
@@ -54,8 +67,10 @@ def _jsonable(value: object) -> object:
     raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
 
 
-def to_response(reply: Reply) -> Response:
-    """The reply with its body as bytes and its Content-Type named."""
+def to_response(reply: Reply) -> Response | Streamed:
+    """The reply with its body as bytes and its Content-Type named; a streamed one as it is."""
+    if isinstance(reply, Streamed):
+        return reply
     if not isinstance(reply, Response):
         return Response(200, _body(reply), {"Content-Type": JSON_CONTENT_TYPE})
     if isinstance(reply.body, bytes):

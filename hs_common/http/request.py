@@ -15,6 +15,7 @@ import msgspec
 import orjson
 from twisted.web.http_headers import Headers
 
+from hs_common.http.body_stream import BodyStream
 from hs_common.http.endpoint import EndpointDeclaration
 from hs_common.matrix.errors import MatrixError
 
@@ -164,6 +165,7 @@ class Request:
         "_query",
         "_query_string",
         "_requester",
+        "_stream",
         "client_ip",
         "content",
         "declaration",
@@ -187,6 +189,7 @@ class Request:
         request_id: str = "",
         client_ip: str = "",
         declaration: EndpointDeclaration | None = None,
+        stream: BodyStream | None = None,
     ) -> None:
         self.method = method
         self.uri_path = uri_path
@@ -197,6 +200,7 @@ class Request:
         self.client_ip = client_ip
         self.declaration = declaration
         self._requester = requester
+        self._stream = stream
         self._query_string = query_string
         self._query: Query | None = None
         self._json: dict[str, Any] | None = None
@@ -223,6 +227,12 @@ class Request:
         if self._query is None:
             self._query = Query(self._query_string)
         return self._query
+
+    @property
+    def stream(self) -> BodyStream:
+        """The body while it comes, for endpoints that are declared to want it so."""
+        assert self._stream is not None, f"{self.uri_path} is not declared to stream its body"
+        return self._stream
 
     @property
     def raw(self) -> bytes:

@@ -19,7 +19,7 @@ from hs_common.http.credentials import hash_token
 from hs_common.http.dispatcher import Dispatcher
 from hs_common.http.incoming import Incoming
 from hs_common.http.rate_limits import RateLimits
-from hs_common.http.reply import error_response
+from hs_common.http.reply import Response, error_response
 from hs_common.http.router import Router
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication import calls
@@ -170,7 +170,9 @@ class RoomWorld:
         else:
             route = match.target
             assert route.call is not None
-            response = await self._dispatcher.answer(incoming, route.declaration, match.parameters, route.call)
+            answered = await self._dispatcher.answer(incoming, route.declaration, match.parameters, route.call)
+            assert isinstance(answered, Response)
+            response = answered
         assert isinstance(response.body, bytes)
         return Answer(response.status, orjson.loads(response.body))
 

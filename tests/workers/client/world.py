@@ -22,7 +22,7 @@ from hs_common.http.dispatcher import Dispatcher
 from hs_common.http.endpoint import Rate
 from hs_common.http.incoming import Incoming
 from hs_common.http.rate_limits import RateLimits
-from hs_common.http.reply import error_response
+from hs_common.http.reply import Response, error_response
 from hs_common.http.router import Router
 from hs_common.matrix.appservice import Namespace, Registration, encode_registration
 from hs_common.matrix.errors import MatrixError
@@ -144,7 +144,9 @@ class World:
         else:
             route = match.target
             assert route.call is not None
-            response = await self._dispatcher.answer(incoming, route.declaration, match.parameters, route.call)
+            answered = await self._dispatcher.answer(incoming, route.declaration, match.parameters, route.call)
+            assert isinstance(answered, Response)
+            response = answered
         assert isinstance(response.body, bytes)
         return Answer(response.status, orjson.loads(response.body))
 
