@@ -226,6 +226,17 @@ class RenameDevice(Call, frozen=True, kw_only=True):
     display_name: str
 
 
+class MakeDevice(Call, frozen=True, kw_only=True):
+    """Make a device without a token, for an application service's user; one that is there stays as it is.
+
+    Errors: M_NOT_FOUND (no such user).
+    """
+
+    user_id: str
+    device_id: str
+    display_name: str | None = None
+
+
 class SetPassword(Call, frozen=True, kw_only=True):
     """Errors: M_NOT_FOUND."""
 
@@ -390,7 +401,7 @@ CALLS: Final[dict[str, type[Call]]] = {
     call.__name__: call
     for call in (
         AppendEvents, CreateRoom, ComposeEvent, AppendReady, ForgetRoom, SetAlias, DeleteAlias, SetDirectory,
-        SetReceipts, RegisterUser, OpenSession, RefreshSession, ConfirmRefresh, CloseSessions, RenameDevice,
+        SetReceipts, RegisterUser, OpenSession, RefreshSession, ConfirmRefresh, CloseSessions, RenameDevice, MakeDevice,
         SetPassword, SetUserState, DeactivateUser, SetProfile, SetAccountData, SetTyping, SetPresence,
         SetDeviceKeys, SetCrossSigningKeys, AddSignatures, SendToDevice, HintKeyCounts,
         SetAppService, RemoveAppService, PauseAppService, WakeAppService,

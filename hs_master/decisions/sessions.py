@@ -12,6 +12,7 @@ from hs_common.replication.calls import (
     Answer,
     CloseSessions,
     ConfirmRefresh,
+    MakeDevice,
     NewSession,
     OpenSession,
     RefreshSession,
@@ -77,11 +78,7 @@ class Sessions:
 def open_session(step: Step, user_id: str, session: NewSession, existing: Row | None) -> None:
     """Write a device and its tokens; `existing` is the device's row (display_name, created_ts), if there is one."""
     if existing is None:
-        pos = step.item(DevicesItem(user_id, [session.device_id]))
-        step.row(tables.DEVICE_LIST_CHANGE, pos, user_id)
-        # What an earlier device of this name may have left (see the statement).
-        step.row(encryption_tables.DEVICE_KEYS_END, user_id, session.device_id)
-        step.row(tables.DEVICE, user_id, session.device_id, session.display_name, step.now_ms, pos)
+        _write_new_device(step, user_id, session.device_id, session.display_name)
     step.row(
         tables.ACCESS_TOKEN,
         session.token_hash,
@@ -104,6 +101,14 @@ def open_session(step: Step, user_id: str, session: NewSession, existing: Row | 
         )
     # The barrier needs a position after which the token is known everywhere.
     step.item(SessionsItem(user_id, []))
+
+
+def _write_new_device(step: Step, user_id: str, device_id: str, display_name: str | None) -> None:
+    pos = step.item(DevicesItem(user_id, [device_id]))
+    step.row(tables.DEVICE_LIST_CHANGE, pos, user_id)
+    # What an earlier device of this name may have left (see the statement).
+    step.row(encryption_tables.DEVICE_KEYS_END, user_id, device_id)
+    step.row(tables.DEVICE, user_id, device_id, display_name, step.now_ms, pos)
 
 
 class OpenSessionDecider:
@@ -224,6 +229,22 @@ class CloseSessionsDecider:
         named = set(loaded.devices if call.device_ids is None else call.device_ids)
         named |= {device for _, device, _ in loaded.access if call.device_ids is None and device is not None}
         loaded.remove_devices(step, call.user_id, named - {call.except_device})
+        return Answer(pos=step.pos)
+
+
+class MakeDeviceDecider:
+    def queue(self, call: MakeDevice) -> str:
+        return user_queue(call.user_id)
+
+    async def load(self, call: MakeDevice, db: Queries) -> tuple[Row | None, Row | None]:
+        return await master_reads.user(db, call.user_id), await master_reads.device(db, call.user_id, call.device_id)
+
+    def decide(self, call: MakeDevice, step: Step, loaded: tuple[Row | None, Row | None]) -> Answer:
+        user, device = loaded
+        if user is None:
+            raise not_found(f"There is no user {call.user_id}")
+        if device is None:
+            _write_new_device(step, call.user_id, call.device_id, call.display_name)
         return Answer(pos=step.pos)
 
 

@@ -35,6 +35,7 @@ def deciders(composer: Composer, server_name: str) -> Deciders:
             calls.ConfirmRefresh: sessions.ConfirmRefreshDecider(),
             calls.CloseSessions: sessions.CloseSessionsDecider(),
             calls.RenameDevice: sessions.RenameDeviceDecider(),
+            calls.MakeDevice: sessions.MakeDeviceDecider(),
             calls.SetDeviceKeys: encryption.SetDeviceKeysDecider(),
             calls.SetCrossSigningKeys: encryption.SetCrossSigningKeysDecider(),
             calls.AddSignatures: encryption.AddSignaturesDecider(),

@@ -6,10 +6,11 @@ Spec: client-server API, #device-management.
 from typing import Any, Final
 
 from hs_common.http.endpoint import Auth, endpoint, r0
-from hs_common.http.reply import Reply
+from hs_common.http.reply import Reply, Response
 from hs_common.http.request import Request
 from hs_common.matrix.errors import bad_json, invalid_param, missing_param, not_found
-from hs_common.replication.calls import CloseSessions, RenameDevice
+from hs_common.matrix.identifiers import is_device_id
+from hs_common.replication.calls import CloseSessions, MakeDevice, RenameDevice
 from hs_common.replication.link_interface import Link
 from hs_common.storage.devices import Device, device, devices_of
 from hs_common.storage.queries import Queries
@@ -69,10 +70,22 @@ class DeviceManagement:
         if display_name is not None and (len(display_name) > DISPLAY_NAME_LIMIT or "\0" in display_name):
             raise invalid_param(f"A display name has at most {DISPLAY_NAME_LIMIT} characters, none of them U+0000")
         if await device(self._db, user_id, device_id) is None:
-            raise not_found("You have no such device")
+            if request.requester.app_service_id is None:
+                raise not_found("You have no such device")
+            return await self._make(user_id, device_id, display_name)
         if display_name is not None:
             await self._master.call(RenameDevice(user_id=user_id, device_id=device_id, display_name=display_name))
         return {}
+
+    async def _make(self, user_id: str, device_id: str, display_name: str | None) -> Reply:
+        """Application services make devices of their users without logging in.
+
+        https://spec.matrix.org/v1.19/application-service-api/#device-management
+        """
+        if not is_device_id(device_id):
+            raise invalid_param("A device id has 1 to 255 bytes")
+        await self._master.call(MakeDevice(user_id=user_id, device_id=device_id, display_name=display_name))
+        return Response(201, {})
 
     @endpoint(
         "DELETE",

@@ -143,3 +143,25 @@ def test_services_pass_the_gate_of_rate_limits(database_url: str) -> None:
         assert [(await world.ask("GET", "/devices", token="as_limited")).status for _ in range(3)] == [200] * 3
 
     play(database_url, scenario)
+
+
+def test_a_service_makes_and_deletes_devices_without_logging_in(database_url: str) -> None:
+    async def scenario(world: World, near: TestMaster) -> None:
+        await register(world, "irc_ghost")
+
+        async def ask(method: str, path: str, body: Any = None, **query: str) -> Any:
+            return await world.ask(method, path, body, "as_irc", user_id=GHOST, **query)
+
+        made = await ask("PUT", "/devices/BRIDGE", {"display_name": "Bridge"})
+        assert (made.status, made.json) == (201, {})
+        assert (await ask("PUT", "/devices/BRIDGE", {"display_name": "The bridge"})).status == 200
+        assert (await ask("GET", "/devices/BRIDGE")).json["display_name"] == "The bridge"
+        assert (await ask("GET", "/account/whoami", device_id="BRIDGE")).json["device_id"] == "BRIDGE"
+        assert await near.db.fetch("SELECT 1 FROM access_tokens") == []
+        assert (await ask("DELETE", "/devices/BRIDGE")).json == {}
+        assert (await ask("GET", "/devices")).json == {"devices": []}
+        assert (await ask("PUT", "/devices/" + "x" * 300, {})).errcode == "M_INVALID_PARAM"
+        alice = (await world.register("alice"))["access_token"]
+        assert (await world.ask("PUT", "/devices/OTHER", {}, alice)).errcode == "M_NOT_FOUND"
+
+    play(database_url, scenario)

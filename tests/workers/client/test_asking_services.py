@@ -1,5 +1,6 @@
 """What clients learn from application services: pings, users and aliases made on demand, networks; their operator."""
 
+import re
 from typing import Any
 
 import orjson
@@ -7,10 +8,15 @@ from click.testing import CliRunner
 from twisted.internet.defer import Deferred
 
 from hs_common.appservices.service_queries import instance_id
+from hs_common.config import Bucket
+from hs_common.http.endpoint import Auth, Rate
 from hs_common.http.operator_proof import LIFETIME_MS, proof
+from hs_common.http.rate_limits import RateLimits
+from hs_common.http.router import declared_endpoints
 from hs_common.process.commands.admin_appservices import appservice, status_line
 from hs_common.replication.calls import RegisterUser, SetAlias
 from hs_common.storage import appservices, service_queue
+from hs_workers.registry import ENDPOINTS
 from tests.master.services import registration, set_service
 from tests.reactor import until
 from tests.workers.appservice.fake_service import HANG, Received
@@ -206,3 +212,27 @@ def test_the_commands_are_there() -> None:
     said = CliRunner().invoke(appservice, ["--help"]).output
     for name in ("add", "list", "status", "remove", "pause", "resume", "retry"):
         assert f"  {name}" in said
+
+
+def test_no_endpoint_limits_a_service_that_is_exempt(database_url: str) -> None:
+    """Each endpoint of a client worker is tried more often than anybody else may."""
+    parameter = re.compile(r"\{[^}]*\}")
+
+    async def scenario(w: ServiceWorld) -> None:
+        w.service.behave = lambda received: 404
+        await w.services.services()
+        slow: dict[Rate, Bucket] = {rate: Bucket(per_second=0.001, burst=1) for rate in Rate if rate is not Rate.NONE}
+        w.limit(RateLimits(slow, lambda: 0.0, w.services.is_exempt))
+        tried = 0
+        for declaration in declared_endpoints([*ENDPOINTS["client"]]):
+            if declaration.auth is Auth.NONE:
+                continue  # no token is looked at, whoever calls
+            path = parameter.sub("x", declaration.path)
+            codes = {(await w.ask(declaration.method, path, {}, "as_irc")).errcode for _ in range(2)}
+            assert "M_LIMIT_EXCEEDED" not in codes, declaration
+            tried += 1
+        assert tried > 50
+        assert (await w.ask("POST", "/register", {}, "no token of a service")).errcode != "M_LIMIT_EXCEEDED"
+        assert (await w.ask("POST", "/register", {}, "no token of a service")).errcode == "M_LIMIT_EXCEEDED"
+
+    play(database_url, scenario)
