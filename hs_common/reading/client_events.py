@@ -144,8 +144,8 @@ class ClientEvents:
         if not parent_ids:
             return {}
         found: dict[str, list[str]] = {}
-        ignored, limit = list(view.ignored), relations.MAX_REFERENCES
-        for parent_id, event_id in await sync_relations.references(self._db, parent_ids, ignored, view.upto, limit):
+        ignored, limit, uptos = list(view.ignored), relations.MAX_REFERENCES, _uptos(view, parent_ids)
+        for parent_id, event_id in await sync_relations.references(self._db, parent_ids, ignored, uptos, limit):
             found.setdefault(parent_id, []).append(event_id)
         return found
 
@@ -155,7 +155,7 @@ class ClientEvents:
         """The newest valid edit of each parent, if the reader may see it."""
         if not parent_ids:
             return {}
-        rows = await sync_relations.edits(self._db, parent_ids, view.upto, EDIT_CANDIDATES)
+        rows = await sync_relations.edits(self._db, parent_ids, _uptos(view, parent_ids), EDIT_CANDIDATES)
         stored = await self.stored(view, {event_id for _, event_id in rows})
         candidates: dict[str, list[StoredEvent]] = {}
         for parent_id, event_id in rows:
@@ -173,13 +173,20 @@ class ClientEvents:
         if not parent_ids:
             return {}
         ignored = list(view.ignored)
-        rows = await sync_relations.threads(self._db, parent_ids, view.reader.user_id, ignored, view.upto)
+        uptos = _uptos(view, parent_ids)
+        rows = await sync_relations.threads(self._db, parent_ids, view.reader.user_id, ignored, uptos)
         stored = await self.stored(view, {newest for _, _, _, newest in rows})
         return {
             parent_id: (stored[newest], count, took_part)
             for parent_id, count, took_part, newest in rows
             if newest in stored and view.may_see(stored[newest])
         }
+
+
+def _uptos(view: RoomView, parent_ids: Sequence[str]) -> list[int]:
+    """For each parent the last position of which the reader may know: who has left hears of nothing that came later."""
+    _, last = view.visible_positions
+    return [min(last, view.upto)] * len(parent_ids)
 
 
 def _summary(thread: tuple[StoredEvent, int, bool], shown: Mapping[str, orjson.Fragment]) -> dict[str, Any]:

@@ -69,6 +69,16 @@ async def timelines(
     )
 
 
+async def timeline_events(db: Queries, event_ids: Sequence[str]) -> list[Row]:
+    """The same columns of events of any rooms, by their ids, in any order."""
+    return await db.fetch(
+        "SELECT t.room_id, t.order_pos, t.order_sub, t.event_id, t.sender, t.type, t.state_key, t.origin_server_ts,"
+        " t.thread_root, t.state_pos, t.delta_id, t.device_id, t.txn_id, e.replaces_state, e.redacted_by, e.json"
+        " FROM timeline AS t JOIN events AS e ON e.event_id = t.event_id WHERE t.event_id = ANY(%s)",
+        (list(event_ids),),
+    )
+
+
 async def events(db: Queries, event_ids: Sequence[str]) -> list[Row]:
     """(event_id, room_id, replaces_state, redacted_by, json)."""
     return await db.fetch(

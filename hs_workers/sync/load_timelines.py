@@ -67,13 +67,14 @@ async def _round(db: Queries, scans: Sequence[Scan], asked: int, accept: Accept,
     by_room: dict[str, list[TimelineEvent]] = {}
     for row in rows:
         by_room.setdefault(row[0], []).append(TimelineEvent(TimelineRow(*row[:15]), row[15]))
-    await _load_rights(db, [(scan.window, by_room.get(scan.window.room_id, [])) for scan in scans], rights)
+    await load_rights(db, [(scan.window, by_room.get(scan.window.room_id, [])) for scan in scans], rights)
     for scan in scans:
         window = scan.window
         scan.take(by_room.get(window.room_id, []), asked, lambda event, window=window: accept(window, event))  # type: ignore[misc]
 
 
-async def _load_rights(db: Queries, found: Sequence[tuple[Window, list[TimelineEvent]]], rights: ReadingRights) -> None:
+async def load_rights(db: Queries, found: Sequence[tuple[Window, list[TimelineEvent]]], rights: ReadingRights) -> None:
+    """Fills `rights` with what is needed to judge events of windows."""
     rooms = {
         window.room_id: window.upto
         for window, events in found

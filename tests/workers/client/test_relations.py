@@ -21,6 +21,23 @@ async def _bundle(user: User, room_id: str, event_id: str) -> dict[str, Any]:
     return bundle
 
 
+def test_who_has_left_and_who_is_elsewhere_have_no_part_in_what_is_bundled(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob, carol = await world.user("alice"), await world.user("bob"), await world.user("carol")
+        room_id = await alice.create(preset="public_chat")
+        await bob.join(room_id)
+        root = await alice.send(room_id, "root")
+        await carol.relate(await carol.create(), "m.reference", root)
+        assert await _bundle(alice, room_id, root) == {}
+        early = await alice.relate(room_id, "m.reference", root)
+        await bob.ok("POST", room_path(room_id, "leave"), {})
+        late = await alice.relate(room_id, "m.reference", root)
+        assert await _bundle(bob, room_id, root) == {"m.reference": {"chunk": [{"event_id": early}]}}
+        assert (await _bundle(alice, room_id, root))["m.reference"]["chunk"][1:] == [{"event_id": late}]
+
+    play(database_url, scenario)
+
+
 def test_edits_references_and_threads_are_bundled_wherever_an_event_is_served(database_url: str) -> None:
     async def scenario(world: RoomWorld) -> None:
         alice, bob = await world.user("alice"), await world.user("bob")
