@@ -46,7 +46,9 @@ class Forwarder:
 
 
 def _question(incoming: Incoming) -> Question:
-    content = incoming.content
+    content, stream, is_head = incoming.content, incoming.stream, incoming.method == "HEAD"
+    if stream is not None:
+        return Question(request_head(incoming, stream.length), content, 0, is_head, stream)
     size_bytes = content.seek(0, SEEK_END)
     content.seek(0)
-    return Question(request_head(incoming, size_bytes), content, size_bytes, incoming.method == "HEAD")
+    return Question(request_head(incoming, size_bytes), content, size_bytes, is_head)

@@ -24,8 +24,8 @@ _NOT_GIVEN_BACK: Final = _HOP_BY_HOP | {b"date", b"server"}
 _WITHOUT_BODY: Final = frozenset(("GET", "HEAD"))
 
 
-def request_head(incoming: Incoming, size_bytes: int) -> bytes:
-    """The head for a request with a body of that size, the empty line included."""
+def request_head(incoming: Incoming, size_bytes: int | None) -> bytes:
+    """The head for a request with a body of that size (None: chunked), the empty line included."""
     uri = incoming.uri_path.encode("latin-1")
     if incoming.query_string:
         uri = b"%s?%s" % (uri, incoming.query_string)
@@ -38,7 +38,9 @@ def request_head(incoming: Incoming, size_bytes: int) -> bytes:
         # One address, the client's: who else had a hand in it was judged on the way here.
         b"X-Forwarded-For: %s" % incoming.client_ip.encode("latin-1"),
     ]
-    if size_bytes or incoming.method not in _WITHOUT_BODY:
+    if size_bytes is None:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif size_bytes or incoming.method not in _WITHOUT_BODY:
         lines.append(b"Content-Length: %d" % size_bytes)
     for name, values in incoming.headers.getAllRawHeaders():
         if name.lower() not in _HOP_BY_HOP:

@@ -12,12 +12,12 @@ from math import inf
 from typing import Any, BinaryIO, Final, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPullProducer, IPushProducer
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
+from hs_common.http.body_writing import BodySource, BodyWriting, FileWriting, StreamWriting
 from hs_common.http.hop import end_to_end
 from hs_common.http.response_reader import MalformedResponse, ResponseHead, ResponseReader
 
@@ -26,7 +26,6 @@ Worker = tuple[str, int]
 
 AT_ONCE_BYTES: Final = 100_000
 """Bodies up to this are in memory anyway and are written with the head; larger ones piece by piece from their file."""
-PIECE_BYTES: Final = 64 * 1024
 
 
 class NoResponse(Exception):
@@ -39,13 +38,14 @@ class BrokenResponse(Exception):
 
 @dataclass(slots=True)
 class Question:
-    """A request as it is sent: all of its head, and its body as a file of that size in bytes."""
+    """A request as it is sent: all of its head, and its body as a file of that size in bytes, or `source` while it
+    still comes. `is_head`: the method is HEAD."""
 
     head: bytes
     content: BinaryIO
     size_bytes: int
     is_head: bool
-    """The method is HEAD."""
+    source: BodySource | None = None
 
 
 class Sink(Protocol):
@@ -76,17 +76,19 @@ class KeptConnection(TwistedProtocol):
         self._sink: Any = None
         self._done: Deferred[None] = self.lost
         self._begun = self._registered = False
-        self._writing: _Writing | None = None
+        self._writing: BodyWriting | None = None
 
     def ask(self, question: Question, sink: Sink, deadline_s: float) -> Deferred[None]:
         """Sends the request. The Deferred fires when the response is complete; cancelling it cuts the connection."""
         self._reader, self._sink, self.deadline_s = ResponseReader(question.is_head), sink, deadline_s
         self._begun = self._registered = False
         self._done = Deferred(lambda _: self.abort())
-        if question.size_bytes > AT_ONCE_BYTES:
-            self._writing = _Writing(question, self.transport)
+        if question.source is not None:
             self.transport.write(question.head)
-            self.transport.registerProducer(self._writing, False)
+            self._writing = StreamWriting(question.source, self.transport)
+        elif question.size_bytes > AT_ONCE_BYTES:
+            self.transport.write(question.head)
+            self._writing = FileWriting(question.content, question.size_bytes, self.transport)
         else:
             body = question.content.read() if question.size_bytes else b""
             self.transport.write(question.head + body)
@@ -94,6 +96,9 @@ class KeptConnection(TwistedProtocol):
 
     def abort(self) -> None:
         """Cuts it, whatever it is at."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.stop()
         self.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
@@ -124,7 +129,7 @@ class KeptConnection(TwistedProtocol):
 
     def _complete(self, is_good: bool) -> None:
         done = self._release()
-        if is_good and (self._writing is None or self._writing.left_bytes == 0):
+        if is_good and (self._writing is None or self._writing.is_finished):
             self._writing = None
             self._free(self)
         else:
@@ -153,24 +158,3 @@ class KeptConnection(TwistedProtocol):
             else:
                 self._complete(is_good=False)
         self.lost.callback(None)
-
-
-@implementer(IPullProducer)
-class _Writing:
-    """Writes a large body as fast as the worker takes it."""
-
-    def __init__(self, question: Question, transport: Any) -> None:
-        self._content = question.content
-        self.left_bytes = question.size_bytes
-        self._transport = transport
-
-    def resumeProducing(self) -> None:
-        """The worker has taken all so far."""
-        piece = self._content.read(PIECE_BYTES)
-        self.left_bytes -= len(piece)
-        self._transport.write(piece)
-        if self.left_bytes == 0:
-            self._transport.unregisterProducer()
-
-    def stopProducing(self) -> None:
-        """The connection has ended."""
