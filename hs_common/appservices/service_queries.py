@@ -8,7 +8,7 @@ Spec: application-service-api/#querying, #third-party-networks.
 
 from collections.abc import Iterable
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import orjson
 from twisted.internet.defer import Deferred, gatherResults
@@ -110,6 +110,12 @@ class ServiceQueries:
 def instance_id(service_id: str, network_id: str) -> str:
     """The id by which clients name a service's network in searches of its directory."""
     return f"{quote(service_id, safe='')}|{quote(network_id, safe='')}"
+
+
+def network_of(instance: str) -> tuple[str, str]:
+    """Service and network of an instance id; of one that is not ours, some that do not exist."""
+    service_id, _, network_id = instance.partition("|")
+    return unquote(service_id), unquote(network_id)
 
 
 def _parsed(answer: HttpAnswer) -> Any:

@@ -37,6 +37,16 @@ async def published_rooms(db: Queries, limit: int) -> list[Row]:
     )
 
 
+async def rooms_with_members(db: Queries, room_ids: Sequence[str], limit: int) -> list[Row]:
+    """(room_id, joined members) of those of the rooms that are known here, the largest first."""
+    return await db.fetch(
+        "SELECT r.room_id, (SELECT count(*) FROM state AS s WHERE s.room_id = r.room_id AND s.type = 'm.room.member'"
+        " AND s.membership = 'join' AND s.to_pos = 9223372036854775807) AS joined"
+        " FROM rooms AS r WHERE r.room_id = ANY(%s) ORDER BY joined DESC, r.room_id LIMIT %s",
+        (list(room_ids), limit),
+    )
+
+
 async def described(db: Queries, room_ids: Sequence[str], types: Sequence[str]) -> list[Row]:
     """(room_id, type, json) of the rooms' state of some types with an empty state key."""
     return await db.fetch(

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from hs_common.appservices.service_queries import network_of
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0, v1
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
@@ -117,13 +118,18 @@ class ListPublicRooms:
         limit = DEFAULT_LIMIT if body.limit is None else body.limit
         if limit < 1:
             raise invalid_param("`limit` must be greater than 0")
-        if body.third_party_instance_id:
-            if body.include_all_networks:
-                raise invalid_param("`third_party_instance_id` excludes `include_all_networks`")
-            # No room of this server belongs to a network of an application service.
-            return {"chunk": [], "total_room_count_estimate": 0}
+        if body.third_party_instance_id and body.include_all_networks:
+            raise invalid_param("`third_party_instance_id` excludes `include_all_networks`")
         term = (filter.generic_search_term or "").strip()
-        return await self._rooms.find(Search(min(limit, MAXIMUM_LIMIT), body.since or None, term, filter.room_types))
+        search = Search(
+            min(limit, MAXIMUM_LIMIT),
+            body.since or None,
+            term,
+            filter.room_types,
+            network_of(body.third_party_instance_id) if body.third_party_instance_id else None,
+            body.include_all_networks,
+        )
+        return await self._rooms.find(search)
 
     def _check_server(self, request: Request) -> None:
         server = request.query.string("server", None)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from hs_common.matrix.errors import invalid_param
-from hs_common.storage import room_directory
+from hs_common.storage import appservices, room_directory
 from hs_common.storage.queries import Queries
 
 MAXIMUM_ROOMS: Final = 5_000
@@ -38,12 +38,15 @@ Place = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What of the directory is wanted. `room_types`: None in it stands for rooms without a type."""
+    """What of the directory is wanted. `room_types`: None in it stands for rooms without a type. `network`: of the
+    directory of an application service's network, by (service, network), instead of the server's own."""
 
     limit: int
     since: str | None = None
     term: str = ""
     room_types: Sequence[str | None] | None = None
+    network: tuple[str, str] | None = None
+    all_networks: bool = False
 
 
 class PublishedRooms:
@@ -55,7 +58,7 @@ class PublishedRooms:
     async def find(self, search: Search) -> dict[str, Any]:
         """The answer of `/publicRooms`. 400 `M_INVALID_PARAM` for a token that is not of this server."""
         forwards, place = _parse(search.since)
-        counts: dict[str, int] = dict(await room_directory.published_rooms(self._db, MAXIMUM_ROOMS))
+        counts = await self._counts(search)
         searched = bool(search.term) or search.room_types is not None
         rooms = await self._described(counts) if searched else {}
         found = [room_id for room_id in counts if not searched or _matches(rooms[room_id], search)]
@@ -72,6 +75,15 @@ class PublishedRooms:
         if page and start > 0:
             answer["prev_batch"] = _token("b", places[start])
         return answer
+
+    async def _counts(self, search: Search) -> dict[str, int]:
+        """Joined members by room, the largest first. Services' directories count if they are asked for."""
+        own = [] if search.network else await room_directory.published_rooms(self._db, MAXIMUM_ROOMS)
+        if search.network is None and not search.all_networks:
+            return dict(own)
+        named = await appservices.published_rooms(self._db, *(search.network or (None, None)))
+        others = await room_directory.rooms_with_members(self._db, named, MAXIMUM_ROOMS) if named else []
+        return dict(sorted({*own, *others}, key=lambda row: (-row[1], row[0])))
 
     async def _described(self, counts: dict[str, int]) -> dict[str, Room]:
         contents: dict[str, dict[str, Any]] = {room_id: {} for room_id in counts}

@@ -174,6 +174,15 @@ def test_a_service_publishes_rooms_of_its_networks(database_url: str) -> None:
         assert (await w.ask("PUT", path, {"visibility": "public"}, alice)).errcode == "M_FORBIDDEN"
         assert (await w.ask("PUT", path, {"visibility": "public"}, "as_irc")).json == {}
         assert await appservices.published_rooms(w.db, "irc", "libera") == [room]
+        for search, found in (
+            ({}, []),
+            ({"third_party_instance_id": instance_id("irc", "libera")}, [room]),
+            ({"third_party_instance_id": instance_id("irc", "oftc")}, []),
+            ({"third_party_instance_id": "unknown"}, []),
+            ({"include_all_networks": True}, [room]),
+        ):
+            page = (await w.ask("POST", "/publicRooms", search, alice)).json
+            assert [one["room_id"] for one in page["chunk"]] == found, search
         assert (await w.ask("PUT", path, {"visibility": "half"}, "as_irc")).errcode == "M_BAD_JSON"
         assert (await w.ask("PUT", path, {"visibility": "private"}, "as_irc")).json == {}
         assert await appservices.published_rooms(w.db, None, None) == []
