@@ -26,16 +26,24 @@ async def children(
         "r.room_id = %(room)s AND (%(rel_type)s::text IS NULL OR r.rel_type = %(rel_type)s)"
         " AND (%(event_type)s::text IS NULL OR r.type = %(event_type)s)"
     )
+    columns = "r.event_id, r.order_pos, r.order_sub"
+    related = f"SELECT {columns} FROM relations AS r WHERE r.parent_id = %(parent)s AND {wanted}"
+    if depth > 1:
+        related = (
+            "WITH RECURSIVE related (event_id, order_pos, order_sub, depth) AS ("
+            f" SELECT {columns}, 1 FROM relations AS r WHERE r.parent_id = %(parent)s AND {wanted}"
+            f" UNION SELECT {columns}, p.depth + 1 FROM related AS p JOIN relations AS r ON r.parent_id = p.event_id"
+            f" WHERE p.depth < %(depth)s AND {wanted})"
+            " SELECT DISTINCT event_id, order_pos, order_sub FROM related"
+        )
+    # The page is chosen by places alone: only its own events are read.
     return await db.fetch(
-        "WITH RECURSIVE related (event_id, depth) AS ("
-        f" SELECT r.event_id, 1 FROM relations AS r WHERE r.parent_id = %(parent)s AND {wanted}"
-        " UNION SELECT r.event_id, p.depth + 1 FROM related AS p JOIN relations AS r ON r.parent_id = p.event_id"
-        f" WHERE p.depth < %(depth)s AND {wanted})"
-        f" SELECT {COLUMNS} FROM (SELECT DISTINCT event_id FROM related) AS c"
-        " JOIN timeline AS t ON t.event_id = c.event_id JOIN events AS e ON e.event_id = t.event_id"
-        " WHERE (t.order_pos, t.order_sub) > (%(low_pos)s, %(low_sub)s)"
-        " AND (t.order_pos, t.order_sub) <= (%(high_pos)s, %(high_sub)s)"
-        f" ORDER BY t.order_pos {order}, t.order_sub {order} LIMIT %(limit)s",
+        f"SELECT {COLUMNS} FROM (SELECT c.event_id FROM ({related}) AS c"
+        " WHERE (c.order_pos, c.order_sub) > (%(low_pos)s, %(low_sub)s)"
+        " AND (c.order_pos, c.order_sub) <= (%(high_pos)s, %(high_sub)s)"
+        f" ORDER BY c.order_pos {order}, c.order_sub {order} LIMIT %(limit)s) AS page"
+        " JOIN timeline AS t ON t.event_id = page.event_id JOIN events AS e ON e.event_id = t.event_id"
+        f" ORDER BY t.order_pos {order}, t.order_sub {order}",
         {
             "room": room_id,
             "parent": parent_id,
