@@ -220,7 +220,7 @@ class Exchange(http.Request):
 
     async def _send_streamed(self, response: Streamed) -> None:
         """Writes the head, and then the body as the client takes it."""
-        headers = {"Server": "Viaduct", **CORS_HEADERS, **response.headers, "Content-Length": str(response.length)}
+        headers = {**CORS_HEADERS, **response.headers, "Content-Length": str(response.length)}
         self.begin(response.status, [(name.encode(), value.encode("latin-1")) for name, value in headers.items()])
         if self._method == "HEAD":
             response.source.close()
@@ -237,16 +237,21 @@ class Exchange(http.Request):
         return b"Server: Viaduct\r\nConnection: close\r\nDate: %s\r\n" % date
 
     def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Begins a streamed response; `write` and the producer interface of twisted.web carry its body."""
-        self._status = status
-        self.setResponseCode(status)
-        for name, value in headers:
-            self.responseHeaders.addRawHeader(name, value)
-        self.responseHeaders.setRawHeaders(b"Date", [self._reception.date()])
-        unread = self._stream is not None and not self._stream.complete
-        if self._reception.draining or unread or not self.channel.persistent:
+        """Begins a streamed response; `write` and the producer interface of twisted.web carry its body, in chunks
+        unless the headers tell its length."""
+        if self._stream is not None and not self._stream.complete:
             self.channel.persistent = False
-            self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        self._status = status
+        self.startedWriting = 1
+        fields = [b"%s: %s\r\n" % header for header in headers]
+        told = b"".join(fields)
+        assert told.count(b"\r") == told.count(b"\n") == len(fields), "a header contains a line break"
+        if self._method == "HEAD" or status in _NO_BODY:
+            self.write = _discard  # type: ignore[method-assign]  # as twisted.web does
+        elif self.clientproto == b"HTTP/1.1" and not any(field[:15].lower() == b"content-length:" for field in fields):
+            self.chunked = 1
+            told += b"Transfer-Encoding: chunked\r\n"
+        self.channel.write(b"%s%s%s\r\n" % (_status_line(status), self._common_headers(), told))
 
     def finish(self) -> None:
         """The response is written: counts it, and lets the channel go on to the next request."""
@@ -279,6 +284,10 @@ class Exchange(http.Request):
 
 def _status_line(status: int) -> bytes:
     return _STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
+
+
+def _discard(data: bytes) -> None:
+    """Takes the body of a response that has none."""
 
 
 def _header(name: str, value: str) -> bytes:
