@@ -6,6 +6,7 @@ from hs_common.config.accounts import Accounts, Registration
 from hs_common.config.appservices import AppServices
 from hs_common.config.identity import Server
 from hs_common.config.limits import Limits, Presence
+from hs_common.config.media import Media
 from hs_common.config.option import Section, describe
 from hs_common.config.rate_limits import RateLimits
 from hs_common.config.services import Cluster, Database, Listen, Logging, Metrics, Redis
@@ -31,6 +32,7 @@ class Config(Section, frozen=True):
     rate_limits: RateLimits = RateLimits()
     limits: Limits = Limits()
     presence: Presence = Presence()
+    media: Media = Media()
     appservices: AppServices = AppServices()
     metrics: Metrics = Metrics()
     logging: Logging = Logging()

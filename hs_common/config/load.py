@@ -143,6 +143,7 @@ def _with_files(config: Config, folder: Path) -> Config:
     return replace(
         config,
         server=replace(config.server, signing_key_file=str(folder / config.server.signing_key_file)),
+        media=replace(config.media, folder=str(folder / config.media.folder)),
         cluster=_with_secret_file(config.cluster, "cluster", folder),
         registration=_with_secret_file(config.registration, "registration", folder),
         appservices=replace(
