@@ -118,6 +118,7 @@ class Misfortune:
             if master.running is not None and master.running.master.epoch is not None:
                 self._hanging = master.running.process
                 self._hanging.freeze()
+                return  # one only: another may still believe that it leads
 
     def _thaw(self, process: Process) -> None:
         if process is not self._hanging:
