@@ -50,6 +50,7 @@ class Deliveries:
         self._registry = registry
         self._background = background
         self._senders: dict[str, ServiceSender] = {}
+        self._ending: set[ServiceSender] = set()
         self.keeper = ShareKeeper(db, clock, DUTY, me, members, self._changed, self._give_up, timing)
         self.lane = EphemeralLane(db, lambda: registry.known, self._hearing)
         self.lane.now_ms = now_ms
@@ -168,9 +169,7 @@ class Deliveries:
         }
         for service_id, sender in list(self._senders.items()):
             if wanted.get(service_id) != sender.term or self._registry.destination(service_id) != sender.to:
-                del self._senders[service_id]
-                self.lane.forget(service_id)
-                await sender.stop()
+                await self._end(sender)
         for service_id, term in wanted.items():
             self._start(service_id, term)
         for service_id in await service_queue.unregistered(self._db):
@@ -189,8 +188,15 @@ class Deliveries:
             sender.start()
 
     async def _give_up(self, shards: Collection[int]) -> None:
-        given = [one for one in self._senders.values() if shard_of(one.to.service_id) in shards]
-        for sender in given:
-            del self._senders[sender.to.service_id]
-            self.lane.forget(sender.to.service_id)
-        await gatherResults([Deferred.fromCoroutine(sender.stop()) for sender in given], consumeErrors=True)
+        running = {*self._senders.values(), *self._ending}
+        given = [sender for sender in running if shard_of(sender.to.service_id) in shards]
+        await gatherResults([Deferred.fromCoroutine(self._end(sender)) for sender in given], consumeErrors=True)
+
+    async def _end(self, sender: ServiceSender) -> None:
+        service_id = sender.to.service_id
+        if self._senders.get(service_id) is sender:
+            del self._senders[service_id]
+            self.lane.forget(service_id)
+        self._ending.add(sender)
+        await sender.stop()
+        self._ending.discard(sender)

@@ -33,6 +33,8 @@ FIRST_RETRY_S: Final = 1.0
 LONGEST_RETRY_S: Final = 60.0
 """Bridges give up on a server that backs off for minutes."""
 RETRY_JITTER: Final = 0.2
+STOP_LIMIT_S: Final = 5.0
+"""A service that is just answering should not get the same again; one that hangs holds up nobody."""
 IDLE_LOOK_S: Final = 60.0
 """How long a service is left alone when nothing was heard for it: news wake its sender, this is for missed ones."""
 DATABASE_RETRY_S: Final = 1.0
@@ -104,7 +106,7 @@ class ServiceSender:
         self._news.ring()
 
     async def stop(self) -> None:
-        """Ends when the request under way has; what is under way stays so in the database."""
+        """Ends when the request under way has, or soon; what is under way stays so in the database."""
         self._stopping = True
         running = self._running
         if running is None:
@@ -113,7 +115,10 @@ class ServiceSender:
             running.cancel()
         finished: Deferred[None] = Deferred()
         running.addBoth(lambda _: finished.callback(None))
+        timer = self._world.clock.callLater(STOP_LIMIT_S, running.cancel)
         await finished
+        if timer.active():
+            timer.cancel()
 
     def abandon(self) -> None:
         """Ends at once."""
