@@ -162,7 +162,9 @@ class MasterLink:
             try:
                 await self._use_one_connection()
             except CancelledError:
-                return
+                if self._stopped:
+                    return
+                _log.warn("the leader did not answer the door in time")  # a dial that was given up, no end
             except Exception as error:
                 _log.warn("the leader cannot be reached: {error}", error=error)
             if self._stopped:
