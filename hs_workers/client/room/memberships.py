@@ -22,6 +22,7 @@ from hs_workers.client.room.profiles import member_profiles
 from hs_workers.client.room.sending import Sending
 
 MEMBER: Final = "m.room.member"
+AUTHORISED_VIA: Final = "join_authorised_via_users_server"
 PRESENT: Final = ("join", "invite", "knock")
 """The memberships out of which a user can be kicked."""
 
@@ -99,6 +100,9 @@ class Memberships:
         if membership == "invite" or (membership in ("join", "knock") and sender == user_id):
             content = {**await self._profile(user_id), **content}
         if membership == "join" and sender == user_id:
+            # Who lets him in is found here, never taken from him: he may have been put out since his membership was
+            # read, and his own word would bring him back.
+            content = {name: value for name, value in content.items() if name != AUTHORISED_VIA}
             state = await self._state(room_id, user_id)
             before = _membership(state, user_id)
             if before != "join":
@@ -116,7 +120,7 @@ class Memberships:
         if membership == "invite":
             return {}
         via = await self._restricted.authorising_user(room_id, requester.user_id, state)
-        return {} if via is None else {"join_authorised_via_users_server": via}
+        return {} if via is None else {AUTHORISED_VIA: via}
 
     async def _redeem(self, room_id: str, user_id: str, signed: dict[str, Any]) -> None:
         """Turn an invitation of a third-party identifier into one of the user. Spec: #third-party-invites."""

@@ -178,6 +178,24 @@ def test_restricted_rooms_let_members_of_other_rooms_in(database_url: str) -> No
     play(database_url, scenario)
 
 
+def test_nobody_says_himself_who_lets_him_in(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        rule = {"join_rule": "restricted", "allow": []}
+        room_id = await alice.create(initial_state=[{"type": "m.room.join_rules", "content": rule}])
+        path = room_path(room_id, f"state/m.room.member/{quote(bob.user_id)}")
+        forged = {"membership": "join", "join_authorised_via_users_server": alice.user_id}
+        assert await bob.refused("PUT", path, forged) == FORBIDDEN
+        await alice.ok("POST", room_path(room_id, "invite"), {"user_id": bob.user_id})
+        await bob.ok("PUT", path, forged)
+        assert await _member(alice, room_id, bob) == {"membership": "join"}
+        # A change of one's name is sent on while a kick is on its way: it must not be good for coming back.
+        await bob.ok("PUT", path, {**forged, "displayname": "B"})
+        assert await _member(alice, room_id, bob) == {"membership": "join", "displayname": "B"}
+
+    play(database_url, scenario)
+
+
 def test_anybody_lets_in_where_anybody_may_invite(database_url: str) -> None:
     async def scenario(world: RoomWorld) -> None:
         alice, bob, carol = [await world.user(name) for name in ("alice", "bob", "carol")]
