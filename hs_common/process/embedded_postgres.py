@@ -39,6 +39,7 @@ _SETTINGS: Mapping[str, str] = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "idle_in_transaction_session_timeout": "0",
+    "log_min_error_statement": "panic",  # statements hold what people write
     "jit": "off",  # compiling costs more than our short statements take
 }
 # For tests: what a crash would lose is thrown away anyway.
