@@ -28,12 +28,6 @@ DEVICE_KEYS_END = with_rows(
               JOIN ended USING (user_id, device_id) FOR UPDATE OF held SKIP LOCKED) AS free
          WHERE (old.user_id, old.device_id, old.algorithm, old.key_id)
              = (free.user_id, free.device_id, free.algorithm, free.key_id)
-    ), claimed AS (
-        DELETE FROM claimed_keys AS old USING (
-            SELECT held.user_id, held.device_id, held.algorithm, held.key_id FROM claimed_keys AS held
-              JOIN ended USING (user_id, device_id) FOR UPDATE OF held SKIP LOCKED) AS free
-         WHERE (old.user_id, old.device_id, old.algorithm, old.key_id)
-             = (free.user_id, free.device_id, free.algorithm, free.key_id)
     ), fallback AS (
         DELETE FROM fallback_keys AS old USING (
             SELECT held.user_id, held.device_id, held.algorithm FROM fallback_keys AS held

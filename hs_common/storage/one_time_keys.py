@@ -45,16 +45,14 @@ async def add_one_time_keys(db: Queries, user_id: str, device_id: str, keys: Seq
     await db.execute(
         f"""
         WITH old AS (
-            DELETE FROM claimed_keys
-             WHERE user_id = %(user)s AND device_id = %(device)s AND at < now() - interval '{REPEAT_INTERVAL}'
+            DELETE FROM one_time_keys
+             WHERE user_id = %(user)s AND device_id = %(device)s AND claimed < now() - interval '{REPEAT_INTERVAL}'
         )
         INSERT INTO one_time_keys (user_id, device_id, algorithm, key_id, key)
         SELECT devices.user_id, devices.device_id, new.algorithm, new.key_id, new.key
           FROM unnest(%(algorithms)s::text[], %(ids)s::text[], %(keys)s::text[]) AS new (algorithm, key_id, key)
           JOIN devices ON devices.user_id = %(user)s AND devices.device_id = %(device)s
-         WHERE NOT EXISTS (SELECT FROM claimed_keys AS gone
-                            WHERE gone.user_id = %(user)s AND gone.device_id = %(device)s
-                              AND gone.algorithm = new.algorithm AND gone.key_id = new.key_id)
+         ORDER BY new.algorithm, new.key_id
             ON CONFLICT DO NOTHING
         """,
         {
@@ -68,7 +66,7 @@ async def add_one_time_keys(db: Queries, user_id: str, device_id: str, keys: Seq
 
 
 async def one_time_keys(db: Queries, user_id: str, device_id: str, keys: Sequence[tuple[str, str]]) -> list[PublicKey]:
-    """Those of the (algorithm, key id) that wait to be claimed."""
+    """Those of the (algorithm, key id) that wait to be claimed or were given out lately."""
     rows = await db.fetch(
         "SELECT algorithm, key_id, key FROM one_time_keys WHERE user_id = %s AND device_id = %s"
         " AND (algorithm, key_id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))",
@@ -112,19 +110,14 @@ async def claim_one_time_keys(db: Queries, wanted: Sequence[Wanted]) -> list[Cla
                 SELECT user_id, device_id, algorithm, key_id
                   FROM one_time_keys AS waiting
                  WHERE waiting.user_id = wanted.user_id AND waiting.device_id = wanted.device_id
-                   AND waiting.algorithm = wanted.algorithm
+                   AND waiting.algorithm = wanted.algorithm AND waiting.claimed IS NULL
                  ORDER BY waiting.seq LIMIT 1 FOR UPDATE SKIP LOCKED
              ) AS oldest
-        ), gone AS (
-            DELETE FROM one_time_keys AS given USING chosen
-             WHERE (given.user_id, given.device_id, given.algorithm, given.key_id)
-                 = (chosen.user_id, chosen.device_id, chosen.algorithm, chosen.key_id)
-            RETURNING given.user_id, given.device_id, given.algorithm, given.key_id, given.key
-        ), noted AS (
-            INSERT INTO claimed_keys (user_id, device_id, algorithm, key_id)
-            SELECT user_id, device_id, algorithm, key_id FROM gone ON CONFLICT DO NOTHING
         )
-        SELECT user_id, device_id, algorithm, key_id, key FROM gone
+        UPDATE one_time_keys AS given SET claimed = now() FROM chosen
+         WHERE (given.user_id, given.device_id, given.algorithm, given.key_id)
+             = (chosen.user_id, chosen.device_id, chosen.algorithm, chosen.key_id)
+        RETURNING given.user_id, given.device_id, given.algorithm, given.key_id, given.key
         """,
         _columns(wanted),
     )
@@ -153,7 +146,8 @@ async def claim_fallback_keys(db: Queries, wanted: Sequence[Wanted]) -> list[Cla
 async def key_counts(db: Queries, user_id: str, device_id: str) -> dict[str, int]:
     """How many one-time keys of each algorithm wait to be claimed."""
     rows = await db.fetch(
-        "SELECT algorithm, count(*) FROM one_time_keys WHERE user_id = %s AND device_id = %s GROUP BY algorithm",
+        "SELECT algorithm, count(*) FROM one_time_keys WHERE user_id = %s AND device_id = %s AND claimed IS NULL"
+        " GROUP BY algorithm",
         (user_id, device_id),
     )
     return dict(rows)
@@ -162,7 +156,8 @@ async def key_counts(db: Queries, user_id: str, device_id: str) -> dict[str, int
 async def key_state(db: Queries, user_id: str, device_id: str) -> tuple[dict[str, int], list[str]]:
     """How many one-time keys of each algorithm wait, and the algorithms of the fallback keys not given out yet."""
     rows = await db.fetch(
-        "SELECT algorithm, count(*) FROM one_time_keys WHERE user_id = %s AND device_id = %s GROUP BY algorithm"
+        "SELECT algorithm, count(*) FROM one_time_keys WHERE user_id = %s AND device_id = %s AND claimed IS NULL"
+        " GROUP BY algorithm"
         " UNION ALL (SELECT algorithm, NULL FROM fallback_keys"
         " WHERE user_id = %s AND device_id = %s AND NOT used ORDER BY algorithm)",
         (user_id, device_id, user_id, device_id),

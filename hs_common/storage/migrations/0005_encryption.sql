@@ -55,7 +55,8 @@ CREATE TABLE inbox (
 
 -- Written by workers.
 
--- Each key is given out once, in the order of upload, and its row deleted by that.
+-- Each key is given out once, in the order of upload. Its row stays for a while, or a client that repeats an upload would
+-- bring the key back.
 CREATE TABLE one_time_keys (
     user_id text NOT NULL,
     device_id text NOT NULL,
@@ -63,19 +64,10 @@ CREATE TABLE one_time_keys (
     key_id text NOT NULL,
     seq bigint GENERATED ALWAYS AS IDENTITY,
     key text NOT NULL,                                -- JSON
+    claimed timestamptz,                              -- NULL: it waits
     PRIMARY KEY (user_id, device_id, algorithm, key_id)
 );
-CREATE INDEX one_time_keys_oldest ON one_time_keys (user_id, device_id, algorithm, seq);
-
--- Which keys were given out lately: a client that repeats an upload must not bring one back.
-CREATE TABLE claimed_keys (
-    user_id text NOT NULL,
-    device_id text NOT NULL,
-    algorithm text NOT NULL,
-    key_id text NOT NULL,
-    at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (user_id, device_id, algorithm, key_id)
-);
+CREATE INDEX one_time_keys_waiting ON one_time_keys (user_id, device_id, algorithm, seq) WHERE claimed IS NULL;
 
 CREATE TABLE fallback_keys (
     user_id text NOT NULL,
