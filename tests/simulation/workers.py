@@ -23,7 +23,7 @@ from hs_common.storage.queries import DatabaseUnavailable
 from tests.simulation.clock import Process
 from tests.simulation.ears import Ear, Ears
 from tests.simulation.masters import CLUSTER, SECRET
-from tests.simulation.mirror import Mirror, News, fresh
+from tests.simulation.mirror import Derived, Mirror, News, fresh
 from tests.simulation.session import Reads, Road
 from tests.simulation.surroundings import Surroundings
 
@@ -85,30 +85,30 @@ class WorkerProcess:
             raise MatrixError(503, "M_UNKNOWN", "The database is away") from None
 
     async def _sync(self, since: int) -> SyncAnswer:
-        reached = await self.barrier.reached()
+        derived, position = await self._known(since)
+        # Asked after the position is chosen: a token of a lost history must not be carried over into the next one.
         lost_before = await self.lost_before(since)
         if lost_before is not None:
             self._world.counts["tokens of a lost history"] += 1
             since = lost_before
-        if not reached:
+        if since > position:
+            raise MatrixError(503, "M_UNKNOWN", "This worker is behind the token")
+        return SyncAnswer(since, derived.between(since, position), position)
+
+    async def _known(self, since: int) -> tuple[Derived, int]:
+        """What to answer from, and its position: the follower's, at the token if that can be; else the database's."""
+        if not await self.barrier.reached():
             self._world.counts["syncs past the barrier"] += 1
-            return await self._sync_from_the_database(since)
+            head = await log.head(self._reads)
+            return fresh(self._world.database, head), head
         if since > self.follower.position.pos:
             self.follower.catch_up()
-            if not await self.follower.wait_for(since, TOKEN_WAIT_S):
-                raise MatrixError(503, "M_UNKNOWN", "This worker is behind the token")
-        position = self.follower.position.pos
-        return SyncAnswer(since, self.mirror.derived.between(since, position), position)
+            await self.follower.wait_for(since, TOKEN_WAIT_S)
+        return self.mirror.derived, self.follower.position.pos
 
     async def lost_before(self, since: int) -> int | None:
         """Where a token of a lost history has to go back to."""
         return await log.lost_history_before(self._reads, since)
-
-    async def _sync_from_the_database(self, since: int) -> SyncAnswer:
-        head = await log.head(self._reads)
-        if head < since:
-            raise MatrixError(503, "M_UNKNOWN", "The database is behind the token")
-        return SyncAnswer(since, fresh(self._world.database, head).between(since, head), head)
 
     async def _find_leader(self) -> str | None:
         address: str | None = (await log.leader(self._reads))[3]
