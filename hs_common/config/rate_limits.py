@@ -17,7 +17,7 @@ class RateLimits(Section, frozen=True):
 
     disabled: Annotated[bool, describe("Whether nothing is limited at all, as in tests.")] = False
     default: Annotated[Bucket, describe("All that is not named below.")] = Bucket(per_second=20, burst=100)
-    message: Annotated[Bucket, describe("Sending events, redactions, to-device messages.")] = Bucket(
+    message: Annotated[Bucket, describe("Sending events and redactions.")] = Bucket(
         per_second=5, burst=30
     )
     join: Annotated[Bucket, describe("Joining and knocking.")] = Bucket(per_second=0.5, burst=20)
@@ -33,4 +33,4 @@ class RateLimits(Section, frozen=True):
     search: Annotated[Bucket, describe("Searches in messages, users and public rooms.")] = Bucket(
         per_second=1, burst=10
     )
-    keys: Annotated[Bucket, describe("Uploading, querying and claiming keys.")] = Bucket(per_second=10, burst=100)
+    keys: Annotated[Bucket, describe("Keys, key backup, messages to devices.")] = Bucket(per_second=10, burst=100)

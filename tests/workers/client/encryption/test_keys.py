@@ -4,7 +4,8 @@ import pytest
 
 from hs_common.replication.calls import CloseSessions, DeactivateUser, SetDeviceKeys
 from hs_common.storage import log
-from tests.workers.client.encryption.world import ALGORITHM, DeviceWithKeys, claim, play, query
+from tests.reactor import sleep
+from tests.workers.client.encryption.world import ALGORITHM, CrossSigner, DeviceWithKeys, claim, play, query
 from tests.workers.client.room_world import RoomWorld
 
 REMOTE = "@eve:elsewhere.example"
@@ -154,6 +155,24 @@ def test_what_a_device_had_ends_with_it(database_url: str, way: str) -> None:
         assert await rows_of(world, alice.user_id) == {}
         assert await claim(bob, alice.user_id) == {}
         assert (await query(bob, alice.user_id))["device_keys"].get(alice.user_id, {}) == {}
+
+    play(database_url, scenario)
+
+
+def test_a_backup_ends_with_its_account(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice = await world.user("alice")
+        body = {"algorithm": "x", "auth_data": {}}
+        version = (await alice.ok("POST", "/room_keys/version", body))["version"]
+        await world.db.execute(
+            "INSERT INTO backed_up_keys SELECT %s, %s, '!r', n::text, 0, 0, true, '{}'"
+            " FROM generate_series(1, 2500) AS n",
+            (alice.user_id, version),
+        )
+        await CrossSigner(alice).upload()
+        await world.link.call(DeactivateUser(user_id=alice.user_id))
+        while await rows_of(world, alice.user_id):  # a job drops them
+            await sleep(0.01)
 
     play(database_url, scenario)
 
