@@ -42,9 +42,10 @@ class ServiceRegistry:
     # --- what is asked ---
 
     async def services(self) -> Services:
-        """All of them, as of now."""
-        if not (self._is_read and self._is_fresh()):
-            await self._read()
+        """All of them, as of now: a reading that began before this call does not count."""
+        while not (self._is_read and self._is_fresh()):
+            if await self._read():
+                break
         return self.known
 
     async def of_token(self, token_hash: bytes) -> Service | None:
@@ -101,13 +102,13 @@ class ServiceRegistry:
         for call in self._on_change:
             call()
 
-    async def _read(self) -> None:
-        """Reads once for all who wait."""
+    async def _read(self) -> bool:
+        """Whether this call has read; else it waited for the end of another's reading."""
         if self._reading is not None:
             turn: Deferred[None] = Deferred()
             self._reading.append(turn)
             await turn
-            return
+            return False
         self._reading = []
         try:
             await self._read_all()
@@ -115,6 +116,7 @@ class ServiceRegistry:
             waiting, self._reading = self._reading, None
             for one in waiting:
                 one.callback(None)
+        return True
 
     async def _read_all(self) -> None:
         changes = self._changes
