@@ -83,9 +83,12 @@ class Authenticator:
             raise unknown_token(soft_logout=True)
         return session.requester
 
-    async def service_requester(self, token_hash: bytes, query: Query) -> Requester | None:
-        """Who calls, if the token is an application service's; None for all other tokens, good or not."""
-        return await self._app_services.requester(token_hash, query)
+    async def service_requester(self, token_hash: bytes) -> Requester | None:
+        """The service's own user, if the token is an application service's; None for all other tokens, good or not.
+
+        Whom it acts as is not looked at: bridges already name the user that they are about to register.
+        """
+        return await self._app_services.requester(token_hash, Query())
 
     async def _read(self, token_hash: bytes) -> _Session:
         revocations = self._revocations

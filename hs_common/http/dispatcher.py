@@ -99,4 +99,4 @@ class Dispatcher:
     async def _service(self, token_hash: bytes | None, incoming: Incoming) -> Requester | None:
         if token_hash is None:
             return None
-        return await self._authenticator.service_requester(token_hash, Query(incoming.query_string))
+        return await self._authenticator.service_requester(token_hash)

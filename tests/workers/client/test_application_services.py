@@ -39,6 +39,9 @@ def test_a_service_acts_as_itself_and_as_its_registered_ghosts(database_url: str
         assert whoami.json == {"user_id": "@ircbot:test", "is_guest": False}
         unregistered = await world.ask("GET", "/account/whoami", token="as_irc", user_id=GHOST)
         assert (unregistered.status, unregistered.errcode) == (403, "M_FORBIDDEN")
+        named = {"username": "irc_early", **REGISTER}
+        early = await world.ask("POST", "/register", named, "as_irc", user_id="@irc_early:test")
+        assert early.status == 200  # as bridges ask, for whom it does not exist yet
         made = await register(world, "irc_ghost")
         assert (made.status, made.json) == (200, {"user_id": GHOST})
         ghost = await world.ask("GET", "/account/whoami", token="as_irc", user_id=GHOST)
