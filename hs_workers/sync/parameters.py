@@ -13,8 +13,8 @@ from hs_common.matrix.errors import MatrixError, bad_json, invalid_param
 from hs_common.matrix.filters import EVERYTHING, Filter, parse_filter
 from hs_common.matrix.tokens import SyncToken, parse_sync_token
 
-# Longest wait. Proxies give up sooner, and a client that asks for more only asks again.
-MAXIMUM_TIMEOUT_MS: Final = 5 * 60 * 1000
+# Longest wait, below what a worker waits that forwards the request. A client that asks for more only asks again.
+MAXIMUM_TIMEOUT_MS: Final = 2 * 60 * 1000
 PRESENCES: Final = ("offline", "online", "unavailable")
 
 
