@@ -29,7 +29,7 @@ from hs_common.replication.frames import (
 from hs_common.replication.link import MasterLink
 from hs_common.replication.link_connection import LinkIdentity
 from hs_common.replication.link_interface import CALL_SECONDS, CallOptions, Link
-from hs_common.replication.link_local import LEADERLESS_PAUSE_S, LocalLink
+from hs_common.replication.link_local import LocalLink
 from hs_common.replication.link_server import CallInfo, LeaderElsewhere, Leadership, LinkServer, TooBusy
 from hs_common.replication.names import FRAME_LIMIT
 from tests.common.replication.log import outcome
@@ -448,24 +448,6 @@ def test_the_local_link_fails_alike(alias: str, status: int) -> None:
     clock.advance(0)
     clock.advance(CALL_SECONDS)
     assert error_of(result).status == status
-
-
-def test_the_local_link_waits_for_a_master_that_does_not_lead_yet() -> None:
-    clock, tries = Clock(), list[int]()
-
-    async def work(name: str, body: msgspec.Raw, info: CallInfo) -> bytes:
-        tries.append(info.tries)
-        if clock.seconds() < 1.0:
-            raise LeaderElsewhere
-        return calls.encode(calls.Answer(pos=7))
-
-    link = LocalLink(clock, Random(1).randbytes, work)
-    result = outcome(Deferred.fromCoroutine(link.call(calls.DeleteAlias(alias="a"))))
-    clock.pump([0.0, *[LEADERLESS_PAUSE_S] * 12])
-    assert result == [calls.Answer(pos=7)]
-    assert tries == list(range(1, len(tries) + 1))
-    assert len(tries) > 2
-    assert clock.getDelayedCalls() == []
 
 
 def test_the_local_link_works_in_its_own_turn() -> None:
