@@ -1,6 +1,6 @@
 """What a client asks of /sync."""
 
-from hs_common.http.forwarding import ANSWER_TIMEOUT_S
+from hs_common.http.relay import ANSWER_TIMEOUT_S
 from hs_common.http.request import Query
 from hs_workers.sync.parameters import parse
 
