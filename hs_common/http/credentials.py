@@ -4,6 +4,7 @@ The token is turned into its digest here and goes no further; the path that is l
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address, ip_network
 from urllib.parse import parse_qsl
@@ -14,6 +15,10 @@ from hs_common.matrix.errors import MatrixError, missing_token
 
 TOKEN_LENGTH_LIMIT = 4096
 """Ours are below 100 characters; tokens of other issuers (OAuth) stay under 4 KiB."""
+ADDRESSES_REMEMBERED = 10_000
+"""About 2 MiB. To read an address takes longer than anything else about a request's head, and clients come again."""
+ADDRESS_LENGTH_LIMIT = 100
+"""An IPv6 address has at most 39 characters, and a zone behind it. What is longer is none and is not remembered."""
 
 
 def hash_token(token: str) -> bytes:
@@ -55,7 +60,7 @@ def client_address(peer: str, forwarded_for: list[bytes], is_trusted: Callable[[
     peer = _unmapped(peer)
     if not forwarded_for or not is_trusted(peer):
         return peer
-    chain = [entry.strip() for entry in b",".join(forwarded_for).decode("latin-1").split(",")]
+    chain = [entry.strip()[:ADDRESS_LENGTH_LIMIT] for entry in b",".join(forwarded_for).decode("latin-1").split(",")]
     for address in map(_unmapped, reversed(chain)):
         if not _is_address(address):
             return peer
@@ -69,6 +74,7 @@ def trusted_networks(networks: Sequence[str]) -> Callable[[str], bool]:
     """The test for "is one of our proxies" from addresses and networks such as `10.0.0.0/8`. ValueError for others."""
     parsed = [ip_network(network, strict=False) for network in networks]
 
+    @lru_cache(ADDRESSES_REMEMBERED)
     def is_trusted(address: str) -> bool:
         return _is_address(address) and any(ip_address(address) in network for network in parsed)
 
@@ -83,6 +89,7 @@ def _unmapped(text: str) -> str:
     return text if mapped is None else str(mapped)
 
 
+@lru_cache(ADDRESSES_REMEMBERED)
 def _is_address(text: str) -> bool:
     try:
         ip_address(text)

@@ -70,9 +70,11 @@ class Exchange(http.Request):
         self._reception.observer.request_started()
         self.method, self.uri, self.clientproto = self.channel.request_line()
         self._method = self.method.decode("latin-1")
+        path, _, self._query_string = self.uri.partition(b"?")
+        self._uri_path = path.decode("latin-1")
         self._request_id, self._client_ip = self._reception.identify(self._peer(), self.requestHeaders)
         try:
-            self._match = self._reception.open(self._method, self.uri, self.requestHeaders, length)
+            self._match = self._reception.open(self._method, path, self._query_string, self.requestHeaders, length)
         except MatrixError as error:
             self.content = BytesIO()
             self._refuse(error, reads_on=length is not None and length <= LARGE_BODY_BYTES)
@@ -131,11 +133,10 @@ class Exchange(http.Request):
         self._work.addErrback(self._broken)
 
     async def _answer(self) -> None:
-        uri_path, _, query_string = self.uri.partition(b"?")
         incoming = Incoming(
             method=self._method,
-            uri_path=uri_path.decode("latin-1"),
-            query_string=query_string,
+            uri_path=self._uri_path,
+            query_string=self._query_string,
             headers=self.requestHeaders,
             content=self.content,
             request_id=self._request_id,
@@ -266,7 +267,7 @@ class Exchange(http.Request):
                 client_ip=self._client_ip,
                 method=self._method if self._method in _METHODS else "other",
                 template="unknown" if declaration is None else declaration.path,
-                uri_path=self.uri.partition(b"?")[0].decode("latin-1"),
+                uri_path=self._uri_path,
                 status=self._status,
                 seconds=self._reception.monotonic() - self._started_s,
                 received_bytes=self._received_bytes,

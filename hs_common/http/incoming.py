@@ -1,15 +1,13 @@
 """A request as it came off the wire, before anybody has looked for its endpoint."""
 
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from twisted.web.http_headers import Headers
 
 from hs_common.http.body_stream import BodyStream
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """`uri_path` and `query_string` are as sent, percent-encoded; only the former may be logged. `stream` is the body
     of a request to an endpoint that receives it while it comes; `content` is empty then."""
 

@@ -7,12 +7,14 @@ slash is added or dropped: a template says what it wants.
 Pure: no network, no knowledge of what is found behind a path.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 from urllib.parse import unquote_to_bytes
 
 Target = TypeVar("Target")
+_BROKEN_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 class MalformedPath(ValueError):
@@ -34,9 +36,8 @@ def decode_segments(path: bytes) -> list[str]:
 
 
 def _decode(segment: str) -> str:
-    for escape in segment.split("%")[1:]:
-        if len(escape) < 2 or not all(digit in "0123456789abcdefABCDEF" for digit in escape[:2]):
-            raise MalformedPath("a percent sign without two hexadecimal digits")
+    if _BROKEN_ESCAPE.search(segment):
+        raise MalformedPath("a percent sign without two hexadecimal digits")
     try:
         return unquote_to_bytes(segment).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -51,8 +52,7 @@ class _Node(Generic[Target]):
     """By method: the names of the parameters on the way here, and what was added."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match(Generic[Target]):
+class Match(NamedTuple, Generic[Target]):
     """What a path leads to, and the parameters on the way."""
 
     target: Target
@@ -82,11 +82,29 @@ class PathTree(Generic[Target]):
 
     def find(self, method: str, segments: list[str]) -> Match[Target] | None:
         """What the method and path lead to; None if nothing."""
+        way = self._first_way(segments)
+        found = None if way is None else way[0].targets.get(method)
+        if way is not None and found is not None:
+            return Match(found[1], dict(zip(found[0], way[1], strict=True)))
         for node, values in _leaves(self._root, segments, 0, ()):
             found = node.targets.get(method)
             if found is not None:
                 return Match(found[1], dict(zip(found[0], values, strict=True)))
         return None
+
+    def _first_way(self, segments: list[str]) -> tuple[_Node[Target], list[str]] | None:
+        """The first of all `_leaves` where it is found without turning back, which it nearly always is."""
+        node = self._root
+        values = []
+        for segment in segments:
+            child = node.literals.get(segment)
+            if child is None:
+                child = node.parameter
+                if child is None:
+                    return None
+                values.append(segment)
+            node = child
+        return node, values
 
     def methods(self, segments: list[str]) -> set[str]:
         """The methods that the path is there for; empty if there is no such path."""

@@ -6,7 +6,7 @@ does stands in `exchange`, what happens to an admitted request in `dispatcher`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from twisted.web.http_headers import Headers
 
@@ -31,8 +31,7 @@ LARGE_BODY_BYTES: Final = 100_000
 """From here on a body without a token is not worth reading, and one with a token is spooled to disk, not held."""
 
 
-@dataclass(frozen=True, slots=True)
-class FinishedRequest:
+class FinishedRequest(NamedTuple):
     """What is known of a request when its answer is written, or its client gone (status 499).
 
     `template` is the declared path, "unknown" for a path that is not declared: never what a client made up. `uri_path`
@@ -80,12 +79,13 @@ class Reception:
     draining: bool = False
     """Set while the process is about to end: connections close after the answer that is being made."""
 
-    def open(self, method: str, path: bytes, headers: Headers, length: int | None) -> Match[Route] | None:
+    def open(
+        self, method: str, path: bytes, query_string: bytes, headers: Headers, length: int | None
+    ) -> Match[Route] | None:
         """The route of a request whose body has not been read; None for a preflight. Raises the error for a request
         that need not be read any further. `length` is the announced size in bytes, None for a chunked body."""
         if method == "OPTIONS":
             return None
-        path, _, query_string = path.partition(b"?")
         match = self.router.find(method, path)
         declaration = match.target.declaration
         large = length is None or length > LARGE_BODY_BYTES

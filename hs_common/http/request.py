@@ -64,12 +64,21 @@ class RequestHeaders:
 class Query:
     """The parameters after the `?`. Wrong ones are 400 `M_INVALID_PARAM`, missing ones 400 `M_MISSING_PARAM`."""
 
-    __slots__ = ("_parameters",)
+    __slots__ = ("_parsed", "_query_string")
 
     def __init__(self, query_string: bytes = b"") -> None:
-        self._parameters: dict[str, list[str]] = {}
-        if not query_string:
-            return
+        self._query_string = query_string
+        self._parsed: dict[str, list[str]] | None = None if query_string else {}
+
+    @property
+    def _parameters(self) -> dict[str, list[str]]:
+        if self._parsed is None:
+            self._parsed = self._parse(self._query_string)
+        return self._parsed
+
+    @staticmethod
+    def _parse(query_string: bytes) -> dict[str, list[str]]:
+        parameters: dict[str, list[str]] = {}
         try:
             pairs = parse_qsl(
                 query_string.decode("ascii"),
@@ -82,7 +91,8 @@ class Query:
         for name, value in pairs:
             if "\0" in value:
                 raise MatrixError(400, "M_INVALID_PARAM", f"{name} contains NUL")
-            self._parameters.setdefault(name, []).append(value)
+            parameters.setdefault(name, []).append(value)
+        return parameters
 
     def __contains__(self, name: str) -> bool:
         return name in self._parameters

@@ -62,7 +62,9 @@ class Metrics:
         )  # fmt: skip
         self._received = Counter("viaduct_http_received_bytes", "Bytes of request bodies", endpoint, registry=registry)
         self._sent = Counter("viaduct_http_sent_bytes", "Bytes of response bodies", endpoint, registry=registry)
-        self._in_flight = Gauge("viaduct_http_requests_in_flight", "Requests without an answer", registry=registry)
+        self._in_flight = 0
+        in_flight = Gauge("viaduct_http_requests_in_flight", "Requests without an answer", registry=registry)
+        in_flight.set_function(lambda: self._in_flight)
         self._forwarded = Counter(
             "viaduct_http_forwarded",
             "Requests for another role that reached this process",
@@ -96,10 +98,10 @@ class Metrics:
     # Requests: an observer as hs_common.http wants it
 
     def request_started(self) -> None:
-        self._in_flight.inc()
+        self._in_flight += 1
 
     def request_finished(self, request: FinishedRequest) -> None:
-        self._in_flight.dec()
+        self._in_flight -= 1
         key = (request.template, request.method, request.status)
         children = self._requests.get(key)
         if children is None:

@@ -89,6 +89,7 @@ class Node:
         self.roles = tuple(roles)
         self.living: list[Member] = []
         self.lag_ms: Callable[[], int] = lambda: 0
+        self._date = (0, "")
         self._call_address = ""
         self._http_port: int | None = None
         self._freshness = Freshness(self.reactor.seconds)
@@ -196,8 +197,11 @@ class Node:
         self.service.listen(Listener(reception, self.reactor), metrics.address, metrics.port)
 
     def date(self) -> str:
-        """Now, as HTTP's Date header has it."""
-        return formatdate(self.outside.now_ms() / 1000, usegmt=True)
+        """Now, as HTTP's Date header has it, written once a second."""
+        now_s = self.outside.now_ms() // 1000
+        if self._date[0] != now_s:
+            self._date = (now_s, formatdate(now_s, usegmt=True))
+        return self._date[1]
 
     def request_id(self) -> str:
         """An id that no other request of the cluster has."""

@@ -114,7 +114,7 @@ def test_long_polls_keep_their_connections() -> None:
             for _ in range(2):
                 for client in clients:
                     client.write(compose("GET", f"{V3}/poll"))
-                await until(lambda: len(polls.waiting) == LONG_POLLS)
+                await until(lambda: len(polls.waiting) == LONG_POLLS, timeout=60.0)
                 channels |= right.listener.channels
                 polls.let_go()
                 answers = await gatherResults([Deferred.fromCoroutine(client.answer()) for client in clients])
@@ -123,7 +123,7 @@ def test_long_polls_keep_their_connections() -> None:
             for client in clients:
                 await client.close()
 
-    run(play())
+    run(play(), timeout=120.0)
 
 
 @pytest.mark.parametrize(
