@@ -1,8 +1,8 @@
 """Holds a process' shares of a duty: takes what is its by rendezvous over the living members, renews, lets go.
 
 Rules: rendezvous is advice, the row decides. A share may be taken when nobody holds it, or when its beat has stood
-still for `expires_s` on this process' own clock. The holder starts nothing any more `fence_s` after the beginning of its
-last renewal that succeeded; what it started before is kept harmless by terms and transaction ids.
+still for `expires_s` on this process' own clock. The holder starts nothing any more `fence_s` after the beginning of
+its last renewal that succeeded; what it started before is kept harmless by terms and transaction ids.
 """
 
 from collections.abc import Awaitable, Callable, Collection
