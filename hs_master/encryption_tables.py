@@ -80,7 +80,10 @@ KEY_SIGNATURE = insert(
     "ON CONFLICT (user_id, target, signer_id, key_id) DO UPDATE SET signature = excluded.signature, pos = excluded.pos",
 )
 PRIVATE_KEY_CHANGE = insert(
-    "private_key_change", "private_key_changes", (("pos", "bigint"), ("reader_id", "text"), ("user_id", "text"))
+    "private_key_change",
+    "private_key_changes",
+    (("reader_id", "text"), ("user_id", "text"), ("pos", "bigint")),
+    "ON CONFLICT (reader_id, user_id) DO UPDATE SET pos = excluded.pos",
 )
 INBOX_END = with_rows(
     "inbox_end",

@@ -106,7 +106,8 @@ def tell_privately(step: Step, reader_id: str, user_ids: list[str]) -> None:
     """Keys of these users changed for one reader."""
     pos = step.item(PrivateKeysItem(reader_id, user_ids))
     for user_id in user_ids:
-        step.row(encryption_tables.PRIVATE_KEY_CHANGE, pos, reader_id, user_id)
+        key = (reader_id, user_id)
+        step.upsert(encryption_tables.PRIVATE_KEY_CHANGE, key, *key, pos)
 
 
 class AddSignaturesDecider:

@@ -34,13 +34,13 @@ CREATE TABLE key_signatures (
 );
 CREATE INDEX key_signatures_signer ON key_signatures (signer_id, key_id);
 
--- Whose keys changed for one user alone: by signatures or a key that only he can see.
+-- When keys last changed for one user alone: by signatures or a key that only he can see.
 CREATE TABLE private_key_changes (
-    pos bigint NOT NULL,
     reader_id text NOT NULL,
     user_id text NOT NULL,
-    PRIMARY KEY (reader_id, pos, user_id)
-);
+    pos bigint NOT NULL,
+    PRIMARY KEY (reader_id, user_id)
+) WITH (fillfactor = 70);
 
 -- Messages to devices that wait to be fetched. seq counts each device's messages without holes, so that the number of
 -- those that wait is known without counting them.
