@@ -11,7 +11,7 @@ from hs_common.storage import sync_rooms, sync_state
 from hs_common.storage.queries import Queries
 from hs_workers.sync.reading_rights import ReadingRights
 from hs_workers.sync.settings import Settings
-from hs_workers.sync.timeline import MAXIMUM_SCANNED, Scan, Timeline, TimelineEvent, TimelineRow
+from hs_workers.sync.timeline import MAXIMUM_EVENTS, Scan, Timeline, TimelineEvent, TimelineRow, shares
 from hs_workers.sync.windows import Window
 
 # Events asked for in a further round, where a filter or visibility left too few of the first.
@@ -44,14 +44,14 @@ async def load_timelines(
     partings = [window for window in windows if not window.was_joined]
     scanned = [window for window in windows if window.was_joined and filter.rooms.allows(window.room_id)]
     found = {timeline.window.room_id: timeline for timeline in await _load_partings(db, partings)}
-    limit = filter.bounded_limit()
+    limit, scanned_each = shares(filter.bounded_limit(), len(scanned))
     floors = await _floors(db, scanned)
-    scans = [Scan(window, limit, floors.get(window.room_id, 0)) for window in scanned]
+    scans = [Scan(window, limit, floors.get(window.room_id, 0), scanned_each) for window in scanned]
     asked, unfinished = limit + 1, scans
     while unfinished:
         await _round(db, unfinished, asked, accept, rights)
         unfinished = [scan for scan in unfinished if not scan.done]
-        asked = min(NEXT_ROUND_EVENTS, MAXIMUM_SCANNED)
+        asked = min(NEXT_ROUND_EVENTS, 1 + MAXIMUM_EVENTS // max(1, len(unfinished)))
     found.update({scan.window.room_id: scan.result() for scan in scans})
     return [found.get(window.room_id) or _unwanted(window) for window in windows]
 

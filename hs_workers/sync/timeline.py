@@ -20,6 +20,10 @@ from hs_workers.sync.windows import Window
 
 # Events of one room that are looked at for one answer. A filter for a rare type would read the room's whole history.
 MAXIMUM_SCANNED: Final = 500
+# Events in the timelines of one answer together: at some 1 KiB each, what one answer may hold in memory.
+MAXIMUM_EVENTS: Final = 20_000
+# Events that are looked at for one answer, all rooms together: some seconds of the database and of this process.
+MAXIMUM_SCANNED_TOGETHER: Final = 100_000
 
 
 class TimelineEvent:
@@ -90,11 +94,25 @@ class Timeline(NamedTuple):
     start: int
 
 
+class Shares(NamedTuple):
+    """What each room of an answer may take at most: events told, and events looked at."""
+
+    limit: int
+    scanned: int
+
+
+def shares(limit: int, rooms: int) -> Shares:
+    """`limit` is what the client asked for; with many rooms each has less, but one event at least."""
+    fair = Shares(max(1, MAXIMUM_EVENTS // max(1, rooms)), max(1, MAXIMUM_SCANNED_TOGETHER // max(1, rooms)))
+    return Shares(min(limit, fair.limit), min(MAXIMUM_SCANNED, fair.scanned))
+
+
 class Scan:
     """The reading of one window."""
 
-    def __init__(self, window: Window, limit: int, floor: int = 0) -> None:
-        """`floor`: the order_pos of the event behind the newest gap in the window, 0 without one."""
+    def __init__(self, window: Window, limit: int, floor: int = 0, scanned: int = MAXIMUM_SCANNED) -> None:
+        """`floor`: the order_pos of the event behind the newest gap in the window, 0 without one. `scanned`: how many
+        events are looked at at most."""
         self.window = window
         self.low = max(window.since, floor - 1)
         self.high = window.upto
@@ -102,12 +120,13 @@ class Scan:
         self._limit = limit
         self._found: list[TimelineEvent] = []
         self._limited = floor > window.since
+        self._maximum = scanned
         self._scanned = 0
 
     def take(self, events: Sequence[TimelineEvent], asked: int, accept: Callable[[TimelineEvent], bool]) -> None:
         """The next events downwards from `high`, of which `asked` were asked for."""
         for event in events:
-            if event.row.order_sub != 0 or len(self._found) == self._limit or self._scanned == MAXIMUM_SCANNED:
+            if event.row.order_sub != 0 or len(self._found) == self._limit or self._scanned == self._maximum:
                 self._limited = self.done = True
                 return
             self._scanned += 1

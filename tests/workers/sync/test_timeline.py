@@ -4,7 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hs_common.matrix.filters import EVERYTHING, parse_filter
-from hs_workers.sync.timeline import MAXIMUM_SCANNED, Scan, Timeline, TimelineEvent, TimelineRow
+from hs_workers.sync.timeline import (
+    MAXIMUM_EVENTS,
+    MAXIMUM_SCANNED,
+    MAXIMUM_SCANNED_TOGETHER,
+    Scan,
+    Timeline,
+    TimelineEvent,
+    TimelineRow,
+    shares,
+)
 from hs_workers.sync.windows import STILL_SO, Membership, Window, plan
 
 ROOM = "!r"
@@ -85,3 +94,14 @@ def test_windows_by_what_happened() -> None:
     removed = [membership("join", 10, 18)]
     (window,) = plan(removed, 15, 20, room_filter).windows
     assert (window.is_left, window.parting, window.upto) == (True, None, 18)
+
+
+@given(limit=st.integers(0, 500), rooms=st.integers(0, 100_000))
+def test_many_rooms_share_what_an_answer_may_hold(limit: int, rooms: int) -> None:
+    share = shares(limit, rooms)
+    assert share.limit * rooms <= max(MAXIMUM_EVENTS, rooms)
+    assert share.scanned * rooms <= max(MAXIMUM_SCANNED_TOGETHER, rooms)
+    if limit * rooms <= MAXIMUM_EVENTS:
+        assert share.limit == limit
+    assert limit == 0 or share.limit > 0
+    assert 0 < share.scanned <= MAXIMUM_SCANNED
