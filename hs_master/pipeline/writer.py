@@ -106,6 +106,10 @@ class Writer:
             # Raised by reading and refusing only, so nothing of these calls is in the log.
             _log.warn("cannot decide now: {error}", error=error)
             _fail_all(pending, unknown("The database cannot be reached at the moment", 503))
+        except Exception:
+            # A bug, and nobody knows how far it got: what is in memory is void; who asks again is answered anew.
+            _log.failure("writing a batch failed")
+            self._depose(pending)
         finally:
             self._intake.release(pending)
             finished, self._writing = self._writing, None
@@ -243,6 +247,9 @@ class Writer:
             await self._write(pending[middle:])
             return
         (call,) = pending
+        call.may_be_repeated = True
+        if not await self._answer_repeated([call]):
+            return  # it overtook its own repeat, which was answered
         self.metrics.on_refused()
         _log.error("the database refuses a {call}: {why}", call=type(call.call).__name__, why=refused.message)
         await self._log.refuse(call.key or b"", refused.sqlstate, refused.message, repr(call.call).encode())

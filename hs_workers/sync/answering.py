@@ -100,10 +100,11 @@ class Answering:
         follower = self._follower()
         if not follower.is_live or not (follower.position.pos >= now or await follower.wait_for(now, NEAR_SECONDS)):
             return None
-        if await self._lost.before(since.position) is not None:
-            return None
         user = await self._audience.track(reader.user_id)
         settings = await self._settings.of(reader.user_id)
+        # Asked last: the log may have lost its tail while this was read.
+        if await self._lost.before(since.position) is not None:
+            return None
         device = self._devices.from_memory(reader, since)
         if device is None:
             return None
@@ -119,12 +120,13 @@ class Answering:
         deadline = self._seconds() + timeout_s
         if not await self._reaches(since.position):
             return await self._ahead(reader, wishes, since)
-        if await self._lost.before(since.position) is not None:
-            return await self.at_once(reader, wishes, since)
         while True:
             user = await self._audience.track(reader.user_id)
             settings = await self._settings.of(reader.user_id)
             is_there()
+            # Asked last, and without waiting while the epoch stays: the log may have lost its tail meanwhile.
+            if await self._lost.before(since.position) is not None:
+                return await self.at_once(reader, wishes, since)
             await self._devices.refresh(reader, since, self._follower().position.pos)
             # From here to the fast lane's answer nothing else runs.
             now, seen = self._follower().position.pos, user.news
