@@ -19,6 +19,7 @@ from hs_workers.client.rooms_wiring import room_endpoints
 from hs_workers.client.services_wiring import Outside as ServicesOutside
 from hs_workers.client.services_wiring import service_endpoints
 from hs_workers.following import Following
+from hs_workers.media.wiring import MediaParts
 from hs_workers.sync.wiring import Outside as SyncOutside
 from hs_workers.sync.wiring import SyncParts
 
@@ -107,8 +108,16 @@ async def _nothing() -> None:
     return None
 
 
+def media(parts: RoleParts) -> Iterable[object]:
+    """Uploads, downloads, thumbnails."""
+    made = MediaParts(parts.node)
+    made.add_steps()
+    yield from made.endpoints
+
+
 MAKERS: Final[dict[str, Callable[[RoleParts], Iterable[object]]]] = {
     "client": client,
     "sync": sync,
     "appservice": appservice,
+    "media": media,
 }

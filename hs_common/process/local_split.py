@@ -1,5 +1,5 @@
 """The smallest real deployment, on one machine: Redis, masters, two client and two sync workers, one that sends
-to application services, and a front door.
+to application services, one for media, and a front door.
 
 The front door is a worker without endpoints of its own: it forwards each request to a live worker of the right role,
 as every worker does with requests that went astray.
@@ -17,7 +17,7 @@ from hs_common.config import Config
 from hs_common.process.options import say
 from hs_common.process.supervisor import MASTER, Program, Supervisor
 
-_WORKER_ROLES = ("client", "client", "sync", "sync", "appservice")
+_WORKER_ROLES = ("client", "client", "sync", "sync", "appservice", "media")
 _FRONT = "front"
 _PORT_SPAN = 200  # free ports are looked for in this many above the front door's
 

@@ -1,0 +1,54 @@
+"""What the role tells Prometheus beside what is told of every request."""
+
+from typing import Final, Literal
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+Outcome = Literal["made", "found", "original", "refused", "failed"]
+Swept = Literal["unfinished", "unused", "stray", "expired"]
+THUMBNAIL_BUCKETS_S: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
+
+
+class MediaMetrics:
+    """The role's metrics in the process' registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._stored = Counter("viaduct_media_stored_bytes", "Bytes of finished uploads", registry=registry)
+        self._sent = Counter("viaduct_media_sent_bytes", "Bytes of media and thumbnails sent", registry=registry)
+        self._storage_errors = Counter(
+            "viaduct_media_storage_errors", "Times that the storage of media failed", registry=registry
+        )
+        self._thumbnails = Counter(
+            "viaduct_media_thumbnails", "Thumbnails asked for, by what became of it", ("outcome",), registry=registry
+        )
+        self._thumbnail_seconds = Histogram(
+            "viaduct_media_thumbnail_seconds",
+            "Time to make a thumbnail",
+            buckets=THUMBNAIL_BUCKETS_S,
+            registry=registry,
+        )
+        self._swept = Counter("viaduct_media_swept", "What sweepers deleted, by kind", ("what",), registry=registry)
+
+    def stored(self, size: int) -> None:
+        """An upload of so many bytes is durable."""
+        self._stored.inc(size)
+
+    def sent(self, size: int) -> None:
+        """So many bytes of a medium were handed to the connection."""
+        self._sent.inc(size)
+
+    def storage_failed(self) -> None:
+        """The disk, or whatever holds the bytes, failed once."""
+        self._storage_errors.inc()
+
+    def thumbnail(self, outcome: Outcome) -> None:
+        """A thumbnail was asked for, and that became of it."""
+        self._thumbnails.labels(outcome).inc()
+
+    def made(self, seconds: float) -> None:
+        """Making one took that long."""
+        self._thumbnail_seconds.observe(seconds)
+
+    def swept(self, what: Swept, count: int) -> None:
+        """A sweeper deleted so many."""
+        self._swept.labels(what).inc(count)
