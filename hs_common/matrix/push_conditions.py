@@ -7,6 +7,7 @@ Spec: client-server API, #conditions-1.
 """
 
 import re
+import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,9 @@ from hs_common.matrix import globs, property_paths
 
 # Longer patterns and display names never match: matching may cost text × pattern. Identifiers have 255 characters.
 MAX_PATTERN_LENGTH = 255
+# Texts are judged by their beginning. What people write to each other is shorter; a text as long as an event may be
+# would cost each condition on it milliseconds.
+MAX_TEXT_LENGTH = 8192
 
 # The level for `notifications` keys that the power levels event does not give: the event's schema says it of `room`.
 DEFAULT_NOTIFICATION_LEVEL = 50
@@ -32,6 +36,7 @@ _COMPARISONS: dict[str, Callable[[int, int], bool]] = {
     ">=": lambda count, limit: count >= limit,
 }
 _CHEAP_KEYS = ("room_id", "sender")
+_WORD_CHARACTERS = string.ascii_letters + string.digits + "_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,12 @@ def body_contains(pattern: object) -> Condition | CheapCondition:
     return _event_match("content.body", pattern)
 
 
+def looks_into_texts(condition: Mapping[str, Any]) -> bool:
+    """Whether a condition of a stored rule searches a text of the event, which takes time with the text's length."""
+    kind = condition.get("kind")
+    return kind == "contains_display_name" or (kind == "event_match" and condition.get("key") not in _CHEAP_KEYS)
+
+
 NEVER = CheapCondition(on_room=True, test=lambda _room_id: False)
 
 
@@ -107,7 +118,15 @@ def _event_match(key: object, pattern: object) -> Condition | CheapCondition:
 
 def _match_string(names: Sequence[str], test: globs.TextTest, facts: EventFacts, _display_name: str | None) -> bool:
     value = property_paths.look_up(facts.event, names)
-    return isinstance(value, str) and test(value)
+    return isinstance(value, str) and test(_beginning(value))
+
+
+def _beginning(text: str) -> str:
+    """What is looked at of a text. A word that the bound cuts is left out, or its half would match as a word."""
+    if len(text) <= MAX_TEXT_LENGTH:
+        return text
+    beginning = text[:MAX_TEXT_LENGTH]
+    return beginning.rstrip(_WORD_CHARACTERS) if text[MAX_TEXT_LENGTH] in _WORD_CHARACTERS else beginning
 
 
 def _property_test(condition: Mapping[str, Any], test: Callable[[Any, Any], bool]) -> Condition | CheapCondition:
@@ -135,7 +154,7 @@ def _contains_display_name(facts: EventFacts, display_name: str | None) -> bool:
     if not display_name or len(display_name) > MAX_PATTERN_LENGTH:
         return False
     body = property_paths.look_up(facts.event, ("content", "body"))
-    return isinstance(body, str) and globs.literal_words(display_name)(body)
+    return isinstance(body, str) and globs.literal_words(display_name)(_beginning(body))
 
 
 def _room_member_count(expression: object) -> Condition | CheapCondition:

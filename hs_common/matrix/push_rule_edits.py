@@ -13,13 +13,15 @@ from typing import Any
 
 from hs_common.matrix.errors import MatrixError, bad_json, invalid_param, missing_param, not_found, too_large, unknown
 from hs_common.matrix.push_actions import check_actions
-from hs_common.matrix.push_conditions import MAX_PATTERN_LENGTH
+from hs_common.matrix.push_conditions import MAX_PATTERN_LENGTH, looks_into_texts
 from hs_common.matrix.push_rules import BY_KIND_AND_ID, KINDS, MASTER, PREDEFINED
 
 # A user's own rules. All of them are sent to each of his clients at each change; Element makes one per muted room.
 MAX_OWN_RULES = 5000
 # Conditions of one rule; each may be tried on every event.
 MAX_CONDITIONS = 64
+# Conditions of all own rules that search texts: keywords. Each is tried on each message that the user may be told of.
+MAX_TEXT_CONDITIONS = 500
 # As other identifiers. It holds a room id or a user id.
 MAX_RULE_ID_LENGTH = 255
 
@@ -77,7 +79,10 @@ def put_rule(
         rule["enabled"] = rules[old_place]["enabled"]
     others = [old for old in rules if old["rule_id"] != rule_id]
     place = _place(others, old_place, before, after)
-    return {**rule_set, kind: [*others[:place], rule, *others[place:]]}
+    edited = {**rule_set, kind: [*others[:place], rule, *others[place:]]}
+    if _count_text_conditions(edited) > max(MAX_TEXT_CONDITIONS, _count_text_conditions(rule_set)):
+        raise too_large(f"A user's push rules search texts for at most {MAX_TEXT_CONDITIONS} patterns")
+    return edited
 
 
 def delete_rule(rule_set: RuleSet, kind: str, rule_id: str) -> RuleSet:
@@ -195,6 +200,16 @@ def _checked_conditions(conditions: object) -> list[Any]:
 
 def _count_own(rule_set: RuleSet) -> int:
     return sum(len(rules) for rules in rule_set.values()) - len(BY_KIND_AND_ID)
+
+
+def _count_text_conditions(rule_set: RuleSet) -> int:
+    own = [rule for rules in rule_set.values() for rule in rules if not rule["default"]]
+    patterns = sum(1 for rule in own if "pattern" in rule)
+    return patterns + sum(1 for rule in own for condition in rule.get("conditions", ()) if _is_text(condition))
+
+
+def _is_text(condition: object) -> bool:
+    return looks_into_texts(_mapping(condition))
 
 
 def _place(others: Sequence[Mapping[str, Any]], old_place: int | None, before: str | None, after: str | None) -> int:

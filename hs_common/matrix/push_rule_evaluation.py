@@ -54,6 +54,10 @@ class CompiledRules:
         """
         return replace(self, first=_decided(self.first, room_id), last=_decided(self.last, room_id))
 
+    def conditions(self) -> int:
+        """How many conditions may have to be tried on one event."""
+        return sum(len(step.conditions) for steps in (self.first, self.last) for step in steps)
+
     def judge(
         self, bits: int, room_id: str, sender: str, reader: Reader, event: EventFacts | None = None
     ) -> Actions | None:

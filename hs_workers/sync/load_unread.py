@@ -11,7 +11,7 @@ import orjson
 
 from hs_common.matrix.event import Event
 from hs_common.matrix.power_levels import PowerLevels
-from hs_common.matrix.push_conditions import EventFacts
+from hs_common.matrix.push_conditions import MAX_TEXT_LENGTH, EventFacts
 from hs_common.matrix.push_rule_evaluation import CompiledRules
 from hs_common.matrix.push_rule_evaluation import Reader as PushReader
 from hs_common.matrix.push_rules import reader_bits
@@ -24,6 +24,9 @@ from hs_workers.sync.unread import MAXIMUM_COUNT, CachedCount, RoomUnread, conti
 CREATE, LEVELS, MEMBER = "m.room.create", "m.room.power_levels", "m.room.member"
 # A room with more events since its cached count is worth a write.
 WORTH_KEEPING: Final = 50
+# Characters × conditions that a reader's own rules may search for one answer, about a second. With a few keywords that
+# is tens of thousands of messages; what is left over is not counted.
+MAXIMUM_SEARCHED: Final = 20_000_000
 
 
 class UnreadCounter:
@@ -35,6 +38,7 @@ class UnreadCounter:
         self._settings = settings
         self._versions = versions
         self._now = now
+        self._searched = 0
         self.to_keep: dict[str, RoomUnread] = {}  # what the cache should be told
 
     async def count(self, joined_at: Mapping[str, int]) -> dict[str, RoomUnread]:
@@ -107,6 +111,7 @@ class UnreadCounter:
         room_lows = [lows[room_id] for room_id in rooms]
         rows = await unread.events_of_groups(self._db, list(rooms), room_lows, self._now, MAXIMUM_COUNT)
         mentions = await unread.mentions(self._db, self._user_id, list(rooms), min(room_lows), self._now)
+        costs = {room_id: 1 + rules[room_id].conditions() for room_id in rooms}
         for room_id, thread, pos, sender, bits, state_key, event_id, json in rows:
             room = rooms[room_id]
             if sender == self._user_id or sender in self._settings.ignored or pos <= room.bound(thread):
@@ -117,6 +122,9 @@ class UnreadCounter:
             reader, without_event = facts[room_id]
             if rules[room_id].judge(bits, room_id, sender, reader) is not None:
                 continue  # counted with its group
+            self._searched += costs[room_id] * min(len(json), MAX_TEXT_LENGTH)
+            if self._searched > MAXIMUM_SEARCHED:
+                return
             seen = {**pdu, "event_id": event_id, "room_id": room_id}
             actions = rules[room_id].judge(bits, room_id, sender, reader, without_event(seen))
             if actions is not None and actions.notify:

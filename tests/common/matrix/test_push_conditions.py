@@ -6,6 +6,7 @@ import pytest
 
 from hs_common.matrix.push_conditions import (
     MAX_PATTERN_LENGTH,
+    MAX_TEXT_LENGTH,
     CheapCondition,
     EventFacts,
     body_contains,
@@ -156,3 +157,20 @@ def test_conditions_on_room_and_sender_need_no_event() -> None:
     assert isinstance(compile_condition(_match("room_id", "!r")), CheapCondition)
     assert isinstance(compile_condition(_match("sender", "@s")), CheapCondition)
     assert not isinstance(compile_condition(_match("event_id", "$e")), CheapCondition)
+
+
+def test_long_texts_are_judged_by_their_beginning() -> None:
+    filler = "x " * (MAX_TEXT_LENGTH // 2 - 3)  # six characters are left
+
+    def told(end: str) -> EventFacts:
+        return _facts(event={**_EVENT, "content": {"body": filler + end, "name": filler + end}})
+
+    searched = _match("content.body", "tea")
+    assert _holds(searched, told("x tea time"))
+    assert not _holds(searched, told("x, , , tea"))
+    assert not _holds(searched, told(" x teapot"))
+    assert not _holds(searched, told("  xtea"))
+    assert not _holds({"kind": "contains_display_name"}, told(" x teapot"), "tea")
+    assert _holds({"kind": "contains_display_name"}, told("tea"), "tea")
+    assert _holds(_match("content.name", "x *"), told("y" * 100))
+    assert not _holds(_match("content.name", "*y"), told(" " * 10 + "y"))

@@ -161,6 +161,21 @@ def test_rules_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
         put_rule(_ABC, "room", "!a:x", _NOTIFY, None, None)
 
 
+def test_patterns_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push_rule_edits, "MAX_TEXT_CONDITIONS", 2)
+    room = [{"kind": "event_match", "key": "room_id", "pattern": "!a:x"}] * 9
+    text = [{"kind": "event_match", "key": "content.body", "pattern": "a"}, {"kind": "contains_display_name"}]
+    full = put_rule(_ABC, "override", "full", {**_NOTIFY, "conditions": [*room, *text]}, None, None)
+    with _refused("M_TOO_LARGE", 413):
+        put_rule(full, "content", "word", {**_NOTIFY, "pattern": "word"}, None, None)
+    with _refused("M_TOO_LARGE", 413):
+        put_rule(full, "override", "full", {**_NOTIFY, "conditions": [*text, text[0]]}, None, None)
+    fewer = put_rule(full, "override", "full", {**_NOTIFY, "conditions": text[:1]}, None, None)
+    put_rule(fewer, "content", "word", {**_NOTIFY, "pattern": "word"}, None, None)
+    monkeypatch.setattr(push_rule_edits, "MAX_TEXT_CONDITIONS", 1)  # who had more may change what he has
+    put_rule(full, "override", "full", {**_NOTIFY, "conditions": text}, None, None)
+
+
 def test_delete() -> None:
     assert _ids(delete_rule(_ABC, "override", "b")) == [".m.rule.master", "a", "c"]
     with _refused("M_NOT_FOUND", 404):

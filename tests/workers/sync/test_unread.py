@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hs_workers.sync import load_unread
 from hs_workers.sync.unread import MAIN, MAXIMUM_COUNT, CachedCount, Counts, RoomUnread, continued, lower_bounds
 from tests.workers.sync.conftest import Play
 from tests.workers.sync.world import ALICE, BOB, World, joined
@@ -167,3 +168,19 @@ def test_carried_on_or_anew_the_counts_are_the_same(case: tuple[Any, ...]) -> No
     carried = lower_bounds(0, receipts, ())
     continued(carried, rows, 50)
     assert count(carried, 50).counts == anew.counts
+
+
+def test_own_rules_search_only_so_much_for_one_answer(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(w: World) -> None:
+        room = await two_in_a_room(w)
+        rule = {"rule_id": "w", "pattern": "word", "actions": ["notify", {"set_tweak": "highlight"}], "enabled": True}
+        await w.set_data(ALICE, "m.push_rules", {"global": {"content": [rule]}})
+        for _ in range(9):
+            await w.m.send(room, BOB, "the word")
+        assert await counts(w, room) == (9, 9)
+        (length,) = await w.m.db.fetch_one("SELECT max(length(json)) FROM events WHERE json LIKE '%the word%'") or ()
+        monkeypatch.setattr(load_unread, "MAXIMUM_SEARCHED", 2 * 5 * length)  # one condition, and the decoding
+        told, highlights = await counts(w, room)
+        assert (told, highlights) == (5, 5)
+
+    play(scenario)
