@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 from weakref import WeakKeyDictionary
 
+from hs_common.matrix.errors import unknown
 from hs_common.replication import follower
 from hs_common.replication.carrier import Beat, Position
 from hs_common.replication.entry import Entry
@@ -18,7 +19,7 @@ from hs_master import leading
 from hs_master.desk import Desk
 from hs_master.leadership import Election, StillnessWatch
 from hs_master.log_store.memory import MemoryLog, MemoryLogStore
-from hs_master.log_store.types import Batch, Leadership, Observation, Outcome, Resolved
+from hs_master.log_store.types import Batch, Leadership, Observation, Outcome, Refused, Resolved
 from hs_master.pipeline.intake import Intake
 from hs_master.pipeline.writer import Writer
 from hs_master.step import Knowledge
@@ -164,14 +165,20 @@ def _answers() -> Iterator[None]:
 
 @contextmanager
 def _join() -> Iterator[None]:
-    """Two calls under one key at the same time are two calls."""
-    submit = Intake.submit
+    """Two calls under one key at the same time are two calls, and a key that is refused is not looked up."""
+    submit, halve = Intake.submit, Writer._halve
 
     def alone(self: Intake, *args: Any) -> Any:
         self._by_key.clear()
         return submit(self, *args)
 
-    with mock.patch.object(Intake, "submit", alone):
+    async def blind(self: Writer, pending: Any, refused: Refused) -> None:
+        if len(pending) > 1:
+            await halve(self, pending, refused)
+        else:
+            pending[0].fail(unknown(refused.message))
+
+    with mock.patch.object(Intake, "submit", alone), mock.patch.object(Writer, "_halve", blind):
         yield
 
 
