@@ -2,11 +2,21 @@
 
 import pytest
 
-from hs_common.replication.calls import CloseSessions, DeactivateUser, SetDeviceKeys
+from hs_common.matrix.errors import MatrixError
+from hs_common.replication.calls import Answer, Call, CloseSessions, DeactivateUser, HintKeyCounts, SetDeviceKeys
+from hs_common.replication.link_interface import DEFAULT_OPTIONS, CallOptions
 from hs_common.storage import log
 from tests.reactor import sleep
-from tests.workers.client.encryption.world import ALGORITHM, CrossSigner, DeviceWithKeys, claim, play, query
-from tests.workers.client.room_world import RoomWorld
+from tests.workers.client.encryption.world import (
+    ALGORITHM,
+    CrossSigner,
+    DeviceWithKeys,
+    EncryptionWorld,
+    claim,
+    play,
+    query,
+)
+from tests.workers.client.room_world import Link, RoomWorld
 
 REMOTE = "@eve:elsewhere.example"
 
@@ -187,6 +197,26 @@ def test_a_new_device_of_an_old_name_begins_without_keys(database_url: str) -> N
         assert await claim(bob, alice.user_id, "E") == {}
         await world.device(alice, "E")
         assert await rows_of(world, alice.user_id) == {}
+
+    play(database_url, scenario)
+
+
+class NoHints(Link):
+    """The master does not take hints."""
+
+    async def call(self, call: Call, key: bytes | None = None, options: CallOptions = DEFAULT_OPTIONS) -> Answer:
+        if isinstance(call, HintKeyCounts):
+            raise MatrixError(503, "M_UNKNOWN", "not now")
+        return await super().call(call, key, options)
+
+
+def test_without_hints_keys_are_taken_and_given_all_the_same(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        late = EncryptionWorld(world.master, link=NoHints(world.master))
+        alice = await late.user("alice")
+        device = DeviceWithKeys(alice)
+        assert await device.upload(1) == {ALGORITHM: 1}
+        assert await claim(alice, alice.user_id) == device.one_time(1)
 
     play(database_url, scenario)
 
