@@ -24,6 +24,7 @@ from hs_common.http.reception import LARGE_BODY_BYTES, FinishedRequest, Receptio
 from hs_common.http.reply import Response, Streamed
 from hs_common.http.router import Route
 from hs_common.http.streaming import Sending
+from hs_common.http.write_now import write_now
 from hs_common.matrix.errors import MatrixError, too_large
 
 DISCARDED_BODY_LIMIT_BYTES: Final = 16 * 1024 * 1024
@@ -217,7 +218,7 @@ class Exchange(http.Request):
         if self._method != "HEAD" and response.status not in _NO_BODY:
             head.append(body)
             self.sentLength = len(body)
-        self.channel.writeSequence(head)
+        write_now(self.channel.transport, b"".join(head))
 
     async def _send_streamed(self, response: Streamed) -> None:
         """Writes the head, and then the body as the client takes it."""
@@ -237,9 +238,9 @@ class Exchange(http.Request):
             return b"Server: Viaduct\r\nDate: %s\r\n" % date
         return b"Server: Viaduct\r\nConnection: close\r\nDate: %s\r\n" % date
 
-    def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Begins a streamed response; `write` and the producer interface of twisted.web carry its body, in chunks
-        unless the headers tell its length."""
+    def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes = b"") -> None:
+        """Begins a streamed response; `write` and the producer interface of twisted.web carry the rest of its body, in
+        chunks unless the headers tell its length."""
         if self._stream is not None and not self._stream.complete:
             self.channel.persistent = False
         self._status = status
@@ -249,10 +250,14 @@ class Exchange(http.Request):
         assert told.count(b"\r") == told.count(b"\n") == len(fields), "a header contains a line break"
         if self._method == "HEAD" or status in _NO_BODY:
             self.write = _discard  # type: ignore[method-assign]  # as twisted.web does
+            body = b""
         elif self.clientproto == b"HTTP/1.1" and not any(field[:15].lower() == b"content-length:" for field in fields):
             self.chunked = 1
             told += b"Transfer-Encoding: chunked\r\n"
-        self.channel.write(b"%s%s%s\r\n" % (_status_line(status), self._common_headers(), told))
+        self.sentLength = len(body)
+        if self.chunked and body:
+            body = b"".join(http.toChunk(body))
+        write_now(self.channel.transport, b"%s%s%s\r\n%s" % (_status_line(status), self._common_headers(), told, body))
 
     def finish(self) -> None:
         """The response is written: counts it, and lets the channel go on to the next request."""

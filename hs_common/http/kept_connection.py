@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from hs_common.http.body_writing import BodySource, BodyWriting, FileWriting, StreamWriting
 from hs_common.http.hop import end_to_end
 from hs_common.http.response_reader import MalformedResponse, ResponseHead, ResponseReader
+from hs_common.http.write_now import write_now
 
 Worker = tuple[str, int]
 """Host and port."""
@@ -51,7 +52,9 @@ class Question:
 class Sink(Protocol):
     """Where the response goes."""
 
-    def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None: ...
+    def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """`body` is what of it is there already."""
+
     def write(self, data: bytes) -> None: ...
     def registerProducer(self, producer: IPushProducer, streaming: bool) -> None: ...
     def unregisterProducer(self) -> None: ...
@@ -91,7 +94,7 @@ class KeptConnection(TwistedProtocol):
             self._writing = FileWriting(question.content, question.size_bytes, self.transport)
         else:
             body = question.content.read() if question.size_bytes else b""
-            self.transport.write(question.head + body)
+            write_now(self.transport, question.head + body)
         return self._done
 
     def abort(self) -> None:
@@ -118,7 +121,8 @@ class KeptConnection(TwistedProtocol):
         if not self._begun:
             self._begun = True
             self.deadline_s = inf
-            self._sink.begin(head.status, end_to_end(head))
+            self._sink.begin(head.status, end_to_end(head), body)
+            body = b""
         if not (reader.is_complete or self._registered):
             self._registered = True
             self._sink.registerProducer(self.transport, True)
