@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from twisted.internet.defer import Deferred, DeferredList
+
 from tests.workers.client.encryption.world import play
 from tests.workers.client.room_world import Json, RoomWorld, User
 
@@ -168,5 +170,27 @@ def test_the_best_key_is_kept_whatever_the_order(database_url: str) -> None:
                 await put(alice, version, f"s{number}", first=first, forwarded=forwarded, verified=verified)
             told = await alice.ok("GET", f"/room_keys/keys/{ROOM}/s{number}", version=version)
             assert (told["first_message_index"], told["forwarded_count"], told["is_verified"]) == kept([old, new])
+
+    play(database_url, scenario)
+
+
+def test_keys_put_at_once_are_counted_once(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice = await world.user("alice")
+        version = await begin(alice)
+
+        async def put_some(first: int) -> Json:
+            sessions = {f"s{number}": key(first=9 - first) for number in range(first, first + 4)}
+            stored: Json = await alice.ok("PUT", f"/room_keys/keys/{ROOM}", {"sessions": sessions}, version=version)
+            return stored
+
+        puts = [Deferred.fromCoroutine(put_some(first)) for first in range(6)]
+        answers = [answer for _, answer in await DeferredList(puts, fireOnOneErrback=True)]
+        state = await alice.ok("GET", "/room_keys/version")
+        assert state["count"] == 9
+        assert max(answer["count"] for answer in answers) == 9
+        assert state["etag"] == max(answer["etag"] for answer in answers)
+        told = (await alice.ok("GET", f"/room_keys/keys/{ROOM}", version=version))["sessions"]
+        assert len(told) == 9
 
     play(database_url, scenario)
