@@ -17,13 +17,14 @@ class RateLimits(Section, frozen=True):
 
     disabled: Annotated[bool, describe("Whether nothing is limited at all, as in tests.")] = False
     default: Annotated[Bucket, describe("All that is not named below.")] = Bucket(per_second=20, burst=100)
-    message: Annotated[Bucket, describe("Sending events and redactions.")] = Bucket(
-        per_second=5, burst=30
-    )
+    message: Annotated[Bucket, describe("Sending events and redactions.")] = Bucket(per_second=5, burst=30)
     join: Annotated[Bucket, describe("Joining and knocking.")] = Bucket(per_second=0.5, burst=20)
     invite: Annotated[Bucket, describe("Inviting.")] = Bucket(per_second=0.5, burst=20)
     login: Annotated[Bucket, describe("Logging in, per address and per account.")] = Bucket(per_second=0.2, burst=10)
     login_failure: Annotated[Bucket, describe("Wrong passwords, per account.")] = Bucket(per_second=0.05, burst=5)
+    unknown_token: Annotated[
+        Bucket, describe("Requests with an access token that nobody has, per address; each costs a query.")
+    ] = Bucket(per_second=5, burst=100)
     registration: Annotated[Bucket, describe("Registering, per address.")] = Bucket(per_second=0.05, burst=5)
     create_room: Annotated[Bucket, describe("Creating and upgrading rooms.")] = Bucket(per_second=0.1, burst=10)
     media: Annotated[Bucket, describe("Uploading media.")] = Bucket(per_second=2, burst=30)

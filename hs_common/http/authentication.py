@@ -71,13 +71,17 @@ class Authenticator:
         self.on_expiring_token: Callable[[bytes], None] = lambda token_hash: None
         """Told of each token that was read and does not live for ever: its use may confirm a refresh."""
 
-    async def requester(self, token_hash: bytes, query: Query) -> Requester:
-        """Who calls. 401 `M_UNKNOWN_TOKEN`, with `soft_logout` if the token has merely expired."""
+    async def requester(
+        self, token_hash: bytes, query: Query, before_reading: Callable[[], None] = lambda: None
+    ) -> Requester:
+        """Who calls. 401 `M_UNKNOWN_TOKEN`, with `soft_logout` if the token has merely expired. `before_reading` is
+        called before the database is asked, and may raise."""
         session = self._sessions.get(token_hash) if self._is_fresh() else None
         if session is None:
             service_user = await self._app_services.requester(token_hash, query)
             if service_user is not None:
                 return service_user
+            before_reading()
             session = await self._read(token_hash)
         if session.expires_at_ms is not None and session.expires_at_ms <= self._now_ms():
             raise unknown_token(soft_logout=True)

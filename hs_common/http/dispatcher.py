@@ -21,7 +21,7 @@ from hs_common.http.rate_limits import RateLimits
 from hs_common.http.reply import Response, Streamed, to_response
 from hs_common.http.request import Query, Request, Requester, RequestHeaders
 from hs_common.http.router import EndpointMethod
-from hs_common.matrix.errors import missing_token
+from hs_common.matrix.errors import MatrixError, missing_token
 from hs_common.process.request_id import CURRENT_REQUEST_ID
 
 ReadBarrier = Callable[[], Awaitable[None]]
@@ -92,9 +92,21 @@ class Dispatcher:
             if declaration.auth is Auth.USER_OPTIONAL:
                 return None
             raise missing_token()
-        requester = await self._authenticator.requester(token_hash, Query(incoming.query_string))
+        requester = await self._account(token_hash, incoming)
         admit(declaration, requester)
         return requester
+
+    async def _account(self, token_hash: bytes, incoming: Incoming) -> Requester:
+        """Whose token it is. Tokens that are nobody's are never remembered, so guessing them is limited by address."""
+        address = incoming.client_ip
+        try:
+            return await self._authenticator.requester(
+                token_hash, Query(incoming.query_string), lambda: self._limits.check_unknown_tokens(address)
+            )
+        except MatrixError as error:
+            if error.errcode == "M_UNKNOWN_TOKEN" and not error.fields.get("soft_logout"):
+                self._limits.token_unknown(address)
+            raise
 
     async def _service(self, token_hash: bytes | None, incoming: Incoming) -> Requester | None:
         if token_hash is None:

@@ -51,6 +51,7 @@ class Rate(Enum):
     INVITE = "invite"
     LOGIN = "login"
     LOGIN_FAILURE = "login_failure"
+    UNKNOWN_TOKEN = "unknown_token"
     REGISTRATION = "registration"
     CREATE_ROOM = "create_room"
     MEDIA = "media"

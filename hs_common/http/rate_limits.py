@@ -65,6 +65,16 @@ class RateLimits:
         """A wrong password: takes a token that only failures take. 429 if that was one too many."""
         self._take(Rate.LOGIN_FAILURE, account)
 
+    def check_unknown_tokens(self, client_ip: str) -> None:
+        """Before an access token is looked up: 429 if too many from this address were nobody's lately."""
+        limit = self._limits.get(Rate.UNKNOWN_TOKEN)
+        if limit is not None:
+            self._after_one_more(limit, self._full_at.get((Rate.UNKNOWN_TOKEN, _network(client_ip)), 0.0))
+
+    def token_unknown(self, client_ip: str) -> None:
+        """An access token that is nobody's: takes a token that only these take. 429 if that was one too many."""
+        self._take(Rate.UNKNOWN_TOKEN, _network(client_ip))
+
     def _take(self, rate: Rate, who: str) -> None:
         limit = self._limits.get(rate)
         if limit is None:

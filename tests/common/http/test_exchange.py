@@ -278,6 +278,28 @@ def test_the_gate_stands_before_the_body() -> None:
     run(play())
 
 
+def test_tokens_that_are_nobodys_are_limited_before_they_are_looked_up() -> None:
+    limits = RateLimits({Rate.UNKNOWN_TOKEN: Bucket(per_second=0.001, burst=2)}, lambda: 5.0)
+
+    async def play() -> None:
+        async with serving(Sample(), limits=limits) as served:
+            served.accounts.add("good")
+            served.accounts.add("late")
+            served.accounts.add("expired", expires_at_ms=1)
+            put = "PUT", f"{V3}/name", b"{"
+            assert [(await served.ask(*put, GOOD)).status for _ in range(3)] == [400] * 3
+            expired = {"Authorization": "Bearer expired"}
+            assert [(await served.ask(*put, expired)).status for _ in range(3)] == [401] * 3
+            asked = served.accounts.asked
+            guesses = [{"Authorization": f"Bearer guess{number}"} for number in range(5)]
+            assert [(await served.ask(*put, guess)).status for guess in guesses] == [401, 401, 429, 429, 429]
+            assert served.accounts.asked == asked + 2
+            assert (await served.ask(*put, GOOD)).status == 400  # from memory
+            assert (await served.ask(*put, {"Authorization": "Bearer late"})).status == 429
+
+    run(play())
+
+
 def test_requests_are_counted_under_their_template() -> None:
     async def play() -> None:
         async with serving(Sample()) as served:

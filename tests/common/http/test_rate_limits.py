@@ -120,6 +120,16 @@ def test_login_failures_of_an_account_are_counted_apart() -> None:
     gate.limits.check_login_failures("@alice:a")
 
 
+def test_unknown_tokens_of_an_address_are_counted_apart() -> None:
+    limits = RateLimits({Rate.UNKNOWN_TOKEN: Bucket(per_second=2, burst=1)}, lambda: 5.0)
+    limits.check_unknown_tokens("2001:db8::1")
+    limits.token_unknown("2001:db8::1")
+    with pytest.raises(MatrixError, match=r"^429"):
+        limits.check_unknown_tokens("2001:db8::2")
+    limits.check_unknown_tokens("192.0.2.1")
+    limits.check(Rate.MESSAGE, None, "2001:db8::1")
+
+
 def test_memory_is_bounded_and_the_idlest_go_first() -> None:
     gate = Gate(buckets_limit=10)
     while gate.passes(who=BOB):
