@@ -31,6 +31,9 @@ class Channel(HTTPChannel):
     _command: Any
     _path: Any
     _version: Any
+    transport: Any
+    _peer: IAddress
+    _host: IAddress
     reception: Reception
     listener: "Listener"
 
@@ -40,7 +43,17 @@ class Channel(HTTPChannel):
 
     def connectionMade(self) -> None:
         super().connectionMade()  # type: ignore[no-untyped-call]
+        # Asked for each request, and the host of the system each time.
+        self._peer, self._host = self.transport.getPeer(), self.transport.getHost()
         self.listener.channels.add(self)
+
+    def getPeer(self) -> IAddress:
+        """Where the other end is."""
+        return self._peer
+
+    def getHost(self) -> IAddress:
+        """Where this end is."""
+        return self._host
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)  # type: ignore[no-untyped-call]

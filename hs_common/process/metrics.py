@@ -55,6 +55,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry = CollectorRegistry() if registry is None else registry
         self._requests: dict[tuple[str, str, int], tuple[Any, Any, Any]] = {}
+        self._forwarded_to: dict[str, Counter] = {}
         endpoint = ("endpoint", "method")
         self._request_seconds = Histogram(
             "viaduct_http_request_seconds", "Time from the headers of a request to its answer; status 499: client gone",
@@ -117,7 +118,10 @@ class Metrics:
         sent.inc(request.sent_bytes)
 
     def request_forwarded(self, role: str) -> None:
-        self._forwarded.labels(role).inc()
+        forwarded = self._forwarded_to.get(role)
+        if forwarded is None:
+            forwarded = self._forwarded_to[role] = self._forwarded.labels(role)
+        forwarded.inc()
 
     # The database, the log and its followers
 

@@ -88,6 +88,8 @@ class Node:
         )
         self.roles = tuple(roles)
         self.living: list[Member] = []
+        self._workers: dict[str, list[tuple[str, int]]] = {}
+        self._addresses: frozenset[str] = frozenset()
         self.lag_ms: Callable[[], int] = lambda: 0
         self._date = (0, "")
         self._call_address = ""
@@ -117,7 +119,7 @@ class Node:
 
     async def _join(self) -> None:
         await self.register()
-        self.living = self._freshness.observe(await members.members(self.db))
+        await self._look_around()
         self._beating = Deferred.fromCoroutine(self._beat_on())
         self._beating.addErrback(lambda failure: failure.trap(CancelledError))
 
@@ -147,24 +149,33 @@ class Node:
             try:
                 if not await members.beat(self.db, self.id, self.lag_ms()):
                     await self.register()
-                self.living = self._freshness.observe(await members.members(self.db))
+                await self._look_around()
                 if beats % SWEEP_EVERY_BEATS == 0:
                     await members.sweep(self.db)
             except DatabaseError as error:
                 _log.warn("cannot show that this process lives: {error}", error=error)
 
+    async def _look_around(self) -> None:
+        self.living = self._freshness.observe(await members.members(self.db))
+        self._workers.clear()
+        self._addresses = frozenset(member.address.rpartition(":")[0] for member in self.living)
+
     # --- others -----------------------------------------------------------------------------------------------------
 
     def find_workers(self, role: str) -> list[tuple[str, int]]:
         """Host and port of the living workers of that role, other processes than this one, in a random order."""
-        others = [member for member in self.living if member.id != self.id]
-        found = members.find_workers(others, role)
-        self.outside.random.shuffle(found)
-        return [(member.address.rpartition(":")[0] or member.address, member.http_port or 0) for member in found]
+        known = self._workers.get(role)
+        if known is None:
+            others = [member for member in self.living if member.id != self.id]
+            found = members.find_workers(others, role)
+            known = self._workers[role] = [
+                (member.address.rpartition(":")[0] or member.address, member.http_port or 0) for member in found
+            ]
+        return self.outside.random.sample(known, len(known))
 
     def is_member(self, address: str) -> bool:
         """Whether a living process of this server is reached at this address: what it says of its clients is true."""
-        return any(member.address.rpartition(":")[0] == address for member in self.living)
+        return address in self._addresses
 
     async def find_leader(self) -> str | None:
         """The address of the leader, by its row."""
