@@ -120,7 +120,7 @@ def _reading(config: Config, outside: Outside, sending: Sending) -> list[object]
         Directory(db, _aliases(config, outside, sending), views),
         EventContext(Surroundings(db, reading, pages, events)),
         ListJoinedRooms(db),
-        ListPublicRooms(db, master, PublishedRooms(db), name),
+        ListPublicRooms(db, master, PublishedRooms(db, outside.seconds), name),
         MessagePagination(reading, pages, events, config.limits.page_size),
         Relations(children),
         RoomEventByTimestamp(db, reading, views),

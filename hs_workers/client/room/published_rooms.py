@@ -7,7 +7,7 @@ Spec: client-server API, #published-room-directory.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,9 +16,13 @@ import orjson
 from hs_common.matrix.errors import invalid_param
 from hs_common.storage import appservices, room_directory
 from hs_common.storage.queries import Queries
+from hs_workers.client.room.directory_memory import SEARCHED_LENGTH, DirectoryMemory, SearchedRoom
+from hs_workers.client.room.room_texts import plain_topic, text_of
 
 MAXIMUM_ROOMS: Final = 5_000
-"""Rooms of the directory that are looked at, the largest: each search reads all their names."""
+"""Rooms of the directory that are looked at, the largest: each search looks at all their names."""
+MAXIMUM_PUBLISHED: Final = 20_000
+"""Rooms of the directory among which the largest are sought."""
 TYPES: Final = (
     "m.room.create",
     "m.room.name",
@@ -52,20 +56,22 @@ class Search:
 class PublishedRooms:
     """Reads the directory of this server."""
 
-    def __init__(self, db: Queries) -> None:
+    def __init__(self, db: Queries, seconds: Callable[[], float]) -> None:
+        """`seconds`: a clock that never goes back."""
         self._db = db
+        self._memory = DirectoryMemory(db, seconds)
 
     async def find(self, search: Search) -> dict[str, Any]:
         """The answer of `/publicRooms`. 400 `M_INVALID_PARAM` for a token that is not of this server."""
         forwards, place = _parse(search.since)
         counts = await self._counts(search)
-        searched = bool(search.term) or search.room_types is not None
-        rooms = await self._described(counts) if searched else {}
-        found = [room_id for room_id in counts if not searched or _matches(rooms[room_id], search)]
+        found = list(counts)
+        if search.term or search.room_types is not None:
+            found = _matching(await self._memory.searched(found), search)
         places = [(-counts[room_id], room_id) for room_id in found]
         start, end = _bounds(places, place, forwards, search.limit)
         page = found[start:end]
-        described = rooms if searched else await self._described({room_id: counts[room_id] for room_id in page})
+        described = await self._described({room_id: counts[room_id] for room_id in page})
         answer: dict[str, Any] = {
             "chunk": [described[room_id] for room_id in page],
             "total_room_count_estimate": len(found),
@@ -78,12 +84,12 @@ class PublishedRooms:
 
     async def _counts(self, search: Search) -> dict[str, int]:
         """Joined members by room, the largest first. Services' directories count if they are asked for."""
-        own = [] if search.network else await room_directory.published_rooms(self._db, MAXIMUM_ROOMS)
-        if search.network is None and not search.all_networks:
-            return dict(own)
-        named = await appservices.published_rooms(self._db, *(search.network or (None, None)))
-        others = await room_directory.rooms_with_members(self._db, named, MAXIMUM_ROOMS) if named else []
-        return dict(sorted({*own, *others}, key=lambda row: (-row[1], row[0])))
+        rooms = [] if search.network else await room_directory.published_rooms(self._db, MAXIMUM_PUBLISHED)
+        if search.network is not None or search.all_networks:
+            named = await appservices.published_rooms(self._db, *(search.network or (None, None)))
+            rooms = list(dict.fromkeys([*rooms, *named]))[:MAXIMUM_PUBLISHED]
+        counts = await self._memory.joined(rooms)
+        return dict(sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:MAXIMUM_ROOMS])
 
     async def _described(self, counts: dict[str, int]) -> dict[str, Room]:
         contents: dict[str, dict[str, Any]] = {room_id: {} for room_id in counts}
@@ -97,38 +103,32 @@ def published(room_id: str, joined: int, contents: dict[str, Any]) -> Room:
     room: Room = {
         "room_id": room_id,
         "num_joined_members": joined,
-        "world_readable": _text(contents, "m.room.history_visibility", "history_visibility") == "world_readable",
-        "guest_can_join": _text(contents, "m.room.guest_access", "guest_access") == "can_join",
-        "join_rule": _text(contents, "m.room.join_rules", "join_rule") or "invite",
+        "world_readable": text_of(contents.get("m.room.history_visibility", {}), "history_visibility")
+        == "world_readable",
+        "guest_can_join": text_of(contents.get("m.room.guest_access", {}), "guest_access") == "can_join",
+        "join_rule": text_of(contents.get("m.room.join_rules", {}), "join_rule") or "invite",
     }
     optional = {
-        "name": _text(contents, "m.room.name", "name"),
+        "name": text_of(contents.get("m.room.name", {}), "name"),
         "topic": plain_topic(contents.get("m.room.topic", {})),
-        "avatar_url": _text(contents, "m.room.avatar", "url"),
-        "canonical_alias": _text(contents, "m.room.canonical_alias", "alias"),
-        "room_type": _text(contents, "m.room.create", "type"),
+        "avatar_url": text_of(contents.get("m.room.avatar", {}), "url"),
+        "canonical_alias": text_of(contents.get("m.room.canonical_alias", {}), "alias"),
+        "room_type": text_of(contents.get("m.room.create", {}), "type"),
     }
     return {**room, **{key: value for key, value in optional.items() if value}}
 
 
-def plain_topic(content: dict[str, Any]) -> str | None:
-    """The plain text of a topic: of `m.topic` if there is one, else of `topic`. Spec: #mroomtopic."""
-    block = content.get("m.topic")
-    texts = block.get("m.text") if isinstance(block, dict) else None
-    for text in texts if isinstance(texts, list) else ():
-        if isinstance(text, dict) and text.get("mimetype", "text/plain") == "text/plain":
-            body = text.get("body")
-            if isinstance(body, str):
-                return body
-    topic = content.get("topic")
-    return topic if isinstance(topic, str) else None
-
-
-def _matches(room: Room, search: Search) -> bool:
-    if search.room_types is not None and room.get("room_type") not in search.room_types:
-        return False
+def _matching(rooms: dict[str, SearchedRoom], search: Search) -> list[str]:
     term = search.term.casefold()
-    return any(term in str(room.get(key, "")).casefold() for key in ("name", "topic", "canonical_alias"))
+    if len(term) > SEARCHED_LENGTH:
+        return []  # what is looked at is not longer
+    room_types = None if search.room_types is None else frozenset(search.room_types)
+    return [
+        room_id
+        for room_id, room in rooms.items()
+        if (room_types is None or room.room_type in room_types)
+        and (not term or any(term in text for text in room.texts))
+    ]
 
 
 def _bounds(places: list[Place], place: Place | None, forwards: bool, limit: int) -> tuple[int, int]:
@@ -153,8 +153,3 @@ def _parse(since: str | None) -> tuple[bool, Place | None]:
 
 def _token(direction: str, place: Place) -> str:
     return f"{direction}{-place[0]}~{place[1]}"
-
-
-def _text(contents: dict[str, Any], event_type: str, key: str) -> str | None:
-    value = contents.get(event_type, {}).get(key)
-    return value if isinstance(value, str) else None

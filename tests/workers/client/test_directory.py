@@ -3,11 +3,34 @@
 from typing import Any
 from urllib.parse import quote
 
+from hs_common.storage.queries import Arguments, Queries, Row
+from hs_workers.client.room.directory_memory import KEPT_S, SEARCHED_LENGTH
+from hs_workers.client.room.published_rooms import PublishedRooms, Search
 from tests.workers.client.room_world import RoomWorld, play, room_path
 
 FORBIDDEN = (403, "M_FORBIDDEN")
 NOT_FOUND = (404, "M_NOT_FOUND")
 INVALID = (400, "M_INVALID_PARAM")
+
+
+class CountingReads:
+    """Reads of a database, with the rooms whose members were counted."""
+
+    def __init__(self, db: Queries) -> None:
+        self._db = db
+        self.counted: list[list[str]] = []
+
+    async def fetch(self, sql: str, args: Arguments = ()) -> list[Row]:
+        if "count(*)" in sql:
+            assert isinstance(args, tuple)
+            self.counted.append(args[0])
+        return await self._db.fetch(sql, args)
+
+    async def fetch_one(self, sql: str, args: Arguments = ()) -> Row | None:
+        return await self._db.fetch_one(sql, args)
+
+    async def execute(self, sql: str, args: Arguments = ()) -> int:
+        return await self._db.execute(sql, args)
 
 
 def alias_path(alias: str) -> str:
@@ -131,5 +154,33 @@ def test_the_directory_is_turned_over_both_ways(database_url: str) -> None:
         assert await bob.refused("GET", "/publicRooms", server="elsewhere.org") == NOT_FOUND
         assert len((await bob.ok("GET", "/publicRooms", server="test"))["chunk"]) == 5
         assert (await world.ask("POST", "/publicRooms", {})).errcode == "M_MISSING_TOKEN"
+
+    play(database_url, scenario)
+
+
+def test_sizes_are_counted_once_in_some_seconds_and_rooms_come_and_go_at_once(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        first = await alice.create(visibility="public", name="First")
+        now, reading = [5.0], CountingReads(world.db)
+        rooms = PublishedRooms(reading, lambda: now[0])
+
+        async def sizes(term: str = "") -> dict[str, int]:
+            return {
+                room["name"]: room["num_joined_members"] for room in (await rooms.find(Search(9, term=term)))["chunk"]
+            }
+
+        for _ in range(3):
+            assert await sizes() == await sizes("FIR") == {"First": 1}
+        assert reading.counted == [[first]]
+        await bob.join(first)
+        second = await alice.create(visibility="public", name="Second")
+        assert await sizes() == {"First": 1, "Second": 1}
+        assert await sizes("x" * SEARCHED_LENGTH) == await sizes("x" * 100_000) == {}
+        now[0] += KEPT_S
+        assert await sizes() == {"First": 2, "Second": 1}
+        assert reading.counted == [[first], [second], sorted([first, second])]
+        await alice.ok("PUT", f"/directory/list/room/{quote(first)}", {"visibility": "private"})
+        assert await sizes() == await sizes("second") == {"Second": 1}
 
     play(database_url, scenario)
