@@ -87,6 +87,7 @@ def sync(parts: RoleParts) -> Iterable[object]:
         clock=node.reactor,
         now_ms=node.outside.now_ms,
         server_name=node.config.server.name,
+        maximum_timeout_ms=node.config.limits.sync_timeout_ms,
     )
     made = SyncParts(outside, parts.following)
 

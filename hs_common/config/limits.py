@@ -18,7 +18,14 @@ class Limits(Section, frozen=True):
         int, describe("Connections that one process accepts at once.", minimum=16, maximum=1_000_000)
     ] = 20_000
     sync_timeout_ms: Annotated[
-        int, describe("The longest that a /sync may wait; proxies must wait longer.", unit="ms", minimum=1_000)
+        int,
+        describe(
+            # A worker that forwards the request waits three minutes for the answer.
+            "The longest that a /sync may wait; proxies must wait longer.",
+            unit="ms",
+            minimum=1_000,
+            maximum=170_000,
+        ),
     ] = 120_000
     page_size: Annotated[
         int, describe("Events or rooms on a page at most, whatever the client asks for.", minimum=10, maximum=10_000)

@@ -13,8 +13,6 @@ from hs_common.matrix.errors import MatrixError, bad_json, invalid_param
 from hs_common.matrix.filters import EVERYTHING, Filter, parse_filter
 from hs_common.matrix.tokens import SyncToken, parse_sync_token
 
-# Longest wait, below what a worker waits that forwards the request. A client that asks for more only asks again.
-MAXIMUM_TIMEOUT_MS: Final = 2 * 60 * 1000
 PRESENCES: Final = ("offline", "online", "unavailable")
 
 
@@ -58,8 +56,8 @@ class Parameters:
         return self.since is not None and not self.full_state and self.timeout_s > 0
 
 
-def parse(query: Query) -> Parameters:
-    """Raises M_INVALID_PARAM."""
+def parse(query: Query, maximum_timeout_ms: int) -> Parameters:
+    """`maximum_timeout_ms`: the longest wait; a client that asks for more only asks again. Raises M_INVALID_PARAM."""
     since = query.string("since", None)
     presence = query.string("set_presence", "online")
     if presence not in PRESENCES:
@@ -71,7 +69,7 @@ def parse(query: Query) -> Parameters:
         since=None if since is None else parse_sync_token(since),
         full_state=query.boolean("full_state", False),
         use_state_after=query.boolean("use_state_after", False),
-        timeout_s=min(timeout_ms, MAXIMUM_TIMEOUT_MS) / 1000,
+        timeout_s=min(timeout_ms, maximum_timeout_ms) / 1000,
         set_presence=presence,
         filter=query.string("filter", None),
     )

@@ -17,10 +17,13 @@ ROLE = "sync"
 class Sync:
     """Parses the question, has it answered."""
 
-    def __init__(self, answering: Answering, filters: ClientFilters, presence: PresenceBySync) -> None:
+    def __init__(
+        self, answering: Answering, filters: ClientFilters, presence: PresenceBySync, maximum_timeout_ms: int
+    ) -> None:
         self._answering = answering
         self._filters = filters
         self._presence = presence
+        self._maximum_timeout_ms = maximum_timeout_ms
 
     @endpoint(
         "GET",
@@ -33,7 +36,7 @@ class Sync:
     )
     async def sync(self, request: Request) -> Reply:
         """What is new since a token, or where things stand; waits for news if the client does."""
-        parameters = parse(request.query)
+        parameters = parse(request.query, self._maximum_timeout_ms)
         requester = request.requester
         reader = Reader(requester.user_id, requester.device_id, requester.token_hash)
         filter = await self._filters.of(reader.user_id, parameters.filter)

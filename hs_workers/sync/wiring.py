@@ -52,7 +52,8 @@ class Following(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What the role uses of its process. `now_ms` is the time of day, `clock` is monotonic."""
+    """What the role uses of its process. `now_ms` is the time of day, `clock` is monotonic, `maximum_timeout_ms` the
+    longest that a client may wait."""
 
     db: Queries
     master: Link
@@ -60,6 +61,7 @@ class Outside:
     clock: Clock
     now_ms: Callable[[], int]
     server_name: str
+    maximum_timeout_ms: int
 
 
 class SyncParts:
@@ -109,7 +111,7 @@ class SyncParts:
             clock.seconds,
         )
         presence = PresenceBySync(outside.master, outside.background, clock.seconds)
-        self.endpoints: list[object] = [Sync(self.answering, ClientFilters(db), presence)]
+        self.endpoints: list[object] = [Sync(self.answering, ClientFilters(db), presence, outside.maximum_timeout_ms)]
         following.subscribe(self.log.subscription())
         following.when_advanced(self.log.advanced)
         following.when_ephemeral(self.log.heard)

@@ -81,7 +81,7 @@ class Live:
         self.link = NotedCalls()
         self.background = Background()
         database: Any = db or w.m.db
-        outside = Outside(database, self.link, self.background, self.clock, lambda: NOW_MS, SERVER)
+        outside = Outside(database, self.link, self.background, self.clock, lambda: NOW_MS, SERVER, 120_000)
         self.parts = SyncParts(outside, self.following)
         self._taken = 0
         self._counter = 0
