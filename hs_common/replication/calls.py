@@ -84,7 +84,7 @@ class CreateRoom(Call, frozen=True, kw_only=True):
 
 class ComposedEvent(Answer, frozen=True, kw_only=True):
     event_id: str
-    pdu: bytes  # canonical JSON, hashed and signed by this server
+    pdu: bytes  # canonical JSON, hashed and signed by this server; empty: the current state event is just like it
 
 
 class ComposeEvent(Call, frozen=True, kw_only=True):

@@ -77,10 +77,13 @@ class EventAppender:
         return composed.event.event_id
 
     def compose(self, step: Step, intent: Intent) -> ComposedEvent:
-        """A signed event that is not appended."""
+        """A signed event that is not appended; without one, the id of the state event that says the same already."""
         room = step.room(intent.room_id)
         if room is None:
             raise not_found(f"This server does not know the room {intent.room_id}")
+        unchanged = _unchanged_state(room, intent)
+        if unchanged is not None:
+            return ComposedEvent(pos=step.pos, event_id=unchanged, pdu=b"")
         composed = self._compose(step, intent, room)
         return ComposedEvent(pos=step.pos, event_id=composed.event.event_id, pdu=composed.encoded)
 

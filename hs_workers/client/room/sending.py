@@ -45,6 +45,8 @@ class Sending:
         for _ in range(COMPOSING_ATTEMPTS):
             composed = await self._master.call(ComposeEvent(intent=intent))
             assert isinstance(composed, ComposedEvent)
+            if not composed.pdu:
+                return composed.event_id
             pdu = await self._policies.signed(policy, composed.pdu, version)
             ready = AppendReady(room_id=intent.room_id, pdu=pdu, device_id=intent.device_id, txn_id=intent.txn_id)
             try:

@@ -236,6 +236,23 @@ def test_a_policy_server_signs_what_is_sent(database_url: str) -> None:
     play(database_url, scenario, policy)
 
 
+def test_state_that_would_not_change_is_no_new_event_with_a_policy_server_either(database_url: str) -> None:
+    policy = Policy(SigningKey("policy_server", b"\x07" * 32))
+    content = {"via": SERVER, "public_keys": {"ed25519": base64_encode(policy.key.verify_key.public_bytes)}}
+
+    async def scenario(world: RoomWorld) -> None:
+        alice = await world.user("alice")
+        room_id = await alice.create()
+        await alice.set_state(room_id, "m.room.policy", content)
+        path = room_path(room_id, "state/m.room.topic")
+        first = await alice.ok("PUT", path, {"topic": "one"})
+        assert await alice.ok("PUT", path, {"topic": "one"}) == first
+        assert policy.asked == ["m.room.topic"]
+        assert await alice.ok("PUT", path, {"topic": "two"}) != first
+
+    play(database_url, scenario, policy)
+
+
 def test_a_policy_server_is_no_way_around_the_right_to_redact(database_url: str) -> None:
     policy = Policy(SigningKey("policy_server", b"\x07" * 32))
     content = {"via": SERVER, "public_keys": {"ed25519": base64_encode(policy.key.verify_key.public_bytes)}}
