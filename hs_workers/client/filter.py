@@ -47,10 +47,11 @@ class Filters:
         encoded = orjson.dumps(definition, option=orjson.OPT_SORT_KEYS)
         if len(encoded) > FILTER_LIMIT_BYTES:
             raise too_large(f"A filter has at most {FILTER_LIMIT_BYTES} bytes")
-        if await count_filters(self._db, user_id) >= FILTERS_LIMIT:
-            raise invalid_param(f"A user has at most {FILTERS_LIMIT} filters")
         filter_id = urlsafe_b64encode(sha256(encoded).digest()[:HASH_BYTES]).decode()
-        await add_filter(self._db, user_id, filter_id, encoded.decode())
+        if await filter_json(self._db, user_id, filter_id) is None:
+            if await count_filters(self._db, user_id) >= FILTERS_LIMIT:
+                raise invalid_param(f"A user has at most {FILTERS_LIMIT} filters")
+            await add_filter(self._db, user_id, filter_id, encoded.decode())
         return {"filter_id": filter_id}
 
     @endpoint(

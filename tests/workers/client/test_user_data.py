@@ -173,9 +173,11 @@ def test_filters_that_are_wrong_are_refused(play: Play) -> None:
         assert (large.status, large.errcode) == (413, "M_TOO_LARGE")
         assert (await world.ask("POST", below_user(BOB, "filter"), {}, token)).errcode == "M_FORBIDDEN"
         assert (await world.ask("GET", below_user(BOB, "filter/1"), token=token)).errcode == "M_FORBIDDEN"
+        known = (await world.ask("POST", filters, {"room": {}}, token)).json
         await world.db.execute(
             "INSERT INTO filters SELECT %s, number::text, '{}' FROM generate_series(1, 1000) number", (ALICE,)
         )
+        assert (await world.ask("POST", filters, {"room": {}}, token)).json == known
         assert (await world.ask("POST", filters, {}, token)).errcode == "M_INVALID_PARAM"
 
     play(scenario)
