@@ -1,0 +1,65 @@
+"""A media worker that dies at the worst moment. Arguments: database, folder, moment; prints its port and serves.
+
+Moments: `never`; `complete`, all bytes received; `claimed`, the content's row is there and its file is not; `kept`, the
+file is in its place and no media row points at it.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.reactor import run, until
+from tests.workers.media.world import media_worker
+
+
+class Dying:
+    """A store that takes the process with it. Stands before the real one."""
+
+    def __init__(self, store: Any, moment: str) -> None:
+        self._store = store
+        self._moment = moment
+
+    def receive(self) -> "DyingReceiving":
+        return DyingReceiving(self._store.receive(), self._moment)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+class DyingReceiving:
+    """One content, up to that moment."""
+
+    def __init__(self, receiving: Any, moment: str) -> None:
+        self._receiving = receiving
+        self._moment = moment
+
+    async def complete(self) -> Any:
+        digest = await self._receiving.complete()
+        self._die_at("complete")
+        return digest
+
+    async def keep(self) -> None:
+        self._die_at("claimed")
+        await self._receiving.keep()
+        self._die_at("kept")
+
+    def _die_at(self, moment: str) -> None:
+        if moment == self._moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._receiving, name)
+
+
+async def serve(url: str, folder: Path, moment: str) -> None:
+    """Until it dies, or its input ends."""
+    async with media_worker(url, folder, wrap=lambda store: Dying(store, moment)) as world:
+        sys.stdout.write(f"{world.served.port}\n")
+        sys.stdout.flush()
+        await until(lambda: os.getppid() == 1, timeout=60)
+
+
+if __name__ == "__main__":
+    run(serve(sys.argv[1], Path(sys.argv[2]), sys.argv[3]), 60)

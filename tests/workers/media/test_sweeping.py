@@ -1,0 +1,141 @@
+"""What belongs to nobody goes, and nothing else, whenever uploads come in between."""
+
+from collections.abc import Awaitable, Callable
+
+from twisted.internet.defer import Deferred
+
+from hs_common.storage import media
+from hs_workers.media.sweeping import GRACE_S
+from tests.reactor import sleep
+from tests.workers.media.conftest import Playing
+from tests.workers.media.pictures import picture
+from tests.workers.media.world import World
+
+HOURS_LATER = GRACE_S * 2
+
+
+async def forget(world: World, media_id: str) -> None:
+    await world.db.execute("DELETE FROM media WHERE media_id = %s", (media_id,))
+
+
+def test_what_is_used_stays(play: Playing) -> None:
+    async def scenario(world: World) -> None:
+        media_id = await world.uploaded(picture(400, 400), "image/png")
+        assert (await world.thumbnail(media_id, 96, 96)).status == 200
+        before = world.files()
+        await world.later(HOURS_LATER)
+        await world.sweeper.sweep()
+        assert world.files() == before
+        assert (await world.download(media_id)).status == 200
+        assert (await world.thumbnail(media_id, 96, 96)).status == 200
+        assert world.metric("viaduct_media_thumbnails_total", outcome="found") == 1
+
+    play(scenario)
+
+
+def test_what_deleted_media_leave_goes_with_its_thumbnails(play: Playing) -> None:
+    async def scenario(world: World) -> None:
+        media_id = await world.uploaded(picture(400, 400), "image/png")
+        for size in (32, 96):
+            await world.thumbnail(media_id, size, size, method="crop")
+        await forget(world, media_id)
+        assert len(world.files()) == 3
+        await world.later(HOURS_LATER)
+        await world.sweeper.sweep()
+        assert world.files() == []
+        assert await world.count("media_blobs") == await world.count("media_thumbnails") == 0
+        assert world.metric("viaduct_media_swept_total", what="unused") == 3
+
+    play(scenario)
+
+
+def test_a_content_of_two_media_stays_for_the_second(play: Playing) -> None:
+    async def scenario(world: World) -> None:
+        first, second = await world.uploaded(b"same"), await world.uploaded(b"same")
+        await forget(world, first)
+        await world.later(HOURS_LATER)
+        await world.sweeper.sweep()
+        assert (await world.download(second)).body == b"same"
+
+    play(scenario)
+
+
+def test_files_that_the_database_does_not_know_go_when_they_are_old(play: Playing) -> None:
+    async def scenario(world: World) -> None:
+        await world.uploaded(b"lost")
+        await world.db.execute("TRUNCATE media, media_thumbnails, media_blobs")
+        unfinished = world.folder / "incoming" / "00"
+        unfinished.write_bytes(b"half")
+        await world.sweeper.sweep()
+        assert len(world.files()) == 2
+        await world.later(HOURS_LATER)
+        await world.sweeper.sweep()
+        assert world.files() == []
+        assert await world.count("media_blobs") == 0
+        assert world.metric("viaduct_media_swept_total", what="stray") == 1
+        assert world.metric("viaduct_media_swept_total", what="unfinished") == 1
+
+    play(scenario)
+
+
+def test_an_upload_of_what_is_just_being_deleted_waits_and_brings_its_own(play: Playing) -> None:
+    """The worst moment: the row is locked, the file is not yet gone."""
+
+    async def during(world: World, delete: Callable[[World], Awaitable[object]]) -> None:
+        uploads: list[Deferred[str]] = []
+        real = world.store.delete
+
+        async def slowly(sha256: bytes) -> None:
+            if not uploads:
+                uploads.append(Deferred.fromCoroutine(world.uploaded(b"same")))
+                await sleep(0.3)  # time in which the upload could go wrong, did it not wait
+            await real(sha256)
+
+        world.store.delete = slowly  # type: ignore[method-assign]
+        await world.later(HOURS_LATER)
+        await delete(world)
+        assert len(uploads) == 1
+        assert (await world.download(await uploads[0])).body == b"same"
+
+    async def unused(world: World) -> None:
+        await forget(world, await world.uploaded(b"same"))
+        await during(world, lambda world: world.sweeper.sweep())
+
+    async def stray(world: World) -> None:
+        await world.uploaded(b"same")
+        await world.db.execute("TRUNCATE media, media_thumbnails, media_blobs")
+        await during(world, lambda world: world.sweeper.sweep())
+
+    play(unused)
+    play(stray)
+
+
+def test_two_sweepers_at_once(play: Playing) -> None:
+    async def scenario(world: World) -> None:
+        for number in range(20):
+            await forget(world, await world.uploaded(b"%d" % number))
+        kept = await world.uploaded(b"kept")
+        await world.later(HOURS_LATER)
+        both = [Deferred.fromCoroutine(world.sweeper.sweep([])) for _ in range(2)]
+        for one in both:
+            await one
+        assert len(world.files()) == 1
+        assert world.metric("viaduct_media_swept_total", what="unused") == 20
+        assert (await world.download(kept)).body == b"kept"
+
+    play(scenario)
+
+
+def test_what_media_are_made_of_cannot_be_forgotten(play: Playing) -> None:
+    """The schema says no, whatever a sweeper believes."""
+
+    async def scenario(world: World) -> None:
+        media_id = await world.uploaded(b"kept")
+        found = await media.find_media(world.db, media_id)
+        assert found is not None
+        assert found.sha256 is not None
+        await world.later(HOURS_LATER)
+        assert not await world.sweeper._delete_unused(found.sha256)
+        assert (await world.download(media_id)).body == b"kept"
+
+    play(scenario)

@@ -1,0 +1,172 @@
+"""A media worker on a real port, with a real database, a real folder and real thumbnail processes."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from hs_common.config.media import Media as MediaConfig
+from hs_common.http.rate_limits import RateLimits
+from hs_common.process.background import Background
+from hs_common.process.worker_threads import WorkerThreads
+from hs_common.storage.database import Database
+from hs_workers.media.arrivals import Arrivals
+from hs_workers.media.authed_content_repo import AuthedContentRepo
+from hs_workers.media.blobs import BlobStore
+from hs_workers.media.content_repo import ContentRepo
+from hs_workers.media.disk import Disk
+from hs_workers.media.downloading import Downloading
+from hs_workers.media.local_blobs import LocalBlobs
+from hs_workers.media.metrics import MediaMetrics
+from hs_workers.media.sweeping import Sweeper
+from hs_workers.media.thumbnail_processes import ThumbnailProcesses
+from hs_workers.media.thumbnails import Thumbnails
+from hs_workers.media.uploading import Uploading
+from tests.common.http.served import Answer, Served, compose, serving
+from tests.reactor import reactor, run
+
+NAME = "example.org"
+START_MS = 1_700_000_000_000
+V3 = "/_matrix/media/v3"
+AUTHED = "/_matrix/client/v1/media"
+ALICE = {"Authorization": "Bearer alice"}
+BOB = {"Authorization": "Bearer bob"}
+
+_numbers = count()
+
+
+@dataclass
+class World:
+    """One worker. `now_ms` may be set; `store` may be replaced by `wrap` when it is made."""
+
+    served: Served
+    db: Database
+    folder: Path
+    store: BlobStore
+    sweeper: Sweeper
+    registry: CollectorRegistry
+    processes: ThumbnailProcesses
+    background: Background
+    moment: list[int]
+
+    async def upload(
+        self, data: bytes, content_type: str | None = None, name: str | None = None, **more: str
+    ) -> Answer:
+        headers = {**ALICE, **({"Content-Type": content_type} if content_type else {}), **more}
+        query = "" if name is None else "?" + urlencode({"filename": name})
+        return await self.served.ask("POST", f"{V3}/upload{query}", data, {"Content-Length": str(len(data)), **headers})
+
+    async def uploaded(self, data: bytes, content_type: str | None = None, name: str | None = None) -> str:
+        """The media id of an upload that succeeds."""
+        answer = await self.upload(data, content_type, name)
+        assert answer.status == 200, answer
+        return str(answer.json["content_uri"]).removeprefix(f"mxc://{NAME}/")
+
+    async def download(self, media_id: str, rest: str = "", method: str = "GET", **headers: str) -> Answer:
+        more = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.get(f"{AUTHED}/download/{NAME}/{media_id}{rest}", method, **more)
+
+    async def get(self, target: str, method: str = "GET", **headers: str) -> Answer:
+        connection = await self.served.connect()
+        connection.write(compose(method, target, b"", {**ALICE, **headers}))
+        try:
+            return await connection.answer(head_only=method == "HEAD")
+        finally:
+            await connection.close()
+
+    async def thumbnail(self, media_id: str, width: int, height: int, **query: str) -> Answer:
+        parameters = urlencode({"width": width, "height": height, **query})
+        return await self.get(f"{AUTHED}/thumbnail/{NAME}/{quote(media_id)}?{parameters}")
+
+    def files(self) -> list[str]:
+        """All files in the folder."""
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    async def count(self, table: str) -> int:
+        row = await self.db.fetch_one(f"SELECT count(*) FROM {table}")
+        assert row is not None
+        return int(row[0])
+
+    async def later(self, seconds: float) -> None:
+        """Moves the day's clock, after what goes on in the background."""
+        await self.background.drained()
+        self.moment[0] += round(seconds * 1000)
+
+
+@asynccontextmanager
+async def media_worker(
+    url: str, folder: Path, wrap: Callable[[BlobStore], BlobStore] = lambda store: store, **options: Any
+) -> AsyncIterator[World]:
+    """`options` as in the config's table `media`, and `time_limit_s` and `limits`."""
+    time_limit_s, limits = options.pop("time_limit_s", 10.0), options.pop("limits", None)
+    config = msgspec.convert({"folder": str(folder), **options}, MediaConfig)
+    moment = [START_MS]
+    registry = CollectorRegistry()
+    metrics, background = MediaMetrics(registry), Background()
+    db = Database(url, reactor, lambda: 0.5)
+    disk_threads = WorkerThreads(reactor, 4, "disk", 1000)
+    thumbnail_threads = WorkerThreads(reactor, 2, "thumbnails")
+
+    def random(size: int) -> bytes:
+        return sha256(str(next(_numbers)).encode()).digest()[:size]
+
+    # Files are dated by the real clock; the moment's distance from its start is added to it.
+    def seconds() -> float:
+        return time.time() + (moment[0] - START_MS) / 1000
+
+    local = LocalBlobs(folder, Disk(disk_threads, metrics.storage_failed), random, seconds)
+    await local.start()
+    store = wrap(local)
+    processes = ThumbnailProcesses(thumbnail_threads, config.thumbnail_pixels, time_limit_s)
+    arrivals = Arrivals(db, reactor, lambda: moment[0])
+    thumbnails = Thumbnails(
+        db=db,
+        store=store,
+        processes=processes,
+        background=background,
+        metrics=metrics,
+        now_ms=lambda: moment[0],
+        seconds=reactor.seconds,
+        maximum_pixels=config.thumbnail_pixels,
+        at_once=2,
+    )
+    downloads = AuthedContentRepo(config, Downloading(NAME, store, arrivals, metrics), thumbnails)
+    uploading = Uploading(config, db, store, background, lambda: moment[0], metrics)
+    uploads = ContentRepo(NAME, config, db, uploading, arrivals, downloads, lambda: moment[0], random)
+    sweeper = Sweeper(db, store, reactor, lambda: moment[0], metrics)
+    gate = limits or RateLimits({}, reactor.seconds)
+    try:
+        async with serving(downloads, uploads, limits=gate, trusted=lambda address: True) as served:
+            for name in ("alice", "bob"):
+                served.accounts.add(name, user_id=f"@{name}:{NAME}")
+            yield World(served, db, folder, store, sweeper, registry, processes, background, moment)
+    finally:
+        await background.drained()
+        await processes.close()
+        disk_threads.close()
+        thumbnail_threads.close()
+        await db.close()
+
+
+Play = Callable[[World], Awaitable[None]]
+
+
+def playing(url: str, folder: Path, play: Play, timeout: float = 60.0, **options: Any) -> None:
+    """The play on a worker of its own."""
+
+    async def perform() -> None:
+        async with media_worker(url, folder, **options) as world:
+            await play(world)
+
+    run(perform(), timeout)
