@@ -3,13 +3,15 @@
 Rules: one migrator at a time (an advisory lock); each file is one transaction, unless its first line is
 `-- outside a transaction` (for CREATE INDEX CONCURRENTLY: such a file holds one statement that may be repeated). A lock
 that is not free within a second is left alone and tried again, so that a waiting ALTER never queues the commits of a
-running server behind it. Synchronous: it runs before any reactor.
+running server behind it. A file that was applied is never edited: its checksum is kept beside its number, and another
+is refused. Synchronous: it runs before any reactor.
 """
 
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import psycopg2
@@ -34,6 +36,11 @@ class Migration:
     name: str
     sql: str
 
+    @property
+    def checksum(self) -> str:
+        """Of the file's text."""
+        return sha256(self.sql.encode()).hexdigest()
+
 
 def known_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
     """The migrations that this program has, in order; their numbers are 1, 2, 3, …"""
@@ -55,7 +62,8 @@ def migrate(
 ) -> list[str]:
     """Applies what is missing and answers the names of the files applied, in order.
 
-    Raises MigrationError for a database newer than this program, and psycopg2.Error when the database cannot serve.
+    Raises MigrationError for a database newer than this program, or made by files that were edited since, and
+    psycopg2.Error when the database cannot serve.
     """
     migrations = known_migrations(folder)
     connection = psycopg2.connect(url)
@@ -64,6 +72,7 @@ def migrate(
         _prepare(connection)
         done = applied(connection)
         _refuse_newer(done, migrations)
+        _refuse_edited(connection, migrations)
         missing = [migration for migration in migrations if migration.number not in done]
         for migration in missing:
             say(f"migrating the database: {migration.name}")
@@ -87,8 +96,14 @@ def _prepare(connection: Raw) -> None:
         cursor.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
         cursor.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations (number integer PRIMARY KEY, name text NOT NULL,"
-            " at timestamptz NOT NULL DEFAULT clock_timestamp())"
+            " at timestamptz NOT NULL DEFAULT clock_timestamp(), checksum text)"
         )
+        # Tables of the first versions have no checksums. Looked up first: the ALTER would wait for a backup each time.
+        cursor.execute(
+            "SELECT 1 FROM pg_attribute WHERE attrelid = 'schema_migrations'::regclass AND attname = 'checksum'"
+        )
+        if cursor.fetchone() is None:
+            cursor.execute("ALTER TABLE schema_migrations ADD COLUMN checksum text")
 
 
 def _refuse_newer(done: dict[int, str], migrations: list[Migration]) -> None:
@@ -98,6 +113,23 @@ def _refuse_newer(done: dict[int, str], migrations: list[Migration]) -> None:
             f"the database has {done[newer[-1]]}, which this program does not know: a newer version has used it. "
             "Start that version again, or restore a backup made before the upgrade."
         )
+
+
+def _refuse_edited(connection: Raw, migrations: list[Migration]) -> None:
+    """What was applied without a checksum is taken to be what the file is now."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT number, checksum FROM schema_migrations")
+        checksums = dict(cursor.fetchall())
+        for migration in migrations:
+            known = checksums.get(migration.number, migration.checksum)
+            if known is None:
+                record = "UPDATE schema_migrations SET checksum = %s WHERE number = %s"
+                cursor.execute(record, (migration.checksum, migration.number))
+            elif known != migration.checksum:
+                raise MigrationError(
+                    f"{migration.name} is not the file that was applied to this database: it was edited since. "
+                    "Install the program again as it was published; changes of the schema belong in a new file."
+                )
 
 
 def _apply_with_patience(connection: Raw, migration: Migration, sleep: Callable[[float], None]) -> None:
@@ -112,16 +144,17 @@ def _apply_with_patience(connection: Raw, migration: Migration, sleep: Callable[
 
 
 def _apply(connection: Raw, migration: Migration) -> None:
-    record = "INSERT INTO schema_migrations (number, name) VALUES (%s, %s)"
+    record = "INSERT INTO schema_migrations (number, name, checksum) VALUES (%s, %s, %s)"
+    row = (migration.number, migration.name, migration.checksum)
     with connection.cursor() as cursor:
         if migration.sql.startswith(_OUTSIDE_A_TRANSACTION):
             cursor.execute(migration.sql)
-            cursor.execute(record, (migration.number, migration.name))
+            cursor.execute(record, row)
             return
         cursor.execute("BEGIN")
         try:
             cursor.execute(migration.sql)
-            cursor.execute(record, (migration.number, migration.name))
+            cursor.execute(record, row)
             cursor.execute("COMMIT")
         except psycopg2.Error:
             if not connection.closed:

@@ -57,6 +57,33 @@ def test_a_newer_database_is_refused_with_a_way_out(empty_database_url: str, fol
         migrate(empty_database_url, folder=folder)
 
 
+def test_a_file_that_was_edited_after_it_was_applied_is_refused(empty_database_url: str, folder: Path) -> None:
+    migrate(empty_database_url, folder=folder)
+    (folder / "0001_first.sql").write_text("CREATE TABLE first (a bigint);")
+    (folder / "0003_third.sql").write_text("CREATE TABLE third ();")
+    with pytest.raises(MigrationError, match=r"0001_first\.sql .*edited.*new file"):
+        migrate(empty_database_url, folder=folder)
+    assert query(empty_database_url, "SELECT to_regclass('third')") == [(None,)]
+
+
+def test_a_database_from_before_the_checksums_gets_them(empty_database_url: str, folder: Path) -> None:
+    migrate(empty_database_url, folder=folder)
+    query(empty_database_url, "ALTER TABLE schema_migrations DROP COLUMN checksum")
+    assert migrate(empty_database_url, folder=folder) == []
+    assert query(empty_database_url, "SELECT count(*) FROM schema_migrations WHERE checksum IS NULL") == [(0,)]
+    (folder / "0002_second.sql").write_text("ALTER TABLE first ADD COLUMN b int;")
+    with pytest.raises(MigrationError, match="0002_second"):
+        migrate(empty_database_url, folder=folder)
+
+
+def test_a_backup_that_is_being_made_is_not_waited_for(empty_database_url: str, folder: Path) -> None:
+    migrate(empty_database_url, folder=folder)
+    backup = psycopg2.connect(empty_database_url)
+    backup.cursor().execute("LOCK TABLE schema_migrations IN ACCESS SHARE MODE")
+    assert migrate(empty_database_url, folder=folder) == []
+    backup.close()
+
+
 def test_two_migrators_do_not_meet(empty_database_url: str, folder: Path) -> None:
     (folder / "0001_first.sql").write_text("CREATE TABLE first (a int); SELECT pg_sleep(0.2);")
     applied: list[list[str]] = []
