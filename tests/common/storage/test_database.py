@@ -156,17 +156,17 @@ def test_no_more_connections_than_its_size(empty_database_url: str) -> None:
 
 
 def test_the_queue_and_the_wait_are_bounded(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_module, "QUEUE_LIMIT", 1)
-    monkeypatch.setattr(database_module, "WAIT_LIMIT_S", 0.05)
-
     async def check(db: Database) -> None:
         async with db.transaction() as txn:
             await txn.fetch("SELECT 1")
+            monkeypatch.setattr(database_module, "QUEUE_LIMIT", 1)
+            monkeypatch.setattr(database_module, "WAIT_LIMIT_S", 0.05)
             waiting = Deferred.fromCoroutine(db.fetch("SELECT 2"))
             with pytest.raises(DatabaseUnavailable, match="1 statements wait"):
                 await db.fetch("SELECT 3")
             with pytest.raises(DatabaseUnavailable, match="in use"):
                 await waiting
+        monkeypatch.undo()
         assert await db.fetch("SELECT 4") == [(4,)]
 
     with_pool(empty_database_url, check, size=1)
