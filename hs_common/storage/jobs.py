@@ -18,3 +18,14 @@ async def rooms_of_user(db: Queries, user_id: str, memberships: Sequence[str], a
         [user_id, list(memberships), after, limit],
     )
     return [room_id for (room_id,) in rows]
+
+
+async def guests_of_room(db: Queries, room_id: str, after: str, limit: int) -> list[str]:
+    """Guests of this server who are joined to the room, in order of their ids, above `after`."""
+    rows = await db.fetch(
+        "SELECT l.user_id FROM local_membership AS l JOIN users AS u ON u.user_id = l.user_id "
+        "WHERE l.room_id = %s AND l.to_pos = 9223372036854775807 AND l.membership = 'join' AND u.is_guest "
+        "AND l.user_id > %s ORDER BY l.user_id LIMIT %s",
+        [room_id, after, limit],
+    )
+    return [user_id for (user_id,) in rows]

@@ -4,6 +4,7 @@ from hs_common.replication import calls
 from hs_master.decisions import accounts, appservices, create_room, encryption, events, rooms, sessions, to_device
 from hs_master.decisions.decider import Deciders
 from hs_master.jobs.advance import AdvanceJob, AdvanceJobDecider
+from hs_master.jobs.guests import RemoveGuests, RemoveGuestsDecider
 from hs_master.rooms.compose import Composer
 
 
@@ -15,6 +16,7 @@ def deciders(composer: Composer, server_name: str) -> Deciders:
             calls.ComposeEvent: events.ComposeEventDecider(appender),
             calls.AppendReady: events.AppendReadyDecider(appender),
             AdvanceJob: AdvanceJobDecider(appender),
+            RemoveGuests: RemoveGuestsDecider(appender),
             calls.SendToDevice: to_device.SendToDeviceDecider(),
         },
         serial={

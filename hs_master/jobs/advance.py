@@ -11,7 +11,7 @@ from hs_common.matrix.errors import MatrixError
 from hs_common.replication.calls import Answer, Call, Intent
 from hs_master import tables
 from hs_master.decisions.events import EventAppender, needs_of
-from hs_master.jobs.kinds import DeactivationJob, Job
+from hs_master.jobs.kinds import DeactivationJob, UserJob
 from hs_master.rooms.needs import Needs
 from hs_master.step import Knowledge, Step
 
@@ -19,12 +19,12 @@ _log = Logger()
 
 
 class AdvanceJob(Call, frozen=True, kw_only=True):
-    """Do a slice of a job. Of the leader itself, never over the link."""
+    """Do a slice of a job about one user. Of the leader itself, never over the link."""
 
     answer: ClassVar[type[Answer]] = Answer
     job_id: int
     user_id: str
-    job: Job
+    job: UserJob
     room_ids: list[str]
     profile: dict[str, str]  # displayname and avatar_url as they are now
     is_last: bool

@@ -20,15 +20,22 @@ class DeactivationJob(msgspec.Struct, frozen=True, tag="deactivation"):
     """Drop the key backup, leave all rooms, reject all invites and knocks."""
 
 
-Job = ProfileJob | DeactivationJob
+class GuestsJob(msgspec.Struct, frozen=True, tag="guests"):
+    """Have the guests in a room leave it. Of no user."""
+
+    room_id: str
+
+
+UserJob = ProfileJob | DeactivationJob
+Job = UserJob | GuestsJob
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Job]] = msgspec.msgpack.Decoder(Job)
 
 
 def write_job(step: Step, user_id: str, job: Job) -> None:
-    """Note a job; its id is the last position of the step."""
-    kind = "profile" if isinstance(job, ProfileJob) else "deactivation"
+    """Note a job (`user_id` is empty if it is of no user); its id is the last position of the step."""
+    kind = job.__struct_config__.tag
     step.row(tables.JOB, step.pos, kind, user_id, _encoder.encode(job), "")
 
 

@@ -12,22 +12,24 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from hs_common.matrix.errors import MatrixError
-from hs_common.replication.calls import Answer, Call, DeactivateUser, SetProfile
+from hs_common.replication.calls import Answer, AppendEvents, AppendReady, Call, DeactivateUser, SetProfile
 from hs_common.replication.clock import Clock, pause
 from hs_common.storage import jobs, key_backup, master_reads
 from hs_common.storage.queries import DatabaseError, Queries, Row
 from hs_master.decisions.accounts import MEMBER_FIELDS
 from hs_master.jobs.advance import AdvanceJob
-from hs_master.jobs.kinds import DeactivationJob, decode_job
+from hs_master.jobs.guests import RemoveGuests
+from hs_master.jobs.kinds import DeactivationJob, GuestsJob, UserJob, decode_job
 from hs_master.pipeline.intake import Busy
 from hs_master.pipeline.pending import NotLeading
 
-# Rooms in one slice: one item of a batch stays small, so others get their turn in between.
+# Rooms, or guests of a room, in one slice: one item of a batch stays small, so others get their turn in between.
 ROOMS_OF_A_SLICE: Final = 50
 JOBS_AT_A_TIME: Final = 20
 # Keys of a backup in one statement: some hundredths of a second.
 KEYS_OF_A_SLICE: Final = 1_000
 RETRY_S: Final = 1.0
+_ENDING_GUEST_ACCESS: Final = ("m.room.guest_access", "m.room.redaction")
 
 _log = Logger()
 
@@ -54,7 +56,7 @@ class JobRunner:
 
     def noticed(self, call: Call) -> None:
         """A call was done that may have noted a job."""
-        if isinstance(call, SetProfile | DeactivateUser):
+        if may_note_job(call):
             self._wake()
 
     def _wake(self) -> None:
@@ -91,6 +93,17 @@ class JobRunner:
     async def _slice(self, row: Row) -> None:
         job_id, user_id, body, progress = row
         job = decode_job(bytes(body))
+        if isinstance(job, GuestsJob):
+            await self._guests(job_id, job.room_id, progress)
+        else:
+            await self._of_user(job_id, user_id, job, progress)
+
+    async def _guests(self, job_id: int, room_id: str, progress: str) -> None:
+        user_ids = await jobs.guests_of_room(self._db, room_id, progress, ROOMS_OF_A_SLICE)
+        is_last = len(user_ids) < ROOMS_OF_A_SLICE
+        await self._submit(RemoveGuests(job_id=job_id, room_id=room_id, user_ids=user_ids, is_last=is_last))
+
+    async def _of_user(self, job_id: int, user_id: str, job: UserJob, progress: str) -> None:
         if isinstance(job, DeactivationJob):
             await self._drop_backup(user_id)
         memberships = ("join", "invite", "knock") if isinstance(job, DeactivationJob) else ("join",)
@@ -106,3 +119,12 @@ class JobRunner:
         """Workers own the rows, but nobody else writes those of a user who is gone."""
         while await key_backup.delete_some_of_user(self._db, user_id, KEYS_OF_A_SLICE) == KEYS_OF_A_SLICE:
             pass  # so many at a time, or others would wait for the disk
+
+
+def may_note_job(call: Call) -> bool:
+    """Whether a call may have noted a job. Guest access ends by a state event or by a redaction of one."""
+    if isinstance(call, AppendEvents):
+        return any(intent.type in _ENDING_GUEST_ACCESS for intent in call.intents)
+    if isinstance(call, AppendReady):
+        return any(event_type.encode() in call.pdu for event_type in _ENDING_GUEST_ACCESS)
+    return isinstance(call, SetProfile | DeactivateUser)

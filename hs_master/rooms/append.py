@@ -13,7 +13,7 @@ from hs_common.matrix.push_conditions import EventFacts
 from hs_common.matrix.push_rules import rule_bits
 from hs_common.replication.items import EventItem, Relation, StateChange
 from hs_master import tables
-from hs_master.rooms import references
+from hs_master.rooms import guest_access, references
 from hs_master.rooms.head import RoomDraft
 from hs_master.rooms.interest import find_interested
 from hs_master.rooms.membership import MembershipChanges, change_membership
@@ -37,6 +37,7 @@ def append(step: Step, room: RoomDraft, event: Event, encoded: bytes, server_nam
     bits = _rule_bits(room, event)
     state_pos = room.state_pos
     old = room.entry(event.key) if event.is_state else None
+    guests_may_have_to_leave = guest_access.may_be_ended_by(step, room, event)
     changes = _change_state(step, room, event, old, pos)
     members = MembershipChanges()
     if event.type == "m.room.member" and event.is_state:
@@ -54,6 +55,8 @@ def append(step: Step, room: RoomDraft, event: Event, encoded: bytes, server_nam
         event, encoded, old, pos, state_pos, bits, root, mentions, changes, members, redacted, relation, source
     )
     step.item(msgspec.structs.replace(item, services=services) if services else item)
+    if guests_may_have_to_leave:
+        guest_access.end(step, room)
 
 
 def _change_state(step: Step, room: RoomDraft, event: Event, old: Event | None, pos: int) -> list[StateChange]:
