@@ -78,6 +78,7 @@ class ContentRepo:
     )
     async def create(self, request: Request) -> Reply:
         """A new id, to be uploaded to later. 429 `M_LIMIT_EXCEEDED` for a user who has too many of those."""
+        request.json(optional=True)  # says nothing yet, but what is not JSON is refused
         media_id, now_ms = self._new_id(), self._now_ms()
         expires_ms = now_ms + self._config.pending_lifetime_ms
         user_id, most = request.requester.user_id, self._config.pending_uploads

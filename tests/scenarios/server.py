@@ -165,7 +165,7 @@ class Server:
 
     def workers(self, role: str | None = None) -> list[Process]:
         """The workers of a role, or all that listen to clients; none when all is one process."""
-        roles = (role,) if role is not None else ("client", "sync", "front")
+        roles = (role,) if role is not None else ("client", "sync", "media", "front")
         return [process for process in self._processes.values() if process.role in roles]
 
     def worker_urls(self) -> list[str]:
