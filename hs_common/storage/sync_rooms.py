@@ -64,7 +64,8 @@ async def timelines(
         " FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS w (room_id, low, high)"
         " CROSS JOIN LATERAL (SELECT * FROM timeline WHERE timeline.room_id = w.room_id"
         " AND order_pos > w.low AND order_pos <= w.high ORDER BY order_pos DESC, order_sub DESC LIMIT %s) AS t"
-        " JOIN events AS e ON e.event_id = t.event_id",
+        # A join keeps no order by itself, whatever stands inside of it.
+        " JOIN events AS e ON e.event_id = t.event_id ORDER BY t.order_pos DESC, t.order_sub DESC",
         (list(room_ids), list(lows), list(highs), limit),
     )
 

@@ -85,7 +85,7 @@ async def events_of_groups(
         " t.event_id, e.json FROM unnest(%s::text[], %s::bigint[]) AS w (room_id, low)"
         " CROSS JOIN LATERAL (SELECT * FROM timeline WHERE timeline.room_id = w.room_id AND order_pos > w.low"
         " AND order_pos <= %s AND order_sub = 0 ORDER BY order_pos DESC LIMIT %s) AS t"
-        " JOIN events AS e ON e.event_id = t.event_id",
+        " JOIN events AS e ON e.event_id = t.event_id ORDER BY t.order_pos DESC",
         (list(room_ids), list(lows), upto, limit),
     )
 
