@@ -116,7 +116,7 @@ def test_a_service_logs_its_users_in(database_url: str) -> None:
         assert (session.json["user_id"], session.json["device_id"]) == ("@irc_a:test", "D")
         acting = await world.ask("GET", "/account/whoami", token="as_irc", user_id="@irc_a:test", device_id="D")
         assert acting.json["device_id"] == "D"
-        query = {"user_id": "@irc_a:test", "org.matrix.msc3202.device_id": "D"}
+        query: Any = {"user_id": "@irc_a:test", "org.matrix.msc3202.device_id": "D"}
         assert (await world.ask("GET", "/account/whoami", token="as_irc", **query)).json["device_id"] == "D"
         unknown = await world.ask("GET", "/account/whoami", token="as_irc", user_id="@irc_a:test", device_id="X")
         assert (unknown.status, unknown.errcode) == (400, "M_UNKNOWN_DEVICE")
@@ -152,7 +152,7 @@ def test_a_service_makes_and_deletes_devices_without_logging_in(database_url: st
     async def scenario(world: World, near: TestMaster) -> None:
         await register(world, "irc_ghost")
 
-        async def ask(method: str, path: str, body: Any = None, **query: str) -> Any:
+        async def ask(method: str, path: str, body: Any = None, **query: Any) -> Any:
             return await world.ask(method, path, body, "as_irc", user_id=GHOST, **query)
 
         made = await ask("PUT", "/devices/BRIDGE", {"display_name": "Bridge"})

@@ -68,7 +68,6 @@ class Client:
             self.received += numbers(body)
         return body
 
-
     async def try_sync(self, live: Live, choice: int) -> None:
         """The same, by a worker that may be behind the token: then the client has to ask again."""
         try:
