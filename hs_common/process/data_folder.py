@@ -3,6 +3,7 @@
 viaduct.toml   the config, made with safe defaults, the operator's from then on
 signing.key    the server's identity
 postgres/      the embedded database, or a link to it
+media/         what users upload
 lock           held while a server runs here; the process id is in it
 url            where the server that runs here, or ran last, is reached
 """

@@ -18,6 +18,8 @@ from hs_common.storage.queries import DatabaseError, StatementRefused
 from hs_workers.media.blobs import PREFIXES, BlobStore, StorageFailed
 from hs_workers.media.metrics import MediaMetrics
 
+FIRST_S: Final = 300.0
+"""After the start, so that a worker that is restarted often sweeps too, and one that starts has better things to do."""
 INTERVAL_S: Final = 3600.0
 GRACE_S: Final = 3600.0
 """Far above the seconds between an upload's last byte and its row, and the longest pause within an upload."""
@@ -59,14 +61,15 @@ class Sweeper:
             self._sweeping.cancel()
 
     async def _sweep_on(self) -> None:
+        await pause(self._clock, FIRST_S)
         while True:
-            await pause(self._clock, INTERVAL_S)
             prefixes = [(self._next_prefix + step) % PREFIXES for step in range(PREFIXES_AT_ONCE)]
             try:
                 await self.sweep(prefixes)
                 self._next_prefix = (self._next_prefix + PREFIXES_AT_ONCE) % PREFIXES
             except (DatabaseError, StorageFailed) as error:
                 self._log.warn("Media are swept later: {error}", error=error)
+            await pause(self._clock, INTERVAL_S)
 
     async def sweep(self, prefixes: Iterable[int] = range(PREFIXES)) -> None:
         """Sweeps once; those parts of the place are listed in search of contents without a row."""

@@ -1,11 +1,13 @@
 """What belongs to nobody goes, and nothing else, whenever uploads come in between."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from hs_common.storage import media
-from hs_workers.media.sweeping import GRACE_S
+from hs_workers.media.blobs import StorageFailed
+from hs_workers.media.sweeping import FIRST_S, GRACE_S, INTERVAL_S, Sweeper
 from tests.reactor import sleep
 from tests.workers.media.conftest import Playing
 from tests.workers.media.pictures import picture
@@ -137,5 +139,28 @@ def test_what_media_are_made_of_cannot_be_forgotten(play: Playing) -> None:
         await world.later(HOURS_LATER)
         assert not await world.sweeper._delete_unused(found.sha256)
         assert (await world.download(media_id)).body == b"kept"
+
+    play(scenario)
+
+
+def test_it_sweeps_now_and_then_and_goes_on_after_a_failure(play: Playing) -> None:
+    async def scenario(world: World) -> None:
+        clock, swept = Clock(), []
+        sweeper = Sweeper(world.db, world.store, clock, lambda: 0, world.sweeper._metrics)
+
+        async def sweep(prefixes: Iterable[int]) -> None:
+            swept.append(list(prefixes))
+            if len(swept) == 2:
+                raise StorageFailed("away")
+
+        sweeper.sweep = sweep  # type: ignore[method-assign,assignment]
+        await sweeper.start()
+        clock.advance(FIRST_S)
+        for _ in range(40):
+            clock.advance(INTERVAL_S)
+        await sweeper.stop()
+        assert clock.getDelayedCalls() == []
+        assert swept[1] == swept[2], "the same part again after a failure"
+        assert {prefix for part in swept for prefix in part} == set(range(256))
 
     play(scenario)
