@@ -66,7 +66,7 @@ class WorkerParts:
     def add_steps(self) -> None:
         """Follow, forward, listen."""
         node, config = self._node, self._node.config
-        forwarder = Forwarder(node.reactor, node.find_workers)
+        forwarder = Forwarder(node.reactor, node.find_workers, node.look_again)
         dispatcher = Dispatcher(self._following.authenticator, self.limits, self._following.barrier, self._last_seen)
         is_proxy = trusted_networks(config.listen.trusted_proxies)
         log_all = config.logging.level == "debug"

@@ -6,7 +6,7 @@ repeat; nothing is sent a second time here, because a POST may have had its effe
 nothing, so another one is asked.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from io import SEEK_END
 from typing import Any, Final
 
@@ -21,24 +21,44 @@ WORKERS_TRIED: Final = 3
 
 
 class Forwarder:
-    """Forwards to one of the live workers, (host, port), that `find_workers` names for a role, in a random order."""
+    """Forwards to one of the live workers, (host, port), that `find_workers` names for a role, in a random order.
 
-    def __init__(self, reactor: Any, find_workers: Callable[[str], Sequence[tuple[str, int]]]) -> None:
+    `look_again` reads anew who lives: asked when nobody named takes the request, as a worker may just have come.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        find_workers: Callable[[str], Sequence[tuple[str, int]]],
+        look_again: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._find_workers = find_workers
+        self._look_again = look_again
         self._relay = Relay(reactor)
 
     async def forward(self, incoming: Incoming, role: str, sink: Sink) -> None:
         """Sends the request on and the response back. 503 if that fails before the response has begun, else
         BrokenResponse. Who died a moment ago still has a fresh row, so the first that listens is asked."""
         question = _question(incoming)
+        if await self._ask_one(question, role, sink):
+            return
+        if self._look_again is not None:
+            await self._look_again()
+            if await self._ask_one(question, role, sink):
+                return
+        raise unavailable(f"No worker serves {role} requests at the moment")
+
+    async def _ask_one(self, question: Question, role: str, sink: Sink) -> bool:
+        """Whether a worker took the request and answered it."""
         for worker in self._find_workers(role)[:WORKERS_TRIED]:
             try:
-                return await self._relay.ask(worker, question, sink)
+                await self._relay.ask(worker, question, sink)
             except NotListening:
                 continue
             except NoResponse as error:
                 raise unavailable(f"The worker for {role} requests does not answer") from error
-        raise unavailable(f"No worker serves {role} requests at the moment")
+            return True
+        return False
 
     async def close(self) -> None:
         """Closes the idle connections."""

@@ -33,6 +33,7 @@ class Greeting:
         self._out = out
         self._url = base_url(config)
         self.said = False
+        self._before: list[Callable[[], None]] = []
 
     def lines(self) -> list[str]:
         """Where it listens, how to make the first account, where the data lies."""
@@ -53,6 +54,10 @@ class Greeting:
         data = self._folder.path / "postgres"
         return f", the database in {data.resolve()}" if data.is_symlink() else ""
 
+    def before_it_greets(self, call: Callable[[], None]) -> None:
+        """Call once when the server gives its first answer, before anything is said of it."""
+        self._before.append(call)
+
     def when_it_answers(self) -> None:
         """Look for the first answer from a thread of its own, as the reactor has this one."""
         threading.Thread(target=self._watch, name="greeting", daemon=True).start()
@@ -62,6 +67,8 @@ class Greeting:
         if self.said or not self._answers():
             return
         self.said = True
+        for call in self._before:
+            call()
         self._folder.note("url", self._url)
         for line in self.lines():
             self._out(line)

@@ -9,35 +9,71 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
 from hs_common.config import Config
+from hs_common.process.greeting import Greeting
 from hs_common.process.options import say
 from hs_common.process.supervisor import MASTER, Program, Supervisor
 
 _WORKER_ROLES = ("client", "client", "sync", "sync", "appservice", "media")
 _FRONT = "front"
+FIRST_ANSWER_S = 10.0  # the others are started then even if nothing answers yet
 _PORT_SPAN = 200  # free ports are looked for in this many above the front door's
 
 
-def run_split(config: Config, config_path: Path, *, masters: int, look: Callable[[], None]) -> None:
+def run_split(config: Config, config_path: Path, *, masters: int, look: Callable[[], None], greeting: Greeting) -> None:
     """Run everything until SIGINT or SIGTERM. The children get the services' URLs of `config` by environment.
 
-    `look` is called often, for what else has to be looked after.
+    `look` is called often, for what else has to be looked after, the greeting too. What the first answer does not need
+    is started once it was given: on a small machine the processes would only keep each other from starting.
     """
     environment = {**os.environ, "DATABASE_URL": str(config.database.url), "REDIS_URL": str(config.redis.url)}
     supervisor = Supervisor(environment, say)
     _stop_on_signals(supervisor)
     try:
-        for program in programs(config, config_path, masters):
-            process_id = supervisor.start(program)
-            say(f"{program.name:<10} process {process_id:<7} port {program.port}")
-        supervisor.run(look)
+        first, others = in_order_of_need(programs(config, config_path, masters))
+        _start(supervisor, first)
+        waiting = [others]
+
+        def start_others() -> None:
+            while waiting:
+                _start(supervisor, waiting.pop())
+
+        greeting.before_it_greets(start_others)
+        latest = time.monotonic() + FIRST_ANSWER_S
+
+        def look_after() -> None:
+            if time.monotonic() > latest:
+                start_others()
+            look()
+
+        supervisor.run(look_after)
     finally:
         say("Stopping …")
         supervisor.stop()
+
+
+def in_order_of_need(found: Sequence[Program]) -> tuple[list[Program], list[Program]]:
+    """What the first answer and the first sync need: the masters, a worker of each of the two roles, the front door.
+    And the others."""
+    first: dict[str, Program] = {}
+    for program in found:
+        if program.role in (MASTER, _FRONT):
+            first[program.name] = program
+        elif program.role in ("client", "sync"):
+            first.setdefault(program.role, program)
+    needed = list(first.values())
+    return needed, [program for program in found if program not in needed]
+
+
+def _start(supervisor: Supervisor, found: Sequence[Program]) -> None:
+    for program in found:
+        process_id = supervisor.start(program)
+        say(f"{program.name:<10} process {process_id:<7} port {program.port}")
 
 
 def programs(config: Config, config_path: Path, masters: int) -> list[Program]:

@@ -36,6 +36,7 @@ from hs_common.storage.members import Freshness, Member
 from hs_common.storage.queries import DatabaseError
 from hs_common.version import VERSION
 
+LOOK_AGAIN_S: Final = 0.2  # at most so often between two beats, whatever is asked for
 SWEEP_EVERY_BEATS: Final = 300
 FIRST_BEAT_S: Final = 0.2
 """The first beats come sooner, so that processes started together soon know of each other."""
@@ -88,6 +89,7 @@ class Node:
         )
         self.roles = tuple(roles)
         self.living: list[Member] = []
+        self._looked_again = float("-inf")
         self._workers: dict[str, list[tuple[str, int]]] = {}
         self._addresses: frozenset[str] = frozenset()
         self.lag_ms: Callable[[], int] = lambda: 0
@@ -159,6 +161,17 @@ class Node:
         self.living = self._freshness.observe(await members.members(self.db))
         self._workers.clear()
         self._addresses = frozenset(member.address.rpartition(":")[0] for member in self.living)
+
+    async def look_again(self) -> None:
+        """Read anew who lives, unless that was done a moment ago."""
+        now = self.reactor.seconds()
+        if now - self._looked_again < LOOK_AGAIN_S:
+            return
+        self._looked_again = now
+        try:
+            await self._look_around()
+        except DatabaseError as error:
+            _log.warn("cannot look for other processes: {error}", error=error)
 
     # --- others -----------------------------------------------------------------------------------------------------
 

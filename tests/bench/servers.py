@@ -28,6 +28,7 @@ _ANSWER_TIMEOUT_S = 5.0
 _STOP_TIMEOUT_S = 40.0  # workers drain for up to 25 s, then PostgreSQL writes a checkpoint
 _LOOK_S = 0.005
 _PORT_SPAN = 250  # a split takes some ports above its own
+GREETED = b"All data, the config and the signing key lie in "
 _WORKER_LINE = re.compile(r"^(sync|client)-\d+ +process \d+ +port (\d+)$", re.MULTILINE)
 _VERSIONS = "/_matrix/client/versions"
 
@@ -99,8 +100,13 @@ class OwnServer:
                 raise ServerError(f"the server ({self._layout}) does not answer:\n{self._last_words()}")
             await asyncio.sleep(_LOOK_S)
         seconds = time.monotonic() - began
+        # A split starts the rest of its processes at the first answer, and greets then.
+        while GREETED not in (said := self.log.read_bytes()[said_before:]):
+            if time.monotonic() - began > _START_TIMEOUT_S:
+                raise ServerError(f"the server ({self._layout}) does not greet:\n{self._last_words()}")
+            await asyncio.sleep(_LOOK_S)
         if self._layout == "split-direct":
-            self.address.doors = await doors(self.log.read_bytes()[said_before:].decode())
+            self.address.doors = await doors(said.decode())
         return seconds
 
     async def stop(self) -> None:

@@ -77,7 +77,7 @@ def up(
                 services.look()
                 greeting.look()
 
-            run_split(config, config_path or folder.config_path, masters=masters, look=look)
+            run_split(config, config_path or folder.config_path, masters=masters, look=look, greeting=greeting)
         else:
             greeting.when_it_answers()
             _run_all_in_one(config)

@@ -1,6 +1,6 @@
 """Endpoints served on a real loopback port, and a client that says what it wants down to the byte."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -80,6 +80,7 @@ async def serving(
     limits: RateLimits | None = None,
     barrier: ReadBarrier | None = None,
     find_workers: Callable[[str], list[tuple[str, int]]] | None = None,
+    look_again: Callable[[], Awaitable[None]] | None = None,
     trusted: Callable[[str], bool] = lambda address: False,
     connections_limit: int = 1000,
 ) -> AsyncIterator[Served]:
@@ -91,7 +92,7 @@ async def serving(
         router.declare(cls, role)
     accounts, observed = Accounts(), Observed()
     authenticator = Authenticator(accounts, lambda: 1_000_000, lambda: True)
-    forwarder = None if find_workers is None else Forwarder(reactor, find_workers)
+    forwarder = None if find_workers is None else Forwarder(reactor, find_workers, look_again)
     reception = Reception(
         router=router,
         dispatcher=Dispatcher(

@@ -87,6 +87,24 @@ def test_a_worker_that_died_is_passed_over() -> None:
     run(play())
 
 
+def test_a_worker_that_has_just_come_is_found() -> None:
+    """At the start of a split, workers learn of each other within seconds; a request does not wait for that."""
+
+    async def play() -> None:
+        async with serving(Sample()) as right:
+            known: list[tuple[str, int]] = []
+
+            async def look_again() -> None:
+                known.append(("127.0.0.1", right.port))
+
+            workers = {Sample: "client"}
+            async with serving(elsewhere=workers, find_workers=lambda role: known, look_again=look_again) as wrong:
+                assert (await wrong.ask("GET", f"{V3}/hello/a")).status == 200
+            assert len(known) == 1
+
+    run(play())
+
+
 def test_a_request_is_forwarded_once() -> None:
     answer, wrong = without_a_worker([DEAD], {"X-Viaduct-Hop": "1"})
     assert answer.status == 503

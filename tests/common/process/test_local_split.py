@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from hs_common.config import Config
 from hs_common.process.data_folder import DataFolder
 from hs_common.process.greeting import Greeting, base_url
-from hs_common.process.local_split import programs
+from hs_common.process.local_split import in_order_of_need, programs
 
 _POLL_S = 0.02  # how soon the server notices that it should end
 
@@ -98,3 +98,20 @@ def test_url_is_one_that_this_machine_can_reach() -> None:
     assert base_url(config_on(1, "0.0.0.0")) == "http://127.0.0.1:1"
     assert base_url(config_on(1, "::")) == "http://[::1]:1"
     assert base_url(config_on(1, "192.0.2.1")) == "http://192.0.2.1:1"
+
+
+def test_what_the_first_answer_needs_is_started_first() -> None:
+    found = programs(config_on(18800), Path("viaduct.toml"), masters=2)
+    first, others = in_order_of_need(found)
+    assert [program.name for program in first] == ["master-1", "master-2", "client-1", "sync-1", "front-1"]
+    assert sorted(program.name for program in (*first, *others)) == sorted(program.name for program in found)
+
+
+def test_what_waits_for_the_first_answer_comes_before_the_greeting(tmp_path: Path, answering_port: int) -> None:
+    folder = DataFolder(tmp_path)
+    folder.open()
+    said: list[str] = []
+    greeting = Greeting(config_on(answering_port), folder, said.append)
+    greeting.before_it_greets(lambda: said.append("the others"))
+    greeting.look()
+    assert said == ["the others", *greeting.lines()]
