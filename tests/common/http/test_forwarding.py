@@ -97,7 +97,7 @@ def test_a_worker_that_has_just_come_is_found() -> None:
             async def look_again() -> None:
                 known.append(("127.0.0.1", right.port))
 
-            workers = {Sample: "client"}
+            workers: dict[type, str] = {Sample: "client"}
             async with serving(elsewhere=workers, find_workers=lambda role: known, look_again=look_again) as wrong:
                 assert (await wrong.ask("GET", f"{V3}/hello/a")).status == 200
             assert len(known) == 1
