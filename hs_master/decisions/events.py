@@ -10,6 +10,7 @@ import orjson
 from hs_common.matrix import auth_rules, limits
 from hs_common.matrix.errors import MatrixError, forbidden, not_found
 from hs_common.matrix.event import Event, StateKey
+from hs_common.matrix.stripped_state import STRIPPED_STATE_KEYS
 from hs_common.replication.calls import (
     AppendedEvents,
     AppendEvents,
@@ -22,8 +23,7 @@ from hs_master.rooms import references
 from hs_master.rooms.append import Source, append
 from hs_master.rooms.compose import Composed, Composer
 from hs_master.rooms.head import CurrentState, RoomDraft
-from hs_master.rooms.membership import STRIPPED_STATE_KEYS
-from hs_master.rooms.needs import CREATE, POWER_LEVELS, Needs
+from hs_master.rooms.needs import Needs
 from hs_master.step import Knowledge, Step
 
 # Events that one call may append; more must come in several calls, so that others get their turn.
@@ -35,7 +35,7 @@ def needs_of(intent: Intent, knowledge: Knowledge, server_name: str) -> Needs | 
     head = knowledge.heads.get(intent.room_id)
     if head is None:
         return None
-    keys: list[StateKey] = [CREATE, POWER_LEVELS]
+    keys: list[StateKey] = [auth_rules.CREATE_KEY, auth_rules.POWER_LEVELS_KEY]
     keys += auth_rules.auth_state_keys(head.version, intent.type, intent.sender, intent.state_key, intent.content)
     if intent.state_key is not None:
         keys.append((intent.type, intent.state_key))

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from hs_common.matrix.auth_rules import CREATE_KEY, POWER_LEVELS_KEY
 from hs_common.matrix.event import Event
 from hs_common.matrix.power_levels import PowerLevels
 from hs_common.matrix.push_conditions import EventFacts
@@ -17,7 +18,6 @@ from hs_master.rooms import guest_access, references
 from hs_master.rooms.head import RoomDraft
 from hs_master.rooms.interest import find_interested
 from hs_master.rooms.membership import MembershipChanges, change_membership
-from hs_master.rooms.needs import CREATE, POWER_LEVELS
 from hs_master.step import KnownEvent, Step
 
 
@@ -82,7 +82,7 @@ def _change_state(step: Step, room: RoomDraft, event: Event, old: Event | None, 
 
 def _rule_bits(room: RoomDraft, event: Event) -> int:
     """Judged with the room as it was before the event."""
-    create, levels = room.entry(CREATE), room.entry(POWER_LEVELS)
+    create, levels = room.entry(CREATE_KEY), room.entry(POWER_LEVELS_KEY)
     if create is None:
         return 0  # the create event itself: nobody is there to be notified
     notifications = levels.content.get("notifications") if levels is not None else None

@@ -5,22 +5,12 @@ Written only where something really changes: a new display name costs neither ro
 
 import orjson
 
-from hs_common.matrix.event import Event, StateKey
+from hs_common.matrix.event import Event
+from hs_common.matrix.stripped_state import STRIPPED_STATE_KEYS, stripped
 from hs_common.replication.items import LocalMembership
 from hs_master import tables
 from hs_master.rooms.head import RoomDraft
 from hs_master.step import Step
-
-# What an invited or knocking user is shown of the room. Spec: client-server-api/_index.md#stripped-state.
-STRIPPED_STATE_KEYS: tuple[StateKey, ...] = (
-    ("m.room.create", ""),
-    ("m.room.name", ""),
-    ("m.room.avatar", ""),
-    ("m.room.topic", ""),
-    ("m.room.join_rules", ""),
-    ("m.room.canonical_alias", ""),
-    ("m.room.encryption", ""),
-)
 
 
 class MembershipChanges:
@@ -45,10 +35,10 @@ def change_membership(
     server = user_id.partition(":")[2]
     _count(step, room, server, (new == "join") - (old == "join"), changes, pos)
     if server == server_name:
-        stripped = _stripped_state(room, event) if new in ("invite", "knock") else None
-        membership = LocalMembership(user_id, new, event.event_id, event.sender, stripped)
+        shown = _stripped_state(room, event) if new in ("invite", "knock") else None
+        membership = LocalMembership(user_id, new, event.event_id, event.sender, shown)
         changes.local.append(membership)
-        values = (new, event.event_id, event.sender, stripped, False)
+        values = (new, event.event_id, event.sender, shown, False)
         step.interval(tables.MEMBERSHIP, (user_id, room.room_id), values, pos, existed=old is not None)
     return changes
 
@@ -70,9 +60,5 @@ def _stripped_state(room: RoomDraft, event: Event) -> str:
     shown = [room.entry(key) for key in STRIPPED_STATE_KEYS]
     inviter = room.entry(("m.room.member", event.sender))
     shown += [inviter if inviter is not event else None, event]
-    stripped = [
-        {"type": one.type, "state_key": one.state_key, "sender": one.sender, "content": one.content}
-        for one in dict.fromkeys(shown)
-        if one is not None
-    ]
-    return orjson.dumps(stripped).decode()
+    shown_once = [stripped(one) for one in dict.fromkeys(shown) if one is not None]
+    return orjson.dumps(shown_once).decode()

@@ -19,8 +19,6 @@ from hs_common.storage.queries import Queries
 from hs_master.rooms.head import Cause, RoomHead
 from hs_master.step import Annotation, Knowledge, KnownEvent
 
-CREATE: Final[StateKey] = ("m.room.create", "")
-POWER_LEVELS: Final[StateKey] = ("m.room.power_levels", "")
 # Causes of a service's interest that are no alias: members in its namespace; the room's id.
 MEMBERS: Final = ""
 ROOM_ID: Final = "!"

@@ -6,6 +6,7 @@ Spec: client-server-api/_index.md#forming-relationships-between-events, modules/
 import msgspec
 
 from hs_common.matrix import canonical_json
+from hs_common.matrix.auth_rules import CREATE_KEY, POWER_LEVELS_KEY
 from hs_common.matrix.errors import MatrixError, forbidden, not_found
 from hs_common.matrix.event import Event
 from hs_common.matrix.mentions import parse_mentions
@@ -15,7 +16,6 @@ from hs_common.replication.calls import Intent
 from hs_common.replication.items import Relation
 from hs_master import tables
 from hs_master.rooms.head import RoomDraft
-from hs_master.rooms.needs import CREATE, POWER_LEVELS
 from hs_master.step import Annotation, KnownEvent, Step
 
 # Longest annotation key and relation type kept: both are indexed.
@@ -132,9 +132,9 @@ def check_redaction(step: Step, intent: Intent, room: RoomDraft) -> None:
 def _may_redact(room: RoomDraft, sender: str, target: Event) -> bool:
     if target.sender == sender:
         return True
-    create = room.entry(CREATE)
+    create = room.entry(CREATE_KEY)
     assert create is not None, "a room that can be appended to has a create event"
-    levels = PowerLevels(create, room.entry(POWER_LEVELS))
+    levels = PowerLevels(create, room.entry(POWER_LEVELS_KEY))
     return levels.user_level(sender) >= levels.redact
 
 
