@@ -14,7 +14,7 @@ import orjson
 from hs_common.matrix.filters import Filter
 from hs_common.matrix.receipts_edu import Receipt, receipt_events
 from hs_common.matrix.tokens import SyncToken
-from hs_workers.sync.unread import RoomUnread
+from hs_common.reading.unread import RoomUnread
 from hs_workers.sync.windows import Membership, Window
 
 Json = dict[str, Any]

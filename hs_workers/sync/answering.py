@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from hs_common.matrix.errors import unknown
 from hs_common.matrix.tokens import SyncToken
+from hs_common.reading.reader_settings import ReaderSettings
 from hs_common.replication.carrier import Position
 from hs_common.storage import log
 from hs_common.storage.queries import Queries
@@ -23,7 +24,6 @@ from hs_workers.sync.fast_lane import FastLane
 from hs_workers.sync.general import GeneralWay, Question
 from hs_workers.sync.lost_history import LostHistory
 from hs_workers.sync.parameters import Reader, Wishes
-from hs_workers.sync.reader_settings import ReaderSettings
 from hs_workers.sync.waiting import WaitingClients, Wake
 
 # How long a token that is ahead of this process is waited for.

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hs_common.matrix.receipts_edu import Receipt
+from hs_common.reading.settings import TYPES
+from hs_common.reading.unread import RoomUnread
 from hs_common.replication import items
 from hs_common.replication.ephemeral_view import Changes, EphemeralView
 from hs_workers.sync import ephemeral
@@ -22,9 +24,7 @@ from hs_workers.sync.load_timelines import acceptance
 from hs_workers.sync.members_sent import MembersSent
 from hs_workers.sync.reading_rights import ReadingRights
 from hs_workers.sync.recent_log import RecentItem, RecentLog
-from hs_workers.sync.settings import TYPES
 from hs_workers.sync.timeline import Scan, TimelineEvent
-from hs_workers.sync.unread import RoomUnread
 from hs_workers.sync.unread_memory import UnreadMemory
 from hs_workers.sync.windows import STILL_SO, Window
 

@@ -17,6 +17,9 @@ from hs_common.matrix.receipts_edu import Receipt
 from hs_common.matrix.tokens import SyncToken
 from hs_common.process.background import Background
 from hs_common.reading.device_lists import device_lists_between
+from hs_common.reading.load_unread import UnreadCounter
+from hs_common.reading.settings import PUSH_RULES, Settings, push_rules_content
+from hs_common.reading.unread import RoomUnread, rows_to_keep
 from hs_common.replication.ephemeral_view import EphemeralView
 from hs_common.storage import sync_personal, sync_rooms, sync_state, unread
 from hs_common.storage.queries import Queries
@@ -28,16 +31,13 @@ from hs_workers.sync.event_parts import EventParts, Related
 from hs_workers.sync.load_relations import RelationLoader
 from hs_workers.sync.load_state import RoomStates, load_states
 from hs_workers.sync.load_timelines import acceptance, load_timelines
-from hs_workers.sync.load_unread import UnreadCounter
 from hs_workers.sync.members_sent import MembersSent
 from hs_workers.sync.parameters import Reader, Wishes
 from hs_workers.sync.reading_rights import ReadingRights
 from hs_workers.sync.room_state import MEMBER
 from hs_workers.sync.room_summaries import RoomSummaries
 from hs_workers.sync.room_versions import RoomVersions
-from hs_workers.sync.settings import PUSH_RULES, Settings, push_rules_content
 from hs_workers.sync.timeline import Timeline
-from hs_workers.sync.unread import RoomUnread, rows_to_keep
 from hs_workers.sync.windows import Membership, Plan, Window
 
 

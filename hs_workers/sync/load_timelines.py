@@ -7,10 +7,10 @@ import orjson
 
 from hs_common.matrix.filters import RoomEventFilter
 from hs_common.matrix.tokens import RoomToken
+from hs_common.reading.settings import Settings
 from hs_common.storage import sync_rooms, sync_state
 from hs_common.storage.queries import Queries
 from hs_workers.sync.reading_rights import ReadingRights
-from hs_workers.sync.settings import Settings
 from hs_workers.sync.timeline import MAXIMUM_EVENTS, Scan, Timeline, TimelineEvent, TimelineRow, shares
 from hs_workers.sync.windows import Window
 

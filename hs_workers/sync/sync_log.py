@@ -7,6 +7,7 @@ from typing import Final
 
 from hs_common.matrix.errors import MatrixError, unknown_token
 from hs_common.process.background import Background
+from hs_common.reading.reader_settings import ReaderSettings
 from hs_common.replication import items
 from hs_common.replication.entry import Entry, EntryItem
 from hs_common.replication.ephemeral import KeyCounts, Message, Presence, Typing
@@ -17,7 +18,6 @@ from hs_workers.sync.audience import Audience
 from hs_workers.sync.device_changes import DeviceChanges
 from hs_workers.sync.devices import Devices
 from hs_workers.sync.members_sent import MembersSent
-from hs_workers.sync.reader_settings import ReaderSettings
 from hs_workers.sync.recent_log import RecentLog
 from hs_workers.sync.unread_memory import UnreadMemory
 from hs_workers.sync.waiting import WaitingClients

@@ -10,10 +10,10 @@ from typing import Final
 
 from hs_common.matrix.push_rule_evaluation import Reader as PushReader
 from hs_common.matrix.push_rules import reader_bits
+from hs_common.reading.settings import Settings
+from hs_common.reading.unread import MAIN, RoomUnread
 from hs_common.replication.items import EventItem, ReceiptItem
 from hs_workers.sync.recent_log import RecentLog
-from hs_workers.sync.settings import Settings
-from hs_workers.sync.unread import MAIN, RoomUnread
 
 MAXIMUM_USERS: Final = 20_000  # those whose clients were answered last
 MAXIMUM_ROOMS: Final = 500  # of one user: in so many there is hardly news within one session

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hs_common.process.background import Background
+from hs_common.reading.reader_settings import ReaderSettings
 from hs_common.replication.clock import Clock
 from hs_common.replication.ephemeral import Message
 from hs_common.replication.ephemeral_view import EphemeralView
@@ -19,7 +20,6 @@ from hs_workers.sync.fast_lane import FastLane
 from hs_workers.sync.general import GeneralWay
 from hs_workers.sync.members_sent import MembersSent
 from hs_workers.sync.presence_by_sync import PresenceBySync
-from hs_workers.sync.reader_settings import ReaderSettings
 from hs_workers.sync.recent_log import RecentLog
 from hs_workers.sync.sync import Sync
 from hs_workers.sync.sync_log import SyncLog

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hs_workers.sync import load_unread
-from hs_workers.sync.unread import MAIN, MAXIMUM_COUNT, CachedCount, Counts, RoomUnread, continued, lower_bounds
+from hs_common.reading import load_unread
+from hs_common.reading.unread import MAIN, MAXIMUM_COUNT, CachedCount, Counts, RoomUnread, continued, lower_bounds
 from tests.workers.sync.conftest import Play
 from tests.workers.sync.world import ALICE, BOB, World, joined
 

@@ -9,13 +9,13 @@ import orjson
 from hs_common.matrix.filters import EVERYTHING, Filter, parse_filter
 from hs_common.matrix.tokens import SyncToken, parse_sync_token
 from hs_common.process.background import Background
+from hs_common.reading.settings import TYPES, read_settings
 from hs_common.replication.calls import ReceiptMark, SetAccountData, SetReceipts
 from hs_common.replication.ephemeral_view import EphemeralView
 from hs_common.storage import log, sync_personal
 from hs_workers.sync.general import GeneralWay, Question
 from hs_workers.sync.members_sent import MembersSent
 from hs_workers.sync.parameters import Reader, Wishes
-from hs_workers.sync.settings import TYPES, read_settings
 from tests.master.harness import START_MS, TestMaster, master
 
 NOW_MS = START_MS + 1_000_000

@@ -4,24 +4,21 @@ Events are counted in groups that push rules cannot tell apart without looking i
 rules look into events are those read.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 import orjson
 
-from hs_common.matrix.event import Event
-from hs_common.matrix.power_levels import PowerLevels
-from hs_common.matrix.push_conditions import MAX_TEXT_LENGTH, EventFacts
+from hs_common.matrix.push_conditions import MAX_TEXT_LENGTH
 from hs_common.matrix.push_rule_evaluation import CompiledRules
 from hs_common.matrix.push_rule_evaluation import Reader as PushReader
 from hs_common.matrix.push_rules import reader_bits
-from hs_common.storage import sync_rooms, sync_state, unread
+from hs_common.reading.push_facts import MEMBER, room_facts
+from hs_common.reading.settings import Settings
+from hs_common.reading.unread import MAXIMUM_COUNT, CachedCount, RoomUnread, continued, lower_bounds
+from hs_common.storage import unread
 from hs_common.storage.queries import Queries
-from hs_workers.sync.event_json import event_of
-from hs_workers.sync.settings import Settings
-from hs_workers.sync.unread import MAXIMUM_COUNT, CachedCount, RoomUnread, continued, lower_bounds
 
-CREATE, LEVELS, MEMBER = "m.room.create", "m.room.power_levels", "m.room.member"
 # A room with more events since its cached count is worth a write.
 WORTH_KEEPING: Final = 50
 # Characters × conditions that a reader's own rules may search for one answer, about a second. With a few keywords that
@@ -107,7 +104,7 @@ class UnreadCounter:
         self, rooms: Mapping[str, RoomUnread], lows: Mapping[str, int], rules: Mapping[str, CompiledRules]
     ) -> None:
         """Judges by their content the events whose groups could not be."""
-        facts = await self._room_facts(list(rooms))
+        facts = await room_facts(self._db, list(rooms), [self._user_id], self._versions, self._now)
         room_lows = [lows[room_id] for room_id in rooms]
         rows = await unread.events_of_groups(self._db, list(rooms), room_lows, self._now, MAXIMUM_COUNT)
         mentions = await unread.mentions(self._db, self._user_id, list(rooms), min(room_lows), self._now)
@@ -119,44 +116,16 @@ class UnreadCounter:
             pdu = orjson.loads(json)
             is_target = pdu["type"] == MEMBER and state_key == self._user_id
             bits |= reader_bits(mentioned=event_id in mentions, is_target=is_target)
-            reader, without_event = facts[room_id]
+            reader = facts[room_id].reader(self._user_id)
             if rules[room_id].judge(bits, room_id, sender, reader) is not None:
                 continue  # counted with its group
             self._searched += costs[room_id] * min(len(json), MAX_TEXT_LENGTH)
             if self._searched > MAXIMUM_SEARCHED:
                 return
             seen = {**pdu, "event_id": event_id, "room_id": room_id}
-            actions = rules[room_id].judge(bits, room_id, sender, reader, without_event(seen))
+            actions = rules[room_id].judge(bits, room_id, sender, reader, facts[room_id].of(seen))
             if actions is not None and actions.notify:
                 room.add(thread, 1, int(actions.highlight))
-
-    async def _room_facts(self, room_ids: Sequence[str]) -> dict[str, tuple[PushReader, Any]]:
-        """Of each room the reader as he is called there, and what makes the facts of an event of it."""
-        keys = [
-            (room_id, event_type, state_key, self._now, self._now)
-            for room_id in room_ids
-            for event_type, state_key in ((CREATE, ""), (LEVELS, ""), (MEMBER, self._user_id))
-        ]
-        places = {row[3]: (row[0], row[1]) for row in await sync_state.entries(self._db, keys)}
-        state: dict[tuple[str, str], Event] = {}
-        for event_id, room_id, _, _, json in await sync_rooms.events(self._db, list(places)):
-            state[places[event_id]] = event_of(orjson.loads(json), event_id, self._versions[room_id])
-        nows = [self._now] * len(room_ids)
-        counts = {row[0]: row[1] for row in await sync_state.member_counts(self._db, room_ids, nows)}
-        return {room_id: self._facts(room_id, state, counts[room_id]) for room_id in room_ids}
-
-    def _facts(self, room_id: str, state: Mapping[tuple[str, str], Event], joined: int) -> tuple[PushReader, Any]:
-        create, levels = state[room_id, CREATE], state.get((room_id, LEVELS))
-        member = state.get((room_id, MEMBER))
-        name = None if member is None else member.content.get("displayname")
-        notifications = None if levels is None else levels.content.get("notifications")
-        power = PowerLevels(create, levels)
-
-        def facts(event: Mapping[str, Any]) -> EventFacts:
-            level = power.user_level(event["sender"])
-            return EventFacts(event, joined, level, notifications if isinstance(notifications, dict) else {})
-
-        return PushReader(self._user_id, name if isinstance(name, str) else None), facts
 
 
 def lower_copy(room: RoomUnread) -> RoomUnread:

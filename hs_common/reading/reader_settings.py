@@ -3,9 +3,9 @@
 from collections import OrderedDict
 from typing import Final
 
+from hs_common.reading.settings import TYPES, Settings, read_settings
 from hs_common.storage import sync_personal
 from hs_common.storage.queries import Queries
-from hs_workers.sync.settings import TYPES, Settings, read_settings
 
 MAXIMUM_USERS: Final = 10_000  # compiled push rules have some KiB
 
