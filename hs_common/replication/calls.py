@@ -10,18 +10,9 @@ from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What most calls answer: the position of the change (of the last commit, where nothing changed)."""
-
-    pos: int
-
-
-class Call(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all calls. `answer` is the type of the call's answer."""
-
-    answer: ClassVar[type[Answer]] = Answer
-
+from hs_common.replication.call import Answer as Answer
+from hs_common.replication.call import Call as Call
+from hs_common.replication.federation_calls import FEDERATION_CALLS
 
 # --- events -------------------------------------------------------------------------------------------------------
 
@@ -173,7 +164,7 @@ class RegisterUser(Call, frozen=True, kw_only=True):
     is_guest: bool = False
     admin: bool = False
     appservice_id: str | None = None
-    profile: dict[str, bytes] = {}  # field → JSON
+    profile: dict[str, bytes] = msgspec.field(default_factory=dict)  # field → JSON
     session: NewSession | None = None
 
 
@@ -397,16 +388,15 @@ class HintKeyCounts(Call, frozen=True, kw_only=True):
     devices: list[tuple[str, str]]
 
 
-CALLS: Final[dict[str, type[Call]]] = {
-    call.__name__: call
-    for call in (
-        AppendEvents, CreateRoom, ComposeEvent, AppendReady, ForgetRoom, SetAlias, DeleteAlias, SetDirectory,
-        SetReceipts, RegisterUser, OpenSession, RefreshSession, ConfirmRefresh, CloseSessions, RenameDevice, MakeDevice,
-        SetPassword, SetUserState, DeactivateUser, SetProfile, SetAccountData, SetTyping, SetPresence,
-        SetDeviceKeys, SetCrossSigningKeys, AddSignatures, SendToDevice, HintKeyCounts,
-        SetAppService, RemoveAppService, PauseAppService, WakeAppService,
-    )
-}  # fmt: skip
+_CALLS: Final[tuple[type[Call], ...]] = (
+    AppendEvents, CreateRoom, ComposeEvent, AppendReady, ForgetRoom, SetAlias, DeleteAlias, SetDirectory,
+    SetReceipts, RegisterUser, OpenSession, RefreshSession, ConfirmRefresh, CloseSessions, RenameDevice, MakeDevice,
+    SetPassword, SetUserState, DeactivateUser, SetProfile, SetAccountData, SetTyping, SetPresence,
+    SetDeviceKeys, SetCrossSigningKeys, AddSignatures, SendToDevice, HintKeyCounts,
+    SetAppService, RemoveAppService, PauseAppService, WakeAppService,
+    *FEDERATION_CALLS,
+)  # fmt: skip
+CALLS: Final[dict[str, type[Call]]] = {call.__name__: call for call in _CALLS}
 
 _encoder = msgspec.msgpack.Encoder()
 _call_decoders = {name: msgspec.msgpack.Decoder(call) for name, call in CALLS.items()}
