@@ -64,3 +64,13 @@ async def profiles(db: Queries, user_ids: Sequence[str]) -> list[tuple[str, str,
         (list(user_ids),),
     )
     return [(user_id, field, value) for user_id, field, value in rows]
+
+
+async def joined_among(db: Queries, user_id: str, room_ids: Sequence[str]) -> set[str]:
+    """Those of the rooms that a user is in."""
+    rows = await db.fetch(
+        "SELECT room_id FROM local_membership WHERE user_id = %s AND to_pos = 9223372036854775807"
+        " AND room_id = ANY(%s) AND membership = 'join'",
+        (user_id, list(room_ids)),
+    )
+    return {room_id for (room_id,) in rows}

@@ -7,6 +7,7 @@ from hs_common.appservices.registry import ServiceRegistry
 from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.config import Config
 from hs_common.reading.client_events import ClientEvents
+from hs_common.reading.room_summaries import RoomSummaries
 from hs_common.reading.room_view import RoomViews
 from hs_common.replication.link_interface import Link
 from hs_common.storage.queries import Queries
@@ -30,6 +31,9 @@ from hs_workers.client.room.admission import RestrictedRooms
 from hs_workers.client.room.aliases import Aliases
 from hs_workers.client.room.children import Children
 from hs_workers.client.room.creating import Creating
+from hs_workers.client.room.directory_memory import DirectoryMemory
+from hs_workers.client.room.elsewhere import Elsewhere, Nowhere
+from hs_workers.client.room.hierarchy import Hierarchies
 from hs_workers.client.room.invitees import Invitees
 from hs_workers.client.room.marking import Marking
 from hs_workers.client.room.members import Members
@@ -44,13 +48,15 @@ from hs_workers.client.room.surroundings import Surroundings
 from hs_workers.client.room_event_by_timestamp import RoomEventByTimestamp
 from hs_workers.client.room_send import RoomSend
 from hs_workers.client.room_state import RoomState
+from hs_workers.client.room_summary import RoomSummary
 from hs_workers.client.rooms import Rooms
+from hs_workers.client.space_hierarchy import SpaceHierarchy
 from hs_workers.client.threads_list import ThreadsList
 
 ENDPOINT_CLASSES: tuple[type, ...] = (
     *(Banning, CreateRoomEndpoint, Directory, EventContext, Inviting, Joining, Kicking, Knocking, Leaving),
     *(ListJoinedRooms, ListPublicRooms, MessagePagination, ReadMarkers, Receipts, Redaction, Relations),
-    *(RoomEventByTimestamp, RoomSend, RoomState, Rooms, ThreadsList),
+    *(RoomEventByTimestamp, RoomSend, RoomState, RoomSummary, Rooms, SpaceHierarchy, ThreadsList),
 )
 """What processes of other roles declare to their routers."""
 
@@ -68,6 +74,7 @@ class Outside:
     policy_server: PolicyServer = field(default_factory=Unreachable)
     services: ServiceRegistry | None = None
     queries: ServiceQueries | None = None
+    elsewhere: Elsewhere = field(default_factory=Nowhere)
 
 
 def room_endpoints(config: Config, outside: Outside) -> list[object]:
@@ -116,14 +123,19 @@ def _reading(config: Config, outside: Outside, sending: Sending) -> list[object]
     reading = Reading(db, views, events)
     pages = Pages(db, views)
     children = Children(db, reading, views, events)
+    sizes = DirectoryMemory(db, outside.seconds)
+    summaries = RoomSummaries(db, name, sizes.joined)
+    aliases = _aliases(config, outside, sending)
     return [
-        Directory(db, _aliases(config, outside, sending), views),
+        Directory(db, aliases, views),
         EventContext(Surroundings(db, reading, pages, events)),
         ListJoinedRooms(db),
-        ListPublicRooms(db, master, PublishedRooms(db, outside.seconds), name),
+        ListPublicRooms(db, master, PublishedRooms(db, sizes), name),
         MessagePagination(reading, pages, events, config.limits.page_size),
         Relations(children),
         RoomEventByTimestamp(db, reading, views),
+        RoomSummary(db, summaries, aliases, outside.elsewhere),
         Rooms(reading, Members(db, reading, events), events),
+        SpaceHierarchy(Hierarchies(db, summaries, outside.elsewhere)),
         ThreadsList(children),
     ]

@@ -5,10 +5,8 @@ All else the authorisation rules decide, at the master.
 Spec: client-server API, #restricted-rooms, #guest-access.
 """
 
-from typing import Any
-
 from hs_common.matrix.errors import MatrixError, forbidden
-from hs_common.matrix.event import Event
+from hs_common.matrix.join_rules import allowed_rooms, is_restricted
 from hs_common.matrix.power_levels import privileged_creators
 from hs_common.storage import room_members
 from hs_common.storage.queries import Queries
@@ -37,7 +35,7 @@ class RestrictedRooms:
         """The `join_authorised_via_users_server` of a join by a user who is neither in the room nor invited; None if
         the join rule asks for none. 403 `M_FORBIDDEN` if no condition is satisfied, or nobody can let the user in."""
         rules = state.get(JOIN_RULES)
-        if rules is None or not _is_restricted(rules):
+        if rules is None or not is_restricted(rules.content.get("join_rule"), rules.room_version):
             return None
         allowed = allowed_rooms(rules.content)
         if not allowed or not await room_members.is_joined_to_any(self._db, user_id, allowed):
@@ -59,29 +57,9 @@ class RestrictedRooms:
         return found
 
 
-def allowed_rooms(content: Any) -> list[str]:
-    """The rooms of the conditions that the content of m.room.join_rules lists."""
-    conditions = content.get("allow")
-    if not isinstance(conditions, list):
-        return []
-    rooms = [
-        condition.get("room_id")
-        for condition in conditions
-        if isinstance(condition, dict) and condition.get("type") == "m.room_membership"
-    ]
-    return [room_id for room_id in rooms if isinstance(room_id, str)]
-
-
 def _named_users(state: State) -> list[str]:
     """The users whose level is not the default one."""
     levels = state.get(POWER_LEVELS)
     users = levels.content.get("users") if levels is not None else None
     creators = {*privileged_creators(state[CREATE]), state[CREATE].sender}
     return [*creators, *(users if isinstance(users, dict) else ())]
-
-
-def _is_restricted(rules: Event) -> bool:
-    join_rule, version = rules.content.get("join_rule"), rules.room_version
-    if join_rule == "restricted":
-        return version.restricted_joins
-    return join_rule == "knock_restricted" and version.knock_restricted_join_rule

@@ -11,9 +11,9 @@ from typing import Final
 import orjson
 from twisted.internet.defer import DeferredLock
 
+from hs_common.matrix.room_texts import plain_topic, text_of
 from hs_common.storage import room_directory
 from hs_common.storage.queries import Queries
-from hs_workers.client.room.room_texts import plain_topic, text_of
 
 KEPT_S: Final = 10.0
 """How old what is told may be; clients fetch the directory once, when its dialogue is opened."""

@@ -7,32 +7,22 @@ Spec: client-server API, #published-room-directory.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from hs_common.matrix.errors import invalid_param
+from hs_common.reading.room_summaries import SHOWN_TYPES, published
 from hs_common.storage import appservices, room_directory
 from hs_common.storage.queries import Queries
 from hs_workers.client.room.directory_memory import SEARCHED_LENGTH, DirectoryMemory, SearchedRoom
-from hs_workers.client.room.room_texts import plain_topic, text_of
 
 MAXIMUM_ROOMS: Final = 5_000
 """Rooms of the directory that are looked at, the largest: each search looks at all their names."""
 MAXIMUM_PUBLISHED: Final = 20_000
 """Rooms of the directory among which the largest are sought."""
-TYPES: Final = (
-    "m.room.create",
-    "m.room.name",
-    "m.room.topic",
-    "m.room.avatar",
-    "m.room.canonical_alias",
-    "m.room.join_rules",
-    "m.room.history_visibility",
-    "m.room.guest_access",
-)
 _TOKEN: Final = re.compile(r"([fb])([0-9]{1,9})~(!.{1,254})")
 
 Room = dict[str, Any]
@@ -56,10 +46,9 @@ class Search:
 class PublishedRooms:
     """Reads the directory of this server."""
 
-    def __init__(self, db: Queries, seconds: Callable[[], float]) -> None:
-        """`seconds`: a clock that never goes back."""
+    def __init__(self, db: Queries, memory: DirectoryMemory) -> None:
         self._db = db
-        self._memory = DirectoryMemory(db, seconds)
+        self._memory = memory
 
     async def find(self, search: Search) -> dict[str, Any]:
         """The answer of `/publicRooms`. 400 `M_INVALID_PARAM` for a token that is not of this server."""
@@ -93,29 +82,9 @@ class PublishedRooms:
 
     async def _described(self, counts: dict[str, int]) -> dict[str, Room]:
         contents: dict[str, dict[str, Any]] = {room_id: {} for room_id in counts}
-        for room_id, event_type, json in await room_directory.described(self._db, list(counts), TYPES):
+        for room_id, event_type, json in await room_directory.described(self._db, list(counts), SHOWN_TYPES):
             contents[room_id][event_type] = orjson.loads(json)["content"]
         return {room_id: published(room_id, counts[room_id], contents[room_id]) for room_id in counts}
-
-
-def published(room_id: str, joined: int, contents: dict[str, Any]) -> Room:
-    """A PublishedRoomsChunk; `contents`: of the room's state by event type."""
-    room: Room = {
-        "room_id": room_id,
-        "num_joined_members": joined,
-        "world_readable": text_of(contents.get("m.room.history_visibility", {}), "history_visibility")
-        == "world_readable",
-        "guest_can_join": text_of(contents.get("m.room.guest_access", {}), "guest_access") == "can_join",
-        "join_rule": text_of(contents.get("m.room.join_rules", {}), "join_rule") or "invite",
-    }
-    optional = {
-        "name": text_of(contents.get("m.room.name", {}), "name"),
-        "topic": plain_topic(contents.get("m.room.topic", {})),
-        "avatar_url": text_of(contents.get("m.room.avatar", {}), "url"),
-        "canonical_alias": text_of(contents.get("m.room.canonical_alias", {}), "alias"),
-        "room_type": text_of(contents.get("m.room.create", {}), "type"),
-    }
-    return {**room, **{key: value for key, value in optional.items() if value}}
 
 
 def _matching(rooms: dict[str, SearchedRoom], search: Search) -> list[str]:

@@ -3,7 +3,7 @@
 `play(database_url, scenario)` runs a coroutine function with a RoomWorld of its own.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from io import BytesIO
 from itertools import count
@@ -25,6 +25,7 @@ from hs_common.matrix.errors import MatrixError
 from hs_common.replication import calls
 from hs_common.replication.calls import Call, NewSession, RegisterUser, SetAccountData
 from hs_common.replication.link_interface import DEFAULT_OPTIONS, CallOptions
+from hs_workers.client.room.elsewhere import Elsewhere, Nowhere, RemoteRoom
 from hs_workers.client.room.policy_servers import PolicyServer, Unreachable
 from hs_workers.client.rooms_wiring import Outside, room_endpoints
 from tests.master.harness import SERVER, START_MS, TestMaster, master
@@ -117,7 +118,7 @@ class User:
 
 
 class RoomWorld:
-    """One worker and its master. `now_ms` is the worker's time of day, `seconds` its clock."""
+    """One worker and its master. `now_ms`: the time of day, `seconds`: its clock, `elsewhere`: other servers."""
 
     def __init__(self, m: TestMaster, settings: Config, policy_server: PolicyServer) -> None:
         numbers = count()
@@ -126,6 +127,7 @@ class RoomWorld:
         self.db = m.db
         self.now_ms = START_MS + 1_000_000
         self.seconds = 0.0
+        self.elsewhere: Elsewhere = Nowhere()
         self.router = Router()
         outside = Outside(
             db=m.db,
@@ -134,11 +136,16 @@ class RoomWorld:
             seconds=lambda: self.seconds,
             random=lambda size: next(numbers).to_bytes(size, "big"),
             policy_server=policy_server,
+            elsewhere=self,
         )
         for instance in room_endpoints(settings, outside):
             self.router.add(instance, role="client")
         authenticator = Authenticator(m.db, lambda: self.now_ms, is_fresh=lambda: False)
         self._dispatcher = Dispatcher(authenticator, RateLimits({}, lambda: 0.0))
+
+    async def room(self, room_id: str, via: Sequence[str], suggested_only: bool) -> RemoteRoom | None:
+        """What other servers tell of a room."""
+        return await self.elsewhere.room(room_id, via, suggested_only)
 
     async def user(self, name: str, *, profile: Json | None = None, device: str = "D", **more: Any) -> User:
         """A new account with a session."""

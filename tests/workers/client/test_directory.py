@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import quote
 
 from hs_common.storage.queries import Arguments, Queries, Row
-from hs_workers.client.room.directory_memory import KEPT_S, SEARCHED_LENGTH
+from hs_workers.client.room.directory_memory import KEPT_S, SEARCHED_LENGTH, DirectoryMemory
 from hs_workers.client.room.published_rooms import PublishedRooms, Search
 from tests.workers.client.room_world import RoomWorld, play, room_path
 
@@ -163,7 +163,7 @@ def test_sizes_are_counted_once_in_some_seconds_and_rooms_come_and_go_at_once(da
         alice, bob = await world.user("alice"), await world.user("bob")
         first = await alice.create(visibility="public", name="First")
         now, reading = [5.0], CountingReads(world.db)
-        rooms = PublishedRooms(reading, lambda: now[0])
+        rooms = PublishedRooms(reading, DirectoryMemory(reading, lambda: now[0]))
 
         async def sizes(term: str = "") -> dict[str, int]:
             return {

@@ -1,15 +1,16 @@
 """Texts in the content of state events, which may be anything. Pure."""
 
+from collections.abc import Mapping
 from typing import Any
 
 
-def text_of(content: dict[str, Any], key: str) -> str | None:
+def text_of(content: Mapping[str, Any], key: str) -> str | None:
     """The string under a key, None for whatever else is there."""
     value = content.get(key)
     return value if isinstance(value, str) else None
 
 
-def plain_topic(content: dict[str, Any]) -> str | None:
+def plain_topic(content: Mapping[str, Any]) -> str | None:
     """The plain text of a topic: of `m.topic` if there is one, else of `topic`. Spec: #mroomtopic."""
     block = content.get("m.topic")
     texts = block.get("m.text") if isinstance(block, dict) else None
