@@ -4,6 +4,7 @@ from typing import Annotated
 
 from hs_common.config.accounts import Accounts, Registration
 from hs_common.config.appservices import AppServices
+from hs_common.config.email import Email
 from hs_common.config.identity import Server
 from hs_common.config.limits import Limits, Presence
 from hs_common.config.media import Media
@@ -29,6 +30,7 @@ class Config(Section, frozen=True):
     cluster: Cluster = Cluster()
     registration: Registration = Registration()
     accounts: Accounts = Accounts()
+    email: Email = Email()
     rate_limits: RateLimits = RateLimits()
     limits: Limits = Limits()
     presence: Presence = Presence()

@@ -19,7 +19,7 @@ _SectionType = TypeVar("_SectionType", bound=Section)
 _MINIMUM_SECRET_LENGTH = 16  # shorter ones can be tried out
 _SERVER_NAME = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")  # appendices, server names
 _CHEAP_HASH = PasswordHash(time_cost=1, memory_kib=8)
-_FILE_OPTIONS = {"secret_file": "secret", "shared_secret_file": "shared_secret"}
+_FILE_OPTIONS = {"secret_file": "secret", "shared_secret_file": "shared_secret", "password_file": "password"}
 
 
 class ConfigError(Exception):
@@ -146,6 +146,7 @@ def _with_files(config: Config, folder: Path) -> Config:
         media=replace(config.media, folder=str(folder / config.media.folder)),
         cluster=_with_secret_file(config.cluster, "cluster", folder),
         registration=_with_secret_file(config.registration, "registration", folder),
+        email=_with_secret_file(config.email, "email", folder),
         appservices=replace(
             config.appservices, registrations=tuple(str(folder / name) for name in config.appservices.registrations)
         ),
@@ -174,6 +175,10 @@ def _check(config: Config) -> None:
     if config.server.default_room_version not in ROOM_VERSIONS:
         known = ", ".join(ROOM_VERSIONS)
         raise ConfigError(f"Option server.default_room_version: known versions are {known}.")
+    if config.email.smtp_host and not config.email.sender:
+        raise ConfigError("Option email.sender: say whom mails are from, such as: Example <noreply@example.org>.")
+    if config.email.username and config.email.security == "none":
+        raise ConfigError("Option email.security: a password is only sent over an encrypted connection.")
     for name, secret in (
         ("cluster.secret", config.cluster.secret),
         ("registration.shared_secret", config.registration.shared_secret),

@@ -44,6 +44,20 @@ async def device(db: Queries, user_id: str, device_id: str) -> Device | None:
     return None if row is None else Device(*row)
 
 
+async def sights_of(db: Queries, user_id: str) -> list[Seen]:
+    """When and from where each of the user's devices was last seen, the latest first."""
+    rows = await db.fetch(
+        """
+        SELECT user_id, device_id, ip, user_agent, ts
+          FROM device_seen JOIN devices USING (user_id, device_id)
+         WHERE user_id = %s
+         ORDER BY ts DESC, device_id
+        """,
+        (user_id,),
+    )
+    return [Seen(*row) for row in rows]
+
+
 async def note_seen(db: Queries, seen: Sequence[Seen]) -> None:
     """Keeps the newest sight of each device, whichever process wrote first. At most one entry per device."""
     rows = sorted(seen, key=lambda one: (one.user_id, one.device_id))  # one order for all writers: no deadlock

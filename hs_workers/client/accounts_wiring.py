@@ -21,6 +21,7 @@ from hs_workers.client.accounts.push_rules import UserPushRules
 from hs_workers.client.accounts.registering import Registering, Usernames
 from hs_workers.client.accounts.shared_secret import SharedSecret
 from hs_workers.client.accounts.tokens import Tokens
+from hs_workers.client.admin import AccountModeration, Whois
 from hs_workers.client.administrative_contact import AdministrativeContact, ValidationTokens
 from hs_workers.client.arrivals import Arrivals
 from hs_workers.client.capabilities import Capabilities
@@ -29,6 +30,7 @@ from hs_workers.client.filter import Filters
 from hs_workers.client.login import Login
 from hs_workers.client.login_token import LoginToken
 from hs_workers.client.logout import Logout
+from hs_workers.client.openid import OpenId
 from hs_workers.client.password_management import PasswordManagement
 from hs_workers.client.presence import Presence, PresenceView
 from hs_workers.client.profile import Profile
@@ -48,10 +50,23 @@ from hs_workers.client.wellknown import WellKnown, client_well_known
 from hs_workers.client.whoami import WhoAmI
 
 ENDPOINT_CLASSES: tuple[type, ...] = (
-    *(AccountData, AccountDeactivation, AdministrativeContact, Capabilities, DeviceManagement, Filters, Login),
-    *(LoginToken, Logout, PasswordManagement, Presence, Profile, PushRules, Pushers, Refresh, Registration),
+    *(AccountData, AccountDeactivation, AccountModeration, AdministrativeContact, Capabilities, DeviceManagement),
+    *(
+        Filters,
+        Login,
+        LoginToken,
+        Logout,
+        OpenId,
+        PasswordManagement,
+        Presence,
+        Profile,
+        PushRules,
+        Pushers,
+        Refresh,
+        Registration,
+    ),
     *(RegistrationTokens, SharedSecretRegistration, Support, Tags, ThirdPartyLookup, Typing, ValidationTokens),
-    *(Versions, WellKnown, WhoAmI),
+    *(Versions, WellKnown, WhoAmI, Whois),
 )
 """What processes of other roles declare to their routers."""
 
@@ -99,6 +114,7 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
     return [
         AccountData(data, push_rules),
         AccountDeactivation(uia, master),
+        AccountModeration(db, master, name),
         AdministrativeContact(),
         Capabilities(config.server.default_room_version),
         DeviceManagement(db, master, uia),
@@ -106,6 +122,7 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
         Login(logging_in, arrivals, services, name),
         LoginToken(uia, login_tokens),
         Logout(master),
+        OpenId(db, tokens, name, now_ms),
         PasswordManagement(uia, rules, passwords, master),
         Presence(config.presence.enabled, db, master, outside.presence, now_ms),
         Profile(db, master, name),
@@ -123,6 +140,7 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
         Versions(outside.unstable_features or {}),
         WellKnown(config.server),
         WhoAmI(),
+        Whois(db, name),
     ]
 
 

@@ -1,7 +1,9 @@
-"""What a client can and cannot do here.
+"""What a client can and cannot do here. The same for all users, but for what only administrators can.
 
 Spec: client-server API, #capabilities-negotiation.
 """
+
+from typing import Any
 
 from hs_common.http.endpoint import Auth, endpoint, r0
 from hs_common.http.reply import Reply
@@ -13,21 +15,19 @@ class Capabilities:
     """`default_room_version` is that of rooms created without naming one."""
 
     def __init__(self, default_room_version: str) -> None:
-        self._answer = {
-            "capabilities": {
-                "m.change_password": {"enabled": True},
-                "m.room_versions": {
-                    "default": default_room_version,
-                    "available": dict.fromkeys(ROOM_VERSIONS, "stable"),
-                },
-                "m.set_displayname": {"enabled": True},
-                "m.set_avatar_url": {"enabled": True},
-                "m.3pid_changes": {"enabled": False},
-                "m.get_login_token": {"enabled": True},
-                "m.profile_fields": {"enabled": True},
-                "m.forget_forced_upon_leave": {"enabled": False},
-            }
+        common: dict[str, Any] = {
+            "m.change_password": {"enabled": True},
+            "m.room_versions": {"default": default_room_version, "available": dict.fromkeys(ROOM_VERSIONS, "stable")},
+            "m.set_displayname": {"enabled": True},
+            "m.set_avatar_url": {"enabled": True},
+            "m.3pid_changes": {"enabled": False},
+            "m.get_login_token": {"enabled": True},
+            "m.profile_fields": {"enabled": True},
+            "m.forget_forced_upon_leave": {"enabled": False},
         }
+        moderation = {"m.account_moderation": {"suspend": True, "lock": True}}
+        self._of_users = {"capabilities": common}
+        self._of_administrators = {"capabilities": common | moderation}
 
     @endpoint(
         "GET",
@@ -38,5 +38,5 @@ class Capabilities:
         spec="client-server-api/#get_matrixclientv3capabilities",
     )
     async def capabilities(self, request: Request) -> Reply:
-        """The same for all users."""
-        return self._answer
+        """What the requester can do."""
+        return self._of_administrators if request.requester.admin else self._of_users

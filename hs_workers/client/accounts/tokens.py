@@ -19,6 +19,7 @@ TOKEN_BYTES: Final = 32
 ACCESS_PREFIX: Final = "vat_"
 REFRESH_PREFIX: Final = "vrt_"
 LOGIN_PREFIX: Final = "vlt_"
+OPENID_PREFIX: Final = "vot_"
 DISPLAY_NAME_LIMIT: Final = 255
 """Characters of a device's name. It is sent to everybody who sees the device."""
 
