@@ -133,9 +133,15 @@ INBOX_TRIM = with_rows(
      WHERE (old.user_id, old.device_id, old.pos) = (free.user_id, free.device_id, free.pos)
     """,
 )
+SERVICE_TO_DEVICE = insert(
+    "service_to_device",
+    "service_to_device",
+    (("service_id", "text"), ("pos", "bigint"), ("user_id", "text")),
+)
 
 # Before devices are written, and after.
 ENDS: Final[tuple[Write, ...]] = (DEVICE_KEYS_END, INBOX_END, CROSS_SIGNING_KEYS_END)
 BEGINS: Final[tuple[Write, ...]] = (
     DEVICE_KEYS, CROSS_SIGNING_KEYS, KEY_SIGNATURE, PRIVATE_KEY_CHANGE, INBOX, INBOX_TRIM,
+    SERVICE_TO_DEVICE,
 )  # fmt: skip

@@ -45,6 +45,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     rate_limited: bool = False  # of the users that it acts as; its own is never limited
     protocols: tuple[str, ...] = ()
     receive_ephemeral: bool = False
+    device_news: bool = False  # MSC3202: device list changes and key counts
     device_management: bool = False  # MSC4190: devices are made by PUT /devices
 
 
@@ -91,6 +92,7 @@ def parse_registration(given: object) -> tuple[Registration, Tokens]:
         rate_limited=_flag(given, "rate_limited"),
         protocols=_protocols(given),
         receive_ephemeral=_flag(given, "receive_ephemeral", "push_ephemeral", "de.sorunome.msc2409.push_ephemeral"),
+        device_news=_flag(given, "msc3202", "org.matrix.msc3202"),
         device_management=_flag(given, "io.element.msc4190", "org.matrix.msc4190"),
     )
     return registration, Tokens(sha256(as_token.encode("utf-8", "surrogateescape")).digest(), hs_token)
@@ -170,6 +172,11 @@ class Service:
         self._aliases, self._exclusive_aliases = _both(registration.aliases)
         self._rooms = _any_of(registration.rooms)
 
+    @property
+    def hears_devices(self) -> bool:
+        """Whether messages to devices of its users are sent to it."""
+        return self.registration.receive_ephemeral or self.registration.device_news
+
     def has_user(self, user_id: str) -> bool:
         """Whether the service may act as this user, and hears of rooms that he is in."""
         if not user_id.endswith(self._local):
@@ -236,6 +243,12 @@ class Services:
                 self._of_user.clear()
             self._of_user[user_id] = found
         return found
+
+    def told_of_devices(self, user_id: str) -> tuple[str, ...]:
+        """The listening services that are sent messages to devices of this user, if the account is theirs."""
+        return tuple(
+            service_id for service_id in self.interested_in_user(user_id) if self._by_id[service_id].hears_devices
+        )
 
     def interested_in_alias(self, alias: str) -> tuple[str, ...]:
         """The listening services with this alias in their namespaces."""

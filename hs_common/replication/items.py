@@ -139,6 +139,7 @@ class ToDeviceItem(msgspec.Struct, array_like=True, frozen=True):
     """Messages to devices of local users: user → device ids; `*` is all devices. What they say is in the inbox."""
 
     devices: dict[str, list[str]]
+    services: list[str] = []  # application services that are sent messages
 
 
 class ProfileItem(msgspec.Struct, array_like=True, frozen=True):

@@ -14,21 +14,26 @@ FORGET_LIMIT = 5_000  # rows of one statement, so that forgetting a service hold
 
 
 class Cursor(NamedTuple):
-    """How far a service has received; `txn_id` None: nothing is under way."""
+    """How far a service has received, of events and of what concerns devices; `under`: what is under way."""
 
     sent_to: int
-    txn_id: str | None
-    txn_to: int | None
-    ephemeral: str | None
+    devices_sent_to: int
+    under: "Under | None"
     failures: int
 
 
 class Under(NamedTuple):
-    """A transaction that is fixed before it is sent: the events up to `to`, and ephemeral events as a JSON array."""
+    """A transaction that is fixed before it is sent.
+
+    It has the events up to `to`, ephemeral events as a JSON array, the messages to devices up to `devices_to`, and
+    `devices`: device lists and key counts as a JSON object.
+    """
 
     txn_id: str
     to: int
     ephemeral: str | None
+    devices_to: int
+    devices: str | None = None
 
 
 async def claim(db: Queries, service_id: str, term: int, made_pos: int) -> Cursor | None:
@@ -37,40 +42,64 @@ async def claim(db: Queries, service_id: str, term: int, made_pos: int) -> Curso
     What is under way from before `made_pos` is of an earlier registration under the same id, and is dropped.
     """
     row = await db.fetch_one(
-        "INSERT INTO service_cursors AS c (service_id, term, sent_to) VALUES (%s, %s, %s)"
+        "INSERT INTO service_cursors AS c (service_id, term, sent_to, devices_sent_to)"
+        " VALUES (%(service)s, %(term)s, %(made)s, %(made)s)"
         " ON CONFLICT (service_id) DO UPDATE SET term = excluded.term, sent_to = greatest(c.sent_to, excluded.sent_to),"
+        " devices_sent_to = greatest(c.devices_sent_to, excluded.sent_to),"
         " txn_id = CASE WHEN c.txn_to <= excluded.sent_to THEN NULL ELSE c.txn_id END WHERE c.term <= excluded.term"
-        " RETURNING sent_to, txn_id, txn_to, ephemeral, failures",
-        (service_id, term, made_pos),
+        " RETURNING sent_to, devices_sent_to, failures, txn_id, txn_to, ephemeral, devices_to, devices",
+        {"service": service_id, "term": term, "made": made_pos},
     )
     if row is None:
         return None
-    cursor = Cursor(*row)
-    await db.execute("DELETE FROM service_events WHERE service_id = %s AND pos <= %s", (service_id, cursor.sent_to))
-    return cursor
+    sent_to, devices_sent_to, failures, txn_id, txn_to, ephemeral, devices_to, devices = row
+    under = None
+    if txn_id is not None and txn_to is not None:
+        # An intent of the version before says nothing of devices.
+        under = Under(txn_id, txn_to, ephemeral, devices_sent_to if devices_to is None else devices_to, devices)
+    await db.execute("DELETE FROM service_events WHERE service_id = %s AND pos <= %s", (service_id, sent_to))
+    return Cursor(sent_to, devices_sent_to, under, failures)
 
 
-async def advance(db: Queries, service_id: str, term: int, before: int, sent_to: int, under: Under | None) -> bool:
-    """Everything up to `sent_to` was received, and this is under way next: one write. False: the share is another's.
+class Received(NamedTuple):
+    """What of a lane was received: everything up to `to`, of it lately what is above `before`."""
 
-    What was received (above `before`) is deleted from what waits.
+    before: int
+    to: int
+
+
+async def advance(
+    db: Queries, service_id: str, term: int, events: Received, devices: Received, under: Under | None
+) -> bool:
+    """This much was received, and this is under way next: one write. False: the share is another's.
+
+    What was received is deleted from what waits, and from the inboxes of the service's users.
     """
-    txn_id, to, ephemeral = (None, None, None) if under is None else under
+    txn_id, to, ephemeral, devices_to, lists = (None,) * 5 if under is None else under
     row = await db.fetch_one(
-        "WITH moved AS (UPDATE service_cursors SET sent_to = %(sent_to)s, txn_id = %(txn_id)s, txn_to = %(to)s,"
-        " ephemeral = %(ephemeral)s, failures = 0, last_error = NULL"
+        "WITH moved AS (UPDATE service_cursors SET sent_to = %(sent_to)s, devices_sent_to = %(devices_sent_to)s,"
+        " txn_id = %(txn_id)s, txn_to = %(to)s, ephemeral = %(ephemeral)s, devices_to = %(devices_to)s,"
+        " devices = %(lists)s, failures = 0, last_error = NULL"
         " WHERE service_id = %(service)s AND term = %(term)s RETURNING 1),"
         " gone AS (DELETE FROM service_events WHERE service_id = %(service)s AND pos > %(before)s"
-        " AND pos <= %(sent_to)s AND EXISTS (SELECT FROM moved))"
+        " AND pos <= %(sent_to)s AND EXISTS (SELECT FROM moved)),"
+        " told AS (DELETE FROM service_to_device WHERE service_id = %(service)s AND pos > %(devices_before)s"
+        " AND pos <= %(devices_sent_to)s AND EXISTS (SELECT FROM moved) RETURNING user_id, pos),"
+        " fetched AS (DELETE FROM inbox AS i USING told, users AS u WHERE i.user_id = told.user_id AND i.pos = told.pos"
+        " AND u.user_id = told.user_id AND u.appservice_id = %(service)s)"
         " SELECT 1 FROM moved",
         {
             "service": service_id,
             "term": term,
-            "before": before,
-            "sent_to": sent_to,
+            "before": events.before,
+            "sent_to": events.to,
+            "devices_before": devices.before,
+            "devices_sent_to": devices.to,
             "txn_id": txn_id,
             "to": to,
             "ephemeral": ephemeral,
+            "devices_to": devices_to,
+            "lists": lists,
         },
     )
     return row is not None
@@ -151,6 +180,11 @@ async def forget(db: Queries, service_id: str) -> None:
         (service_id, FORGET_LIMIT),
     ):
         pass  # so many at a time
+    await db.execute(
+        "DELETE FROM service_to_device AS q WHERE service_id = %s"
+        " AND NOT EXISTS (SELECT FROM appservices AS a WHERE a.service_id = q.service_id)",
+        (service_id,),
+    )
     await db.execute(
         "DELETE FROM service_cursors AS c WHERE service_id = %s"
         " AND NOT EXISTS (SELECT FROM appservices AS a WHERE a.service_id = c.service_id)",

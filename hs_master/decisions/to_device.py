@@ -28,8 +28,13 @@ class SendToDeviceDecider:
     def decide(self, call: SendToDevice, step: Step) -> Answer:
         if not any(call.messages.values()):
             return Answer(pos=step.pos)
-        pos = step.item(ToDeviceItem({user_id: sorted(devices) for user_id, devices in call.messages.items()}))
+        told = {user_id: step.services.told_of_devices(user_id) for user_id in call.messages}
+        services = sorted({service_id for services in told.values() for service_id in services})
+        devices_of = {user_id: sorted(devices) for user_id, devices in call.messages.items()}
+        pos = step.item(ToDeviceItem(devices_of, services))
         for user_id, devices in call.messages.items():
+            for service_id in told[user_id]:
+                step.row(encryption_tables.SERVICE_TO_DEVICE, service_id, pos, user_id)
             for device_id, message in devices.items():
                 step.row(encryption_tables.INBOX, user_id, device_id, pos, message.decode())
             step.row(encryption_tables.INBOX_TRIM, user_id)

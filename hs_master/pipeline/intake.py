@@ -113,7 +113,7 @@ class Intake:
         decider = self._deciders.room.get(type(call.call))
         if decider is None:
             return call.loaded is not None
-        if self._lacks_heads(call, decider):
+        if self._knowledge.services is None or self._lacks_heads(call, decider):
             return False
         return not any(self._loader.missing(need) for need in decider.needs(call.call, self._knowledge))
 

@@ -3,7 +3,7 @@
 Spec: application-service-api/#pushing-events.
 """
 
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -16,14 +16,16 @@ from hs_common.process.shares import ShareKeeper, Timing, shard_of
 from hs_common.replication import items
 from hs_common.replication.clock import Clock
 from hs_common.replication.entry import Entry, EntryItem
-from hs_common.replication.ephemeral import Message
+from hs_common.replication.ephemeral import KeyCounts, Message
 from hs_common.replication.subscription import Subscription
 from hs_common.storage import service_queue
 from hs_common.storage.queries import DatabaseError, Queries
+from hs_workers.appservice.devices import DeviceLane
 from hs_workers.appservice.ephemeral import GATHER_S, EphemeralLane
 from hs_workers.appservice.sender import ServiceSender, World
 
 DUTY: Final = "appservice"
+KINDS: Final = ("event", "receipt", "to_device", "devices", "cross_signing")
 
 _log = Logger()
 
@@ -54,7 +56,8 @@ class Deliveries:
         self.keeper = ShareKeeper(db, clock, DUTY, me, members, self._changed, self._give_up, timing)
         self.lane = EphemeralLane(db, lambda: registry.known, self._hearing)
         self.lane.now_ms = now_ms
-        self._world = World(db, http, clock, random, now_ms, self.keeper.may_start, self.lane)
+        self._devices = DeviceLane(db, lambda: registry.known, lambda: self._senders)
+        self._world = World(db, http, clock, random, now_ms, self.keeper.may_start, self.lane, self._devices)
         self._sorting = False
         self._settling = False
         self._unsettled = False
@@ -89,8 +92,8 @@ class Deliveries:
     # --- what the log and the ephemeral stream tell ---
 
     def subscription(self) -> Subscription:
-        """For the process' follower: events wake senders, receipts go into the ephemeral lane."""
-        return Subscription("application services' news", ("event", "receipt"), self._apply, self._reset)
+        """For the process' follower: events and news of devices wake senders, receipts go into the ephemeral lane."""
+        return Subscription("application services' news", KINDS, self._apply, self._reset)
 
     def _apply(self, batch: Sequence[EntryItem], entry: Entry) -> None:
         if not self._senders:
@@ -103,10 +106,14 @@ class Deliveries:
                         self._senders[service_id].news()
             elif isinstance(item, items.ReceiptItem):
                 self.heard(item)
+            elif isinstance(item, items.ToDeviceItem | items.DevicesItem | items.CrossSigningItem):
+                self._wake(self._devices.heard(item))
 
     def heard(self, message: Message | items.ReceiptItem) -> None:
         """Something ephemeral came up."""
-        if self.lane.heard(message) and not self._sorting:
+        if isinstance(message, KeyCounts):
+            self._wake(self._devices.heard(message))
+        elif self.lane.heard(message) and not self._sorting:
             self._sorting = True
             self._clock.callLater(GATHER_S, self._begin_sorting)
 
@@ -118,7 +125,13 @@ class Deliveries:
 
     def _reset(self, pos: int) -> None:
         for sender in self._senders.values():
+            self._devices.look(sender.to.service_id)
             sender.news()
+
+    def _wake(self, service_ids: Iterable[str]) -> None:
+        for service_id in service_ids:
+            if service_id in self._senders:
+                self._senders[service_id].news()
 
     def _begin_sorting(self) -> None:
         self._background("ephemeral events for application services", self._sort())
@@ -126,9 +139,7 @@ class Deliveries:
     async def _sort(self) -> None:
         self._sorting = False
         try:
-            for service_id in await self.lane.sort():
-                if service_id in self._senders:
-                    self._senders[service_id].news()
+            self._wake(await self.lane.sort())
         except DatabaseError as error:
             _log.warn("ephemeral events for application services are dropped: {error}", error=error)
 
@@ -197,6 +208,7 @@ class Deliveries:
         if self._senders.get(service_id) is sender:
             del self._senders[service_id]
             self.lane.forget(service_id)
+            self._devices.forget(service_id)
         self._ending.add(sender)
         await sender.stop()
         self._ending.discard(sender)

@@ -8,10 +8,10 @@ cursor never skips: events are read from it, not from what this process heard.
 Spec: application-service-api/#pushing-events.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -21,9 +21,10 @@ from hs_common.appservices.http_client import Destination, HttpAnswer, ServiceCl
 from hs_common.replication.clock import Clock, pause
 from hs_common.storage import service_queue
 from hs_common.storage.queries import DatabaseError, Queries, Row
-from hs_common.storage.service_queue import Under
+from hs_common.storage.service_queue import Received, Under
 from hs_workers.appservice.alarm import Alarm
 from hs_workers.appservice.client_events import encode_events
+from hs_workers.appservice.devices import DeviceNews, fields
 
 EVENTS_LIMIT: Final = 100
 """Of a transaction: services parse each as one JSON document, and answer when all is done."""
@@ -53,6 +54,19 @@ class Ephemeral(Protocol):
         """All of it as a JSON array, None if there is none; it is not given a second time."""
 
 
+class Devices(Protocol):
+    """What concerns devices of a service's users. See `DeviceLane`."""
+
+    async def next(self, service_id: str, after: int, events: Sequence[Row]) -> DeviceNews:
+        """What there is above a position."""
+
+    async def messages(self, service_id: str, after: int, upto: int) -> list[bytes]:
+        """The messages of a transaction that is under way."""
+
+    def look(self, service_id: str) -> None:
+        """Something may have been missed."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """What senders use. `may_start`: whether the share still surely is this worker's; `now_ms`: the time of day."""
@@ -64,6 +78,14 @@ class World:
     now_ms: Callable[[], int]
     may_start: Callable[[], bool]
     ephemeral: Ephemeral
+    devices: Devices
+
+
+class _Content(NamedTuple):
+    """What a transaction under way holds that is read from tables."""
+
+    events: list[bytes]
+    messages: list[bytes]
 
 
 class _Lost(Exception):
@@ -82,8 +104,10 @@ class ServiceSender:
         self._news = Alarm(world.clock)
         self._retry = Alarm(world.clock)
         self._sent_to = 0
+        self._devices_sent_to = 0
+        self._devices_looked_to = 0  # there is nothing to tell of devices up to here
         self._under: Under | None = None
-        self._encoded: list[bytes] | None = None  # the events of what is under way; None: to be read
+        self._content: _Content | None = None  # of what is under way; None: to be read
         self._failures = 0
         self._asking = False
         self._stopping = False
@@ -144,9 +168,9 @@ class ServiceSender:
             await self._news.wait(IDLE_LOOK_S if self.paused else FENCE_LOOK_S)
         elif self._under is not None:
             if await self._deliver(self._under):
-                await self._advance(self._under.to)
-        elif not await self._advance(self._sent_to):
-            await self._news.wait(IDLE_LOOK_S)
+                await self._advance(self._under.to, self._under.devices_to)
+        elif not await self._advance(self._sent_to, self._devices_sent_to) and not await self._news.wait(IDLE_LOOK_S):
+            self._world.devices.look(self.to.service_id)
 
     async def _claim(self) -> None:
         cursor = await self._insist(
@@ -155,33 +179,38 @@ class ServiceSender:
         if cursor is None:
             raise _Lost
         self._sent_to, self._failures = cursor.sent_to, cursor.failures
-        if cursor.txn_id is not None and cursor.txn_to is not None:
-            self._under = Under(cursor.txn_id, cursor.txn_to, cursor.ephemeral)
+        self._devices_sent_to = self._devices_looked_to = cursor.devices_sent_to
+        self._under = cursor.under
+        self._world.devices.look(self.to.service_id)
 
-    async def _advance(self, sent_to: int) -> bool:
+    async def _advance(self, sent_to: int, devices_sent_to: int) -> bool:
         """Everything up to there was received: put the next transaction under way; false if there is none."""
-        under, encoded = await self._next(sent_to) if not self._stopping else (None, None)
+        self._devices_looked_to = max(self._devices_looked_to, devices_sent_to)
+        under, content = await self._next(sent_to) if not self._stopping else (None, None)
         if under is None and sent_to == self._sent_to and self._under is None:
             return False
-        before, db = self._sent_to, self._world.db
+        events, devices = Received(self._sent_to, sent_to), Received(self._devices_sent_to, devices_sent_to)
+        db = self._world.db
         moved = await self._insist(
-            lambda: service_queue.advance(db, self.to.service_id, self.term, before, sent_to, under)
+            lambda: service_queue.advance(db, self.to.service_id, self.term, events, devices, under)
         )
         if not moved:
             raise _Lost
-        self._sent_to, self._under, self._encoded = sent_to, under, encoded
+        self._sent_to, self._devices_sent_to, self._under, self._content = events.to, devices.to, under, content
         return True
 
-    async def _next(self, after: int) -> tuple[Under | None, list[bytes] | None]:
+    async def _next(self, after: int) -> tuple[Under | None, _Content | None]:
         rows = await self._read(after, None)
         ephemeral = self._world.ephemeral.take(self.to.service_id)
-        if rows:
-            encoded = await self._encode(rows)
-            to = rows[len(encoded) - 1][0]
-            return Under(f"{after}-{to}", to, ephemeral), encoded
-        if ephemeral is None:
+        encoded = await self._encode(rows) if rows else []
+        told = rows[: len(encoded)]
+        news = await self._insist(lambda: self._world.devices.next(self.to.service_id, self._devices_looked_to, told))
+        self._devices_looked_to = news.upto
+        if not told and ephemeral is None and not news:
             return None, None
-        return Under(f"{after}-{self._world.random.getrandbits(64):016x}", after, ephemeral), []
+        to = told[-1][0] if told else after
+        txn_id = f"{after}-{to}" if told else f"{after}-{self._world.random.getrandbits(64):016x}"
+        return Under(txn_id, to, ephemeral, news.upto, news.lists), _Content(encoded, news.messages)
 
     async def _read(self, after: int, upto: int | None) -> list[Row]:
         db, service_id = self._world.db, self.to.service_id
@@ -199,12 +228,13 @@ class ServiceSender:
 
     async def _deliver(self, under: Under) -> bool:
         """Whether the transaction was received; if not, some time has passed."""
-        if self._encoded is None:
-            self._encoded = await self._reread(under)
+        content = self._content
+        if content is None:
+            content = self._content = await self._reread(under)
         path = f"/transactions/{quote(under.txn_id, safe='')}"
         self._asking = True
         try:
-            answer = await self._world.http.ask(self.to, "PUT", path, _body(self._encoded, under.ephemeral))
+            answer = await self._world.http.ask(self.to, "PUT", path, _body(content, under))
         except Unreachable as error:
             reason = str(error)
         else:
@@ -217,11 +247,13 @@ class ServiceSender:
         await self._wait_after_failure(reason)
         return False
 
-    async def _reread(self, under: Under) -> list[bytes]:
-        """The events of a transaction that an earlier process put under way: the same ones, by their positions."""
+    async def _reread(self, under: Under) -> _Content:
+        """What a transaction that an earlier process put under way holds: the same, by positions."""
         rows = await self._read(self._sent_to, under.to)
-        db, now_ms = self._world.db, self._world.now_ms()
-        return await self._insist(lambda: encode_events(db, rows, now_ms)) if rows else []
+        world, now_ms, service_id = self._world, self._world.now_ms(), self.to.service_id
+        events = await self._insist(lambda: encode_events(world.db, rows, now_ms)) if rows else []
+        after, upto = self._devices_sent_to, under.devices_to
+        return _Content(events, await self._insist(lambda: world.devices.messages(service_id, after, upto)))
 
     async def _wait_after_failure(self, reason: str) -> None:
         self._failures += 1
@@ -248,12 +280,12 @@ def retry_s(failures: int, random: Random) -> float:
     return seconds * (1 - RETRY_JITTER * random.random())
 
 
-def _body(events: list[bytes], ephemeral: str | None) -> bytes:
-    body = b'{"events":[' + b",".join(events) + b"]"
-    if ephemeral is not None:
-        encoded = ephemeral.encode()
+def _body(content: _Content, under: Under) -> bytes:
+    body = b'{"events":[' + b",".join(content.events) + b"]"
+    if under.ephemeral is not None:
+        encoded = under.ephemeral.encode()
         body += b"".join(b"," + name + encoded for name in EPHEMERAL_NAMES)
-    return body + b"}"
+    return body + fields(under.devices, content.messages) + b"}"
 
 
 def _told(answer: HttpAnswer) -> str:
