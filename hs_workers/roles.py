@@ -5,6 +5,7 @@ from typing import Final
 
 from hs_common.appservices.http_client import ServiceClient
 from hs_common.appservices.service_queries import ServiceQueries
+from hs_common.http.egress.client import EgressClient
 from hs_common.http.rate_limits import RateLimits
 from hs_common.process.node import Node
 from hs_common.process.worker_threads import WorkerThreads
@@ -28,13 +29,20 @@ class RoleParts:
     """What a role may use of its process."""
 
     def __init__(
-        self, node: Node, following: Following, link: Link, threads: WorkerThreads, limits: RateLimits
+        self,
+        node: Node,
+        following: Following,
+        link: Link,
+        threads: WorkerThreads,
+        limits: RateLimits,
+        egress: EgressClient,
     ) -> None:
         self.node = node
         self.following = following
         self.link = link
         self.threads = threads
         self.limits = limits
+        self.egress = egress
 
 
 def client(parts: RoleParts) -> Iterable[object]:

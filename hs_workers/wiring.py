@@ -8,6 +8,7 @@ from twisted.logger import Logger
 
 from hs_common.http.credentials import trusted_networks
 from hs_common.http.dispatcher import Dispatcher
+from hs_common.http.egress.making import make_egress
 from hs_common.http.forwarding import Forwarder
 from hs_common.http.last_seen import LastSeen
 from hs_common.http.listener import Listener
@@ -44,6 +45,7 @@ class WorkerParts:
         is_exempt = following.app_services.is_exempt
         self.limits = RateLimits(buckets_of(config.rate_limits), node.reactor.seconds, is_exempt)
         self._threads = WorkerThreads(node.reactor, HASHING_THREADS, "hashing")
+        self._egress = make_egress(node.reactor, config.egress, node.metrics)
         self._last_seen = LastSeen(node.db, node.outside.now_ms)
         self._confirmation = RefreshConfirmation(node.db, link)
         following.authenticator.on_expiring_token = self._token_used
@@ -52,7 +54,7 @@ class WorkerParts:
 
     def add_endpoints(self) -> None:
         """The endpoints of the own roles, and the declarations of all others, which are forwarded."""
-        parts = RoleParts(self._node, self._following, self._link, self._threads, self.limits)
+        parts = RoleParts(self._node, self._following, self._link, self._threads, self.limits, self._egress.client)
         for role in self._roles:
             maker = MAKERS.get(role)
             for instance in maker(parts) if maker is not None else ():
@@ -82,6 +84,7 @@ class WorkerParts:
             body_limit_bytes=config.limits.request_body_bytes,
         )
         node.service.step("forwarding", _nothing, forwarder.close)
+        node.service.step("connections to the outside", _nothing, self._egress.close)
         node.service.step("hashing threads", _nothing, self._close_threads)
         node.service.step("devices last seen", self._start_flushing, self._flush)
         listener = Listener(reception, node.reactor, connections_limit=config.limits.open_connections)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from hs_common.config.accounts import Accounts, Registration
 from hs_common.config.appservices import AppServices
+from hs_common.config.egress import Egress
 from hs_common.config.email import Email
 from hs_common.config.identity import Server
 from hs_common.config.limits import Limits, Presence
@@ -36,5 +37,6 @@ class Config(Section, frozen=True):
     presence: Presence = Presence()
     media: Media = Media()
     appservices: AppServices = AppServices()
+    egress: Egress = Egress()
     metrics: Metrics = Metrics()
     logging: Logging = Logging()

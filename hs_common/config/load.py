@@ -4,6 +4,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -144,6 +145,7 @@ def _with_files(config: Config, folder: Path) -> Config:
         config,
         server=replace(config.server, signing_key_file=str(folder / config.server.signing_key_file)),
         media=replace(config.media, folder=str(folder / config.media.folder)),
+        egress=replace(config.egress, ca_file=_in_folder(config.egress.ca_file, folder)),
         cluster=_with_secret_file(config.cluster, "cluster", folder),
         registration=_with_secret_file(config.registration, "registration", folder),
         email=_with_secret_file(config.email, "email", folder),
@@ -151,6 +153,10 @@ def _with_files(config: Config, folder: Path) -> Config:
             config.appservices, registrations=tuple(str(folder / name) for name in config.appservices.registrations)
         ),
     )
+
+
+def _in_folder(name: str, folder: Path) -> str:
+    return str(folder / name) if name else ""
 
 
 def _with_secret_file(section: _SectionType, name: str, folder: Path) -> _SectionType:
@@ -179,9 +185,21 @@ def _check(config: Config) -> None:
         raise ConfigError("Option email.sender: say whom mails are from, such as: Example <noreply@example.org>.")
     if config.email.username and config.email.security == "none":
         raise ConfigError("Option email.security: a password is only sent over an encrypted connection.")
+    if config.egress.ca_file and not Path(config.egress.ca_file).is_file():
+        raise ConfigError(f"Option egress.ca_file: there is no file {config.egress.ca_file}.")
+    for name in ("allow", "deny"):
+        _check_networks(f"egress.{name}", getattr(config.egress, name))
     for name, secret in (
         ("cluster.secret", config.cluster.secret),
         ("registration.shared_secret", config.registration.shared_secret),
     ):
         if secret and len(secret) < _MINIMUM_SECRET_LENGTH:
             raise ConfigError(f"Option {name}: needs {_MINIMUM_SECRET_LENGTH} characters or more.")
+
+
+def _check_networks(option: str, networks: tuple[str, ...]) -> None:
+    for network in networks:
+        try:
+            ip_network(network, strict=False)
+        except ValueError:
+            raise ConfigError(f"Option {option}: {network!r} is not a network, such as 10.0.0.0/8.") from None

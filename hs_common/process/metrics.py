@@ -22,6 +22,7 @@ CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 REQUEST_BUCKETS_S: Final = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 """Few, because there is a series for each endpoint, method and status; a factor of 4 or 5 tells what one needs."""
 STATEMENT_BUCKETS_S: Final = (0.0005, 0.002, 0.01, 0.05, 0.25, 1.0, 5.0)
+EGRESS_BUCKETS_S: Final = (0.02, 0.1, 0.5, 2.0, 10.0, 60.0)
 BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 500)
 
 
@@ -91,6 +92,10 @@ class Metrics:
             Counter("viaduct_follower_repairs", "Holes filled from the database", follower, registry=registry),
             Counter("viaduct_follower_restarts", "Times that all was dropped", follower, registry=registry),
         )
+        self._egress_seconds = Histogram(
+            "viaduct_egress_seconds", "Time until a server outside answered, or did not: by purpose and outcome",
+            ("purpose", "outcome"), buckets=EGRESS_BUCKETS_S, registry=registry,
+        )  # fmt: skip
         self._watched = _Watched()
         registry.register(self._watched)
         registry.register(_GarbageCollection())
@@ -122,6 +127,11 @@ class Metrics:
         if forwarded is None:
             forwarded = self._forwarded_to[role] = self._forwarded.labels(role)
         forwarded.inc()
+
+    # Requests to the outside: an observer as hs_common.http.egress wants it
+
+    def egress_finished(self, purpose: str, outcome: str, seconds: float) -> None:
+        self._egress_seconds.labels(purpose, outcome).observe(seconds)
 
     # The database, the log and its followers
 
