@@ -271,6 +271,54 @@ JOB = _insert(
     "ON CONFLICT (job_id) DO UPDATE SET progress = excluded.progress",
 )
 
+# --- push notifications ----------------------------------------------------------------------------------------------
+
+_PUSHER_KEY: Final = (("user_id", "text"), ("app_id", "text"), ("pushkey", "text"))
+PUSHER_DELETE = _with_rows(
+    "pusher_delete",
+    _PUSHER_KEY,
+    "DELETE FROM pushers AS old USING {new} WHERE old.user_id = new.user_id AND old.app_id = new.app_id "
+    "AND old.pushkey = new.pushkey",
+)
+PUSHERS_OF_DEVICE_DELETE = _with_rows(
+    "pushers_of_device_delete",
+    (("user_id", "text"), ("device_id", "text")),
+    "DELETE FROM pushers AS old USING {new} WHERE old.user_id = new.user_id AND old.device_id = new.device_id",
+)
+PUSHERS_OF_USER_DELETE = _with_rows(
+    "pushers_of_user_delete",
+    (("user_id", "text"),),
+    "DELETE FROM pushers AS old USING {new} WHERE old.user_id = new.user_id",
+)
+PUSHER_TAKE = _with_rows(
+    "pusher_take",
+    _PUSHER_KEY,
+    "DELETE FROM pushers AS old USING {new} WHERE old.app_id = new.app_id AND old.pushkey = new.pushkey "
+    "AND old.user_id <> new.user_id",
+)
+PUSHER = _insert(
+    "pusher",
+    "pushers",
+    (
+        ("pusher_id", "bigint"),
+        *_PUSHER_KEY,
+        ("kind", "text"),
+        ("device_id", "text"),
+        ("shard", "smallint"),
+        ("app_display_name", "text"),
+        ("device_display_name", "text"),
+        ("profile_tag", "text"),
+        ("lang", "text"),
+        ("data", "text"),
+        ("set_ms", "bigint"),
+        ("pos", "bigint"),
+    ),
+    "ON CONFLICT (user_id, app_id, pushkey) DO UPDATE SET kind = excluded.kind, device_id = excluded.device_id, "
+    "app_display_name = excluded.app_display_name, device_display_name = excluded.device_display_name, "
+    "profile_tag = excluded.profile_tag, lang = excluded.lang, data = excluded.data, set_ms = excluded.set_ms, "
+    "pos = excluded.pos",
+)
+
 # --- application services -------------------------------------------------------------------------------------------
 
 _AS_ROOM_KEY: Final = (("service_id", "text"), *_ROOM, ("cause", "text"))
@@ -327,5 +375,5 @@ ORDER: Final[tuple[Write, ...]] = (
     *encryption.ENDS, DEVICE, *encryption.BEGINS,
     ACCESS_TOKEN_DELETE, ACCESS_TOKEN, REFRESH_TOKEN_DELETE, REFRESH_TOKEN, PROFILE_DELETE, PROFILE, ACCOUNT_DATA,
     DEVICE_LIST_CHANGE, JOB_DELETE, JOB, APPSERVICE_DELETE, APPSERVICE, AS_ROOM_END, AS_ROOM_CLOSE, AS_ROOM_BEGIN,
-    SERVICE_EVENT,
+    SERVICE_EVENT, PUSHER_DELETE, PUSHERS_OF_DEVICE_DELETE, PUSHERS_OF_USER_DELETE, PUSHER_TAKE, PUSHER,
 )  # fmt: skip

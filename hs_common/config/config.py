@@ -10,6 +10,7 @@ from hs_common.config.identity import Server
 from hs_common.config.limits import Limits, Presence
 from hs_common.config.media import Media
 from hs_common.config.option import Section, describe
+from hs_common.config.push import Push
 from hs_common.config.rate_limits import RateLimits
 from hs_common.config.services import Cluster, Database, Listen, Logging, Metrics, Redis
 
@@ -38,5 +39,6 @@ class Config(Section, frozen=True):
     media: Media = Media()
     appservices: AppServices = AppServices()
     egress: Egress = Egress()
+    push: Push = Push()
     metrics: Metrics = Metrics()
     logging: Logging = Logging()

@@ -52,7 +52,10 @@ def parse(data: Mapping[str, Any], folder: Path, environment: Mapping[str, str])
 
 
 def for_development(config: Config) -> Config:
-    """The same config with open registration, without rate limits, with cheap password hashes, and quick to end."""
+    """The same config with open registration, without rate limits, with cheap password hashes, and quick to end.
+
+    Push gateways may be on the same machine.
+    """
     return replace(
         config,
         dev=True,
@@ -60,6 +63,7 @@ def for_development(config: Config) -> Config:
         registration=replace(config.registration, enabled=True, requires_token=False),
         rate_limits=replace(config.rate_limits, disabled=True),
         accounts=replace(config.accounts, password_hash=_CHEAP_HASH),
+        push=replace(config.push, allow_any_gateway=True),
     )
 
 

@@ -273,6 +273,37 @@ class SetAccountData(Call, frozen=True, kw_only=True):
     expected_pos: int | None = None
 
 
+# --- push notifications ----------------------------------------------------------------------------------------------
+
+
+class SetPusher(Call, frozen=True, kw_only=True):
+    """Make a pusher, or change the one of this user, app and key. Others' of that app and key go, unless `append`.
+
+    Errors: M_UNKNOWN_TOKEN (401) when the device is gone, M_LIMIT_EXCEEDED when the user has too many pushers.
+    """
+
+    user_id: str
+    app_id: str
+    pushkey: str
+    kind: str
+    device_id: str | None
+    app_display_name: str
+    device_display_name: str
+    profile_tag: str | None
+    lang: str
+    data: bytes  # JSON object
+    append: bool = False
+
+
+class RemovePusher(Call, frozen=True, kw_only=True):
+    """Delete a pusher, if there is one; with `set_ms` only if it was not set again since then."""
+
+    user_id: str
+    app_id: str
+    pushkey: str
+    set_ms: int | None = None
+
+
 # --- application services -------------------------------------------------------------------------------------------
 
 
@@ -393,7 +424,7 @@ _CALLS: Final[tuple[type[Call], ...]] = (
     SetReceipts, RegisterUser, OpenSession, RefreshSession, ConfirmRefresh, CloseSessions, RenameDevice, MakeDevice,
     SetPassword, SetUserState, DeactivateUser, SetProfile, SetAccountData, SetTyping, SetPresence,
     SetDeviceKeys, SetCrossSigningKeys, AddSignatures, SendToDevice, HintKeyCounts,
-    SetAppService, RemoveAppService, PauseAppService, WakeAppService,
+    SetAppService, RemoveAppService, PauseAppService, WakeAppService, SetPusher, RemovePusher,
     *FEDERATION_CALLS,
 )  # fmt: skip
 CALLS: Final[dict[str, type[Call]]] = {call.__name__: call for call in _CALLS}

@@ -170,6 +170,13 @@ class AppServiceItem(msgspec.Struct, array_like=True, frozen=True):
     woken: bool = False
 
 
+class PushersItem(msgspec.Struct, array_like=True, frozen=True):
+    """A user's pushers changed: their rows say what is now so. `taken`: others lost theirs of this app and key."""
+
+    user_id: str
+    taken: tuple[str, str] | None = None
+
+
 Item = (
     EventItem
     | MembershipItem
@@ -186,6 +193,7 @@ Item = (
     | AliasItem
     | DirectoryItem
     | AppServiceItem
+    | PushersItem
 )
 
 # The kind tags in an entry. A tag is never given a second meaning.
@@ -205,6 +213,7 @@ KINDS: Final[dict[str, type[Item]]] = {
     "alias": AliasItem,
     "directory": DirectoryItem,
     "appservice": AppServiceItem,
+    "pushers": PushersItem,
 }
 KIND_OF: Final[dict[type[Item], str]] = {item: kind for kind, item in KINDS.items()}
 

@@ -145,6 +145,7 @@ class DeactivateUserDecider:
         account.write(step, call.user_id)
         sessions.remove_devices(step, call.user_id, set(sessions.devices))
         sessions.revoke(step, call.user_id, None)
+        step.row(tables.PUSHERS_OF_USER_DELETE, call.user_id)
         end_cross_signing(step, keys)
         if call.erase:
             for field in profile:

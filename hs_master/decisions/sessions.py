@@ -63,13 +63,14 @@ class Sessions:
             step.item(SessionsItem(user_id, hashes))
 
     def remove_devices(self, step: Step, user_id: str, device_ids: set[str]) -> None:
-        """Delete devices with their tokens, keys and messages."""
+        """Delete devices with their tokens, keys, messages and pushers."""
         self.revoke(step, user_id, device_ids)
         removed = sorted(device_ids.intersection(self.devices))
         for device_id in removed:
             step.row(tables.DEVICE_DELETE, user_id, device_id)
             step.row(encryption_tables.DEVICE_KEYS_END, user_id, device_id)
             step.row(encryption_tables.INBOX_END, user_id, device_id)
+            step.row(tables.PUSHERS_OF_DEVICE_DELETE, user_id, device_id)
         if removed:
             pos = step.item(DevicesItem(user_id, removed, removed=True))
             step.row(tables.DEVICE_LIST_CHANGE, pos, user_id)

@@ -1,7 +1,17 @@
 """Which decider decides which call: the whole of what the master does, on one page."""
 
 from hs_common.replication import calls
-from hs_master.decisions import accounts, appservices, create_room, encryption, events, rooms, sessions, to_device
+from hs_master.decisions import (
+    accounts,
+    appservices,
+    create_room,
+    encryption,
+    events,
+    pushers,
+    rooms,
+    sessions,
+    to_device,
+)
 from hs_master.decisions.decider import Deciders
 from hs_master.jobs.advance import AdvanceJob, AdvanceJobDecider
 from hs_master.jobs.guests import RemoveGuests, RemoveGuestsDecider
@@ -41,6 +51,8 @@ def deciders(composer: Composer, server_name: str) -> Deciders:
             calls.SetDeviceKeys: encryption.SetDeviceKeysDecider(),
             calls.SetCrossSigningKeys: encryption.SetCrossSigningKeysDecider(),
             calls.AddSignatures: encryption.AddSignaturesDecider(),
+            calls.SetPusher: pushers.SetPusherDecider(),
+            calls.RemovePusher: pushers.RemovePusherDecider(),
             calls.SetAppService: appservices.SetAppServiceDecider(server_name),
             calls.RemoveAppService: appservices.RemoveAppServiceDecider(server_name),
             calls.PauseAppService: appservices.PauseAppServiceDecider(server_name),

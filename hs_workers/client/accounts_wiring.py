@@ -127,7 +127,7 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
         Presence(config.presence.enabled, db, master, outside.presence, now_ms),
         Profile(db, master, name),
         PushRules(push_rules),
-        Pushers(),
+        Pushers(db, master, allows_http=config.push.allow_any_gateway),
         Refresh(db, master, tokens, now_ms),
         Registration(config.registration, flows, uia, usernames, rules, hasher, registering, arrivals, services),
         RegistrationTokens(config.registration, db, now_ms),
