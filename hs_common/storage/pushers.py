@@ -66,5 +66,5 @@ def _pushers(rows: Sequence[Row]) -> list[Pusher]:
 
 
 def _pusher(row: Row) -> Pusher:
-    data: dict[str, Any] = orjson.loads(row[10])
-    return Pusher(*row[:10], data, row[11])
+    fields: Row = (*row[:10], orjson.loads(row[10]), row[11])
+    return Pusher(*fields)
