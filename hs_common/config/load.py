@@ -19,6 +19,8 @@ from hs_common.matrix.room_versions import ROOM_VERSIONS
 _SectionType = TypeVar("_SectionType", bound=Section)
 _MINIMUM_SECRET_LENGTH = 16  # shorter ones can be tried out
 _SERVER_NAME = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")  # appendices, server names
+_OVERRIDE = re.compile(r"[A-Za-z0-9.:\[\]-]+=(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
+_OLD_KEY = re.compile(r"ed25519:[A-Za-z0-9_]{1,100} [A-Za-z0-9+/]{43}=? [0-9]{1,15}")
 _CHEAP_HASH = PasswordHash(time_cost=1, memory_kib=8)
 _FILE_OPTIONS = {"secret_file": "secret", "shared_secret_file": "shared_secret", "password_file": "password"}
 
@@ -149,6 +151,11 @@ def _with_files(config: Config, folder: Path) -> Config:
         config,
         server=replace(config.server, signing_key_file=str(folder / config.server.signing_key_file)),
         media=replace(config.media, folder=str(folder / config.media.folder)),
+        federation=replace(
+            config.federation,
+            tls_certificate_file=_in_folder(config.federation.tls_certificate_file, folder),
+            tls_key_file=_in_folder(config.federation.tls_key_file, folder),
+        ),
         egress=replace(config.egress, ca_file=_in_folder(config.egress.ca_file, folder)),
         cluster=_with_secret_file(config.cluster, "cluster", folder),
         registration=_with_secret_file(config.registration, "registration", folder),
@@ -191,6 +198,12 @@ def _check(config: Config) -> None:
         raise ConfigError("Option email.security: a password is only sent over an encrypted connection.")
     if config.egress.ca_file and not Path(config.egress.ca_file).is_file():
         raise ConfigError(f"Option egress.ca_file: there is no file {config.egress.ca_file}.")
+    for pair in config.federation.resolve:
+        if not _OVERRIDE.fullmatch(pair):
+            raise ConfigError(f'Option federation.resolve: {pair!r} is not like "example.org=10.0.0.5:8448".')
+    for key in config.federation.old_signing_keys:
+        if not _OLD_KEY.fullmatch(key):
+            raise ConfigError(f'Option federation.old_signing_keys: {key!r} is not "ed25519:VERSION KEY EXPIRED_MS".')
     for name in ("allow", "deny"):
         _check_networks(f"egress.{name}", getattr(config.egress, name))
     for name, secret in (
