@@ -1,17 +1,21 @@
 """How each role makes its endpoints. The one place where roles meet what a process has."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 from hs_common.appservices.http_client import ServiceClient
 from hs_common.appservices.service_queries import ServiceQueries
+from hs_common.email.making import make_mailer
 from hs_common.http.egress.client import EgressClient
 from hs_common.http.rate_limits import RateLimits
 from hs_common.process.node import Node
+from hs_common.process.signing_key import read_signing_key
 from hs_common.process.worker_threads import WorkerThreads
 from hs_common.replication.link_interface import Link
 from hs_workers.appservice.wiring import AppServiceParts
-from hs_workers.client.accounts_wiring import Outside as AccountsOutside
+from hs_workers.client.account_parts import Outside as AccountsOutside
+from hs_workers.client.accounts.identity_servers import IdentityServers
 from hs_workers.client.accounts_wiring import account_endpoints, interactive_auth
 from hs_workers.client.encryption_wiring import Outside as EncryptionOutside
 from hs_workers.client.encryption_wiring import encryption_endpoints
@@ -61,6 +65,13 @@ def client(parts: RoleParts) -> Iterable[object]:
         random=node.outside.random_bytes,
         services=services,
         queries=queries,
+        mailer=make_mailer(node.reactor, node.config, node.outside.now_ms, node.outside.random_bytes),
+        identity_servers=IdentityServers(
+            parts.egress,
+            node.config.accounts.identity_servers,
+            node.config.server.name,
+            read_signing_key(Path(node.config.server.signing_key_file)),
+        ),
     )
     yield from account_endpoints(node.config, outside)
     rooms = RoomsOutside(

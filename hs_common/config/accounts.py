@@ -12,6 +12,9 @@ class Registration(Section, frozen=True):
     requires_token: Annotated[
         bool, describe("Whether registering takes a token made by `viaduct admin create-token`.")
     ] = True
+    requires_email: Annotated[
+        bool, describe("Whether registering takes a mail address that is confirmed. Needs [email].")
+    ] = False
     guests: Annotated[bool, describe("Whether clients may come in as guests, without an account.")] = False
     shared_secret: Annotated[
         Secret,
@@ -34,6 +37,13 @@ class PasswordHash(Section, frozen=True):
 class Accounts(Section, frozen=True):
     """Passwords and sessions."""
 
+    threepid_changes: Annotated[
+        bool, describe("Whether users may add mail addresses to their accounts and remove them.")
+    ] = True
+    identity_servers: Annotated[
+        tuple[str, ...],
+        describe("The only identity servers that are asked on behalf of users, such as matrix.org; empty: any."),
+    ] = ()
     minimum_password_length: Annotated[
         int, describe("The shortest password that is accepted.", unit="characters", minimum=1, maximum=128)
     ] = 8

@@ -42,7 +42,7 @@ class Email(Section, frozen=True):
     hides_addresses: Annotated[
         bool,
         describe(
-            "Whether a request for a mail succeeds (and sends nothing) where an account has the address already, or "
-            "none has: nobody learns who has an account, and nobody is told what went wrong."
+            "Whether a request to confirm an address succeeds also where an account has it already, or none has it "
+            "that should: nobody learns who has an account but by reading the mail, which says so or never comes."
         ),
     ] = False

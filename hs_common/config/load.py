@@ -205,6 +205,10 @@ def _check(config: Config) -> None:
         raise ConfigError(f"Option server.default_room_version: known versions are {known}.")
     if config.email.smtp_host and not config.email.sender:
         raise ConfigError("Option email.sender: say whom mails are from, such as: Example <noreply@example.org>.")
+    if config.email.smtp_host and not config.server.public_baseurl:
+        raise ConfigError("Option server.public_baseurl: is needed for the links in mails.")
+    if config.registration.requires_email and not config.email.smtp_host:
+        raise ConfigError("Option registration.requires_email: needs email.smtp_host, or nobody can register.")
     if config.email.username and config.email.security == "none":
         raise ConfigError("Option email.security: a password is only sent over an encrypted connection.")
     if config.egress.ca_file and not Path(config.egress.ca_file).is_file():

@@ -26,6 +26,9 @@ class RateLimits(Section, frozen=True):
         Bucket, describe("Requests with an access token that nobody has, per address; each costs a query.")
     ] = Bucket(per_second=5, burst=100)
     registration: Annotated[Bucket, describe("Registering, per address.")] = Bucket(per_second=0.05, burst=5)
+    mail: Annotated[
+        Bucket, describe("Mails that clients ask for to confirm an address, per client's and per mail address.")
+    ] = Bucket(per_second=0.01, burst=5)
     create_room: Annotated[Bucket, describe("Creating and upgrading rooms.")] = Bucket(per_second=0.1, burst=10)
     media: Annotated[Bucket, describe("Uploading media.")] = Bucket(per_second=2, burst=30)
     download: Annotated[Bucket, describe("Downloading media and thumbnails; a client's list of rooms is some 300.")] = (

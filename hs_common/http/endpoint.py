@@ -53,6 +53,7 @@ class Rate(Enum):
     LOGIN_FAILURE = "login_failure"
     UNKNOWN_TOKEN = "unknown_token"
     REGISTRATION = "registration"
+    MAIL = "mail"
     CREATE_ROOM = "create_room"
     MEDIA = "media"
     DOWNLOAD = "download"

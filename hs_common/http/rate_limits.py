@@ -75,6 +75,10 @@ class RateLimits:
         """An access token that is nobody's: takes a token that only these take. 429 if that was one too many."""
         self._take(Rate.UNKNOWN_TOKEN, _network(client_ip))
 
+    def check_mail(self, address: str) -> None:
+        """One more mail to an address, whoever asks for it. 429 if that would be one too many."""
+        self._take(Rate.MAIL, address)
+
     def _take(self, rate: Rate, who: str) -> None:
         limit = self._limits.get(rate)
         if limit is None:

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication.calls import Answer, AppendEvents, AppendReady, Call, DeactivateUser, SetProfile, UpgradeRoom
 from hs_common.replication.clock import Clock, pause
-from hs_common.storage import jobs, key_backup, master_reads
+from hs_common.storage import jobs, key_backup, master_reads, threepids
 from hs_common.storage.queries import DatabaseError, Queries, Row
 from hs_master.decisions.accounts import MEMBER_FIELDS
 from hs_master.jobs.advance import AdvanceJob
@@ -123,6 +123,7 @@ class JobRunner:
     async def _of_user(self, job_id: int, user_id: str, job: UserJob, progress: str) -> None:
         if isinstance(job, DeactivationJob):
             await self._drop_backup(user_id)
+            await threepids.delete_threepids_of(self._db, user_id)
         memberships = ("join", "invite", "knock") if isinstance(job, DeactivationJob) else ("join",)
         room_ids = await jobs.rooms_of_user(self._db, user_id, memberships, progress, ROOMS_OF_A_SLICE)
         profile = await master_reads.profile(self._db, user_id)
@@ -133,7 +134,7 @@ class JobRunner:
         )
 
     async def _drop_backup(self, user_id: str) -> None:
-        """Workers own the rows, but nobody else writes those of a user who is gone."""
+        """Workers own these rows and those of identifiers, but nobody else writes those of a user who is gone."""
         while await key_backup.delete_some_of_user(self._db, user_id, KEYS_OF_A_SLICE) == KEYS_OF_A_SLICE:
             pass  # so many at a time, or others would wait for the disk
 

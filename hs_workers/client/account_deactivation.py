@@ -9,6 +9,7 @@ from hs_common.http.request import Request
 from hs_common.replication.calls import DeactivateUser
 from hs_common.replication.link_interface import Link
 from hs_workers.client.accounts.json_fields import boolean
+from hs_workers.client.accounts.threepids import Threepids
 from hs_workers.client.uia import Guarded, Proof, UserInteractiveAuthentication
 from hs_workers.client.uia_stages import PASSWORD
 
@@ -16,8 +17,9 @@ from hs_workers.client.uia_stages import PASSWORD
 class AccountDeactivation:
     """The password proves who asks. Suspended users may leave for good."""
 
-    def __init__(self, uia: UserInteractiveAuthentication, master: Link) -> None:
+    def __init__(self, uia: UserInteractiveAuthentication, threepids: Threepids, master: Link) -> None:
         self._uia = uia
+        self._threepids = threepids
         self._master = master
 
     @endpoint(
@@ -30,14 +32,15 @@ class AccountDeactivation:
         spec="client-server-api/#post_matrixclientv3accountdeactivate",
     )
     async def deactivate(self, request: Request) -> Reply:
-        """Ends the account. There are no third-party identifiers to unbind, which counts as success."""
+        """Ends the account, and takes its identifiers back from where they were published, as far as that goes."""
         body = request.json(optional=True)
         erase = boolean(body, "erase")
 
         async def perform(proof: Proof) -> Reply:
             assert proof.user_id is not None
+            is_unbound = await self._threepids.unbind_all(proof.user_id)
             await self._master.call(DeactivateUser(user_id=proof.user_id, erase=erase))
-            return {"id_server_unbind_result": "success"}
+            return {"id_server_unbind_result": "success" if is_unbound else "no-support"}
 
         requester = request.optional_requester
         user_id = None if requester is None else requester.user_id

@@ -1,30 +1,28 @@
-"""Third-party identifiers of accounts: mail addresses and phone numbers. This server keeps none.
-
-Every endpoint of theirs is here, so that clients get the error that the specification has for it.
+"""Third-party identifiers of one's account: which they are, adding, removing, publishing them.
 
 Spec: client-server API, #adding-account-administrative-contact-information.
 """
 
-import re
-from typing import Final
+from typing import Any
 
 import msgspec
 
-from hs_common.http.endpoint import Auth, endpoint, r0, unstable
+from hs_common.http.endpoint import Auth, Rate, endpoint, r0, unstable
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
-from hs_common.matrix.errors import MatrixError, forbidden, invalid_param
+from hs_common.matrix.errors import forbidden, invalid_param
+from hs_workers.client.accounts.address_validation import check_client_secret, check_session_id
+from hs_workers.client.accounts.json_fields import string
+from hs_workers.client.accounts.threepids import Threepids
+from hs_workers.client.uia import Guarded, Proof, UserInteractiveAuthentication
+from hs_workers.client.uia_stages import PASSWORD
 
-_CLIENT_SECRET: Final = re.compile(r"[0-9a-zA-Z.=_-]{1,255}")
+ADDRESS_LIMIT = 255
+"""Bytes; it is part of an index."""
 
 
-class _Credentials(msgspec.Struct):
-    client_secret: str
-    sid: str
-
-
-class _OldCredentials(msgspec.Struct):
-    three_pid_creds: _Credentials
+class _OldBody(msgspec.Struct):
+    three_pid_creds: dict[str, Any]
 
 
 class _Binding(msgspec.Struct):
@@ -37,23 +35,23 @@ class _Binding(msgspec.Struct):
 class _Identifier(msgspec.Struct):
     medium: str
     address: str
+    id_server: str | None = None
 
-
-class _Email(msgspec.Struct):
-    client_secret: str
-    email: str
-    send_attempt: int
-
-
-class _PhoneNumber(msgspec.Struct):
-    client_secret: str
-    country: str
-    phone_number: str
-    send_attempt: int
+    def check(self) -> "_Identifier":
+        if self.medium not in ("email", "msisdn"):
+            raise invalid_param("`medium` must be email or msisdn")
+        if len(self.address.encode()) > ADDRESS_LIMIT:
+            raise invalid_param(f"`address` has at most {ADDRESS_LIMIT} bytes")
+        return self
 
 
 class AdministrativeContact:
-    """The list is empty, and nothing can be added to it."""
+    """`can_change`: the capability `m.3pid_changes`. Suspended users may add, but not remove."""
+
+    def __init__(self, threepids: Threepids, uia: UserInteractiveAuthentication, can_change: bool) -> None:
+        self._threepids = threepids
+        self._uia = uia
+        self._can_change = can_change
 
     @endpoint(
         "GET",
@@ -64,153 +62,110 @@ class AdministrativeContact:
         spec="client-server-api/#get_matrixclientv3account3pid",
     )
     async def list(self, request: Request) -> Reply:
-        """The empty list."""
-        return {"threepids": []}
+        """The requester's identifiers."""
+        found = await self._threepids.list_of(request.requester.user_id)
+        return {
+            "threepids": [
+                {
+                    "medium": one.medium,
+                    "address": one.address,
+                    "validated_at": one.validated_at_ms,
+                    "added_at": one.added_at_ms,
+                }
+                for one in found
+            ]
+        }
 
     @endpoint(
         "POST",
         "/_matrix/client/v3/account/3pid",
         auth=Auth.USER,
         aliases=(r0,),
+        suspended_ok=True,
         spec="client-server-api/#post_matrixclientv3account3pid",
     )
     async def add_old(self, request: Request) -> Reply:
-        """403: no identity server is asked."""
-        request.body(_OldCredentials)
-        raise MatrixError(403, "M_THREEPID_AUTH_FAILED", "The third-party identifier could not be verified")
+        """As `add`, in the old form. An address that an identity server has confirmed is not believed."""
+        credentials = request.body(_OldBody).three_pid_creds
+        return await self._add("POST /account/3pid", request, credentials)
 
     @endpoint(
         "POST",
         "/_matrix/client/v3/account/3pid/add",
         auth=Auth.USER,
-        aliases=(r0,),
+        aliases=(r0, unstable()),
+        suspended_ok=True,
         spec="client-server-api/#post_matrixclientv3account3pidadd",
     )
     async def add(self, request: Request) -> Reply:
-        """403: the capability `m.3pid_changes` is off."""
-        request.body(_Credentials)
-        raise forbidden("Third-party identifiers cannot be changed on this server")
+        """Adds an address that this server has confirmed. Takes the password: by it the password can be changed."""
+        return await self._add("POST /account/3pid/add", request, request.json())
+
+    async def _add(self, name: str, request: Request, credentials: dict[str, Any]) -> Reply:
+        sid, client_secret = string(credentials, "sid"), string(credentials, "client_secret")
+        check_session_id(sid)
+        check_client_secret(client_secret)
+        self._check_changeable()
+        user_id = request.requester.user_id
+        confirmed = await self._threepids.confirmed(sid, client_secret)
+        await self._threepids.check_free(confirmed, user_id)
+
+        async def perform(proof: Proof) -> Reply:
+            await self._threepids.add(user_id, confirmed)
+            return {}
+
+        return await self._uia.run(Guarded(name, request.json(), user_id, ((PASSWORD,),)), perform)
 
     @endpoint(
         "POST",
         "/_matrix/client/v3/account/3pid/bind",
         auth=Auth.USER,
-        aliases=(r0,),
+        rate=Rate.LOGIN,
+        aliases=(r0, unstable()),
         spec="client-server-api/#post_matrixclientv3account3pidbind",
     )
     async def bind(self, request: Request) -> Reply:
-        """400: no identity server is trusted."""
-        request.body(_Binding)
-        raise MatrixError(400, "M_SERVER_NOT_TRUSTED", "This server uses no identity servers")
+        """Publishes an identifier at an identity server."""
+        body = request.body(_Binding)
+        check_session_id(body.sid)
+        check_client_secret(body.client_secret)
+        user_id = request.requester.user_id
+        await self._threepids.bind(user_id, body.id_server, body.id_access_token, body.sid, body.client_secret)
+        return {}
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/v3/account/3pid/unbind",
+        auth=Auth.USER,
+        rate=Rate.LOGIN,
+        aliases=(r0, unstable()),
+        suspended_ok=True,
+        spec="client-server-api/#post_matrixclientv3account3pidunbind",
+    )
+    async def unbind(self, request: Request) -> Reply:
+        """Takes that back; the identifier stays with the account."""
+        body = request.body(_Identifier).check()
+        user_id = request.requester.user_id
+        return _result(await self._threepids.unbind(user_id, body.medium, body.address, body.id_server))
 
     @endpoint(
         "POST",
         "/_matrix/client/v3/account/3pid/delete",
         auth=Auth.USER,
-        aliases=(r0,),
+        aliases=(r0, unstable()),
         spec="client-server-api/#post_matrixclientv3account3piddelete",
     )
-    @endpoint(
-        "POST",
-        "/_matrix/client/v3/account/3pid/unbind",
-        auth=Auth.USER,
-        aliases=(r0,),
-        spec="client-server-api/#post_matrixclientv3account3pidunbind",
-    )
-    async def remove(self, request: Request) -> Reply:
-        """It is not there; and no identity server is known that it could be unbound from."""
-        request.body(_Identifier)
-        return {"id_server_unbind_result": "no-support"}
+    async def delete(self, request: Request) -> Reply:
+        """Removes an identifier, and takes it back from where it was published."""
+        body = request.body(_Identifier).check()
+        self._check_changeable()
+        user_id = request.requester.user_id
+        return _result(await self._threepids.delete(user_id, body.medium, body.address, body.id_server))
+
+    def _check_changeable(self) -> None:
+        if not self._can_change:
+            raise forbidden("Third-party identifiers cannot be changed on this server")
 
 
-def _check_secret(client_secret: str) -> None:
-    if _CLIENT_SECRET.fullmatch(client_secret) is None:
-        raise invalid_param("`client_secret` has 1 to 255 characters of 0-9, a-z, A-Z and . = _ -")
-
-
-class ValidationTokens:
-    """Requests for a token by mail or phone, which this server cannot send."""
-
-    @endpoint(
-        "POST",
-        "/_matrix/client/v3/account/3pid/email/requestToken",
-        auth=Auth.NONE,
-        aliases=(r0, unstable()),
-        spec="client-server-api/#post_matrixclientv3account3pidemailrequesttoken",
-    )
-    async def add_email(self, request: Request) -> Reply:
-        """400: mail addresses cannot be added."""
-        _check_secret(request.body(_Email).client_secret)
-        raise _medium_not_supported()
-
-    @endpoint(
-        "POST",
-        "/_matrix/client/v3/account/3pid/msisdn/requestToken",
-        auth=Auth.NONE,
-        aliases=(r0, unstable()),
-        spec="client-server-api/#post_matrixclientv3account3pidmsisdnrequesttoken",
-    )
-    async def add_phone_number(self, request: Request) -> Reply:
-        """400: phone numbers cannot be added."""
-        _check_secret(request.body(_PhoneNumber).client_secret)
-        raise _medium_not_supported()
-
-    @endpoint(
-        "POST",
-        "/_matrix/client/v3/register/email/requestToken",
-        auth=Auth.NONE,
-        aliases=(r0,),
-        spec="client-server-api/#post_matrixclientv3registeremailrequesttoken",
-    )
-    async def register_email(self, request: Request) -> Reply:
-        """403: no mail address can be registered with."""
-        _check_secret(request.body(_Email).client_secret)
-        raise _denied()
-
-    @endpoint(
-        "POST",
-        "/_matrix/client/v3/register/msisdn/requestToken",
-        auth=Auth.NONE,
-        aliases=(r0,),
-        spec="client-server-api/#post_matrixclientv3registermsisdnrequesttoken",
-    )
-    async def register_phone_number(self, request: Request) -> Reply:
-        """403: no phone number can be registered with."""
-        _check_secret(request.body(_PhoneNumber).client_secret)
-        raise _denied()
-
-    @endpoint(
-        "POST",
-        "/_matrix/client/v3/account/password/email/requestToken",
-        auth=Auth.NONE,
-        aliases=(r0,),
-        spec="client-server-api/#post_matrixclientv3accountpasswordemailrequesttoken",
-    )
-    async def reset_by_email(self, request: Request) -> Reply:
-        """400: no account has a mail address."""
-        _check_secret(request.body(_Email).client_secret)
-        raise _nobody_has_it()
-
-    @endpoint(
-        "POST",
-        "/_matrix/client/v3/account/password/msisdn/requestToken",
-        auth=Auth.NONE,
-        aliases=(r0,),
-        spec="client-server-api/#post_matrixclientv3accountpasswordmsisdnrequesttoken",
-    )
-    async def reset_by_phone_number(self, request: Request) -> Reply:
-        """400: no account has a phone number."""
-        _check_secret(request.body(_PhoneNumber).client_secret)
-        raise _nobody_has_it()
-
-
-def _medium_not_supported() -> MatrixError:
-    return MatrixError(400, "M_THREEPID_MEDIUM_NOT_SUPPORTED", "This server keeps no third-party identifiers")
-
-
-def _denied() -> MatrixError:
-    return MatrixError(403, "M_THREEPID_DENIED", "This server keeps no third-party identifiers")
-
-
-def _nobody_has_it() -> MatrixError:
-    return MatrixError(400, "M_THREEPID_NOT_FOUND", "No account has this third-party identifier")
+def _result(is_unbound: bool) -> dict[str, Any]:
+    return {"id_server_unbind_result": "success" if is_unbound else "no-support"}

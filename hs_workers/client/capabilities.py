@@ -14,13 +14,13 @@ from hs_common.matrix.room_versions import ROOM_VERSIONS
 class Capabilities:
     """`default_room_version` is that of rooms created without naming one."""
 
-    def __init__(self, default_room_version: str) -> None:
+    def __init__(self, default_room_version: str, *, can_change_threepids: bool) -> None:
         common: dict[str, Any] = {
             "m.change_password": {"enabled": True},
             "m.room_versions": {"default": default_room_version, "available": dict.fromkeys(ROOM_VERSIONS, "stable")},
             "m.set_displayname": {"enabled": True},
             "m.set_avatar_url": {"enabled": True},
-            "m.3pid_changes": {"enabled": False},
+            "m.3pid_changes": {"enabled": can_change_threepids},
             "m.get_login_token": {"enabled": True},
             "m.profile_fields": {"enabled": True},
             "m.forget_forced_upon_leave": {"enabled": False},

@@ -14,7 +14,7 @@ from hs_workers.client.accounts.json_fields import boolean, optional_string, str
 from hs_workers.client.accounts.logging_in import LoggingIn
 from hs_workers.client.accounts.service_accounts import calling_service, check_in_namespace
 from hs_workers.client.accounts.tokens import DeviceWish
-from hs_workers.client.accounts.user_identifiers import named_user
+from hs_workers.client.accounts.user_identifiers import UserIdentifiers
 from hs_workers.client.arrivals import Arrivals
 
 FLOWS = {
@@ -30,11 +30,13 @@ SERVICE: Final = "m.login.application_service"
 class Login:
     """Passwords and login tokens."""
 
-    def __init__(self, logging_in: LoggingIn, arrivals: Arrivals, services: ServiceRegistry, server_name: str) -> None:
+    def __init__(
+        self, logging_in: LoggingIn, arrivals: Arrivals, services: ServiceRegistry, identifiers: UserIdentifiers
+    ) -> None:
         self._logging_in = logging_in
         self._arrivals = arrivals
         self._services = services
-        self._server_name = server_name
+        self._identifiers = identifiers
 
     @endpoint(
         "GET",
@@ -63,13 +65,13 @@ class Login:
     async def _logged_in(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
         kind = string(body, "type")
         if kind == "m.login.password":
-            user_id, password = named_user(body, self._server_name), string(body, "password")
+            user_id, password = await self._identifiers.named(body), string(body, "password")
             return await self._logging_in.with_password(user_id, password, _wish(body))
         if kind == "m.login.token":
             return await self._logging_in.with_token(string(body, "token"), _wish(body))
         if kind == SERVICE:
             service = calling_service(request, await self._services.services())
-            user_id = named_user(body, self._server_name)
+            user_id = await self._identifiers.named(body)
             check_in_namespace(service, user_id)
             return await self._logging_in.as_service(user_id, _wish(body))
         raise MatrixError(400, "M_UNKNOWN", "Unknown login type")

@@ -1,4 +1,4 @@
-"""Changing one's password.
+"""Changing one's password, or setting a new one by a confirmed mail address.
 
 Spec: client-server API, #password-management.
 """
@@ -6,20 +6,27 @@ Spec: client-server API, #password-management.
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
+from hs_common.matrix.errors import forbidden
 from hs_common.replication.calls import CloseSessions
 from hs_common.replication.link_interface import Link
 from hs_workers.client.accounts.json_fields import boolean, string
 from hs_workers.client.accounts.passwords import PasswordRules, Passwords
 from hs_workers.client.uia import Guarded, Proof, UserInteractiveAuthentication
-from hs_workers.client.uia_stages import PASSWORD
+from hs_workers.client.uia_stages import EMAIL, PASSWORD
 
 
 class PasswordManagement:
-    """The old password proves who asks, so that an access token is not needed, as in the specification."""
+    """The old password or the address proves who asks, so that no access token is needed, as in the specification."""
 
     def __init__(
-        self, uia: UserInteractiveAuthentication, rules: PasswordRules, passwords: Passwords, master: Link
+        self,
+        uia: UserInteractiveAuthentication,
+        rules: PasswordRules,
+        passwords: Passwords,
+        master: Link,
+        has_email: bool,
     ) -> None:
+        self._flows = ((PASSWORD,), (EMAIL,)) if has_email else ((PASSWORD,),)
         self._uia = uia
         self._rules = rules
         self._passwords = passwords
@@ -43,7 +50,8 @@ class PasswordManagement:
         requester = request.optional_requester
 
         async def perform(proof: Proof) -> Reply:
-            assert proof.user_id is not None
+            if proof.user_id is None:
+                raise forbidden("This address was confirmed for something else")
             await self._passwords.set(proof.user_id, new_password)
             if logout_devices:
                 device_id = None if requester is None else requester.device_id
@@ -51,4 +59,4 @@ class PasswordManagement:
             return {}
 
         user_id = None if requester is None else requester.user_id
-        return await self._uia.run(Guarded("POST /account/password", body, user_id, ((PASSWORD,),)), perform)
+        return await self._uia.run(Guarded("POST /account/password", body, user_id, self._flows), perform)

@@ -5,20 +5,26 @@ Spec: client-server API, #legacy-account-registration.
 
 from typing import Any
 
+from twisted.logger import Logger
+
 from hs_common.appservices.registry import ServiceRegistry
 from hs_common.config.accounts import Registration as Settings
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0, v1
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
-from hs_common.matrix.errors import forbidden, invalid_param, missing_param
+from hs_common.matrix.errors import MatrixError, forbidden, invalid_param, missing_param
 from hs_common.process.password_hasher import PasswordHasher
 from hs_workers.client.accounts.json_fields import boolean, optional_string, string
 from hs_workers.client.accounts.passwords import PasswordRules
 from hs_workers.client.accounts.registering import Registering, Usernames
 from hs_workers.client.accounts.service_accounts import calling_service
+from hs_workers.client.accounts.threepids import Confirmed, Threepids
 from hs_workers.client.accounts.tokens import DeviceWish
 from hs_workers.client.arrivals import Arrivals
 from hs_workers.client.uia import Flows, Guarded, Proof, UserInteractiveAuthentication
+from hs_workers.client.uia_email import DETAIL as EMAIL_DETAIL
+
+_log = Logger()
 
 
 class Registration:
@@ -33,10 +39,12 @@ class Registration:
         rules: PasswordRules,
         hasher: PasswordHasher,
         registering: Registering,
+        threepids: Threepids,
         arrivals: Arrivals,
         services: ServiceRegistry,
     ) -> None:
         self._settings = settings
+        self._threepids = threepids
         self._services = services
         self._flows = flows
         self._uia = uia
@@ -113,7 +121,21 @@ class Registration:
         wanted = proof.details
         if "password_hash" not in wanted:
             raise missing_param("`password` is missing")
-        return await self._registering.user(wanted.get("username"), wanted["password_hash"], _wish(dict(wanted)))
+        kept = wanted.get(EMAIL_DETAIL)
+        confirmed = None if kept is None else Confirmed.from_json(kept)
+        if confirmed is not None:
+            await self._threepids.check_free(confirmed, None)
+        answer = await self._registering.user(wanted.get("username"), wanted["password_hash"], _wish(dict(wanted)))
+        if confirmed is not None:
+            await self._add(answer["user_id"], confirmed)
+        return answer
+
+    async def _add(self, user_id: str, confirmed: Confirmed) -> None:
+        """The account is made; it stays when another one took the address in this very moment."""
+        try:
+            await self._threepids.add(user_id, confirmed)
+        except MatrixError as error:
+            _log.warn("{user_id} was registered without the address: {error}", user_id=user_id, error=error)
 
     @endpoint(
         "GET",

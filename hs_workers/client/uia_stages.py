@@ -15,12 +15,13 @@ from hs_common.storage.queries import Queries
 from hs_common.storage.registration_tokens import complete_token, release_token, reserve_token
 from hs_workers.client.accounts.account_states import user_locked
 from hs_workers.client.accounts.passwords import Passwords
-from hs_workers.client.accounts.user_identifiers import named_user
+from hs_workers.client.accounts.user_identifiers import UserIdentifiers
 
 PASSWORD = "m.login.password"
 DUMMY = "m.login.dummy"
 REGISTRATION_TOKEN = "m.login.registration_token"
 TERMS = "m.login.terms"
+EMAIL = "m.login.email.identity"
 
 Details = Mapping[str, Any]
 
@@ -53,7 +54,9 @@ class Stage(Protocol):
         """The session has come to nothing."""
 
 
-class _StatelessStage:
+class StatelessStage:
+    """What most stages do beside attempting."""
+
     def params(self) -> dict[str, Any] | None:
         """Nothing."""
         return None
@@ -65,7 +68,7 @@ class _StatelessStage:
         """Nothing was held."""
 
 
-class DummyStage(_StatelessStage):
+class DummyStage(StatelessStage):
     """Always succeeds. Spec: #dummy-auth."""
 
     async def attempt(self, auth: dict[str, Any], user_id: str | None) -> dict[str, Any]:
@@ -73,7 +76,7 @@ class DummyStage(_StatelessStage):
         return {}
 
 
-class TermsStage(_StatelessStage):
+class TermsStage(StatelessStage):
     """The user accepted the policies. Spec: #terms-of-service-at-registration.
 
     `policies` is the object that clients are shown: id → {version, language → {name, url}}. Which versions were
@@ -92,12 +95,12 @@ class TermsStage(_StatelessStage):
         return {"policies": self._policies}
 
 
-class PasswordStage(_StatelessStage):
+class PasswordStage(StatelessStage):
     """The user's password. Without an access token the stage also says who the user is. Spec: #password-based."""
 
-    def __init__(self, passwords: Passwords, server_name: str) -> None:
+    def __init__(self, passwords: Passwords, identifiers: UserIdentifiers) -> None:
         self._passwords = passwords
-        self._server_name = server_name
+        self._identifiers = identifiers
 
     async def attempt(self, auth: dict[str, Any], user_id: str | None) -> dict[str, Any]:
         """Remembers the user. Only the one whom the access token belongs to will do, if there is one."""
@@ -108,7 +111,7 @@ class PasswordStage(_StatelessStage):
             raise bad_json("`auth.password` must be a string")
         # Some clients leave out the identifier, as the access token says who they are.
         is_named = user_id is None or "identifier" in auth or "user" in auth
-        named = named_user(auth, self._server_name) if is_named else str(user_id)
+        named = await self._identifiers.named(auth) if is_named else str(user_id)
         account = await self._passwords.opened(named, password)
         if account is None or account.deactivated or user_id not in (None, account.user_id):
             raise StageFailed("M_FORBIDDEN", "Invalid password")

@@ -5,30 +5,51 @@ Spec: client-server API, #identifier-types.
 
 from typing import Any
 
+from hs_common.email.mail import canonical_address
 from hs_common.matrix.errors import MatrixError, bad_json, forbidden, missing_param
 from hs_common.matrix.identifiers import is_short
+from hs_common.storage.queries import Queries
+from hs_common.storage.threepids import user_of_threepid
 
 
-def named_user(body: dict[str, Any], server_name: str) -> str:
-    """The user id that `identifier`, or the old `user`, names, with or without its domain. It need not exist.
+class UserIdentifiers:
+    """Finds users by their ids and third-party identifiers."""
 
-    403 `M_FORBIDDEN` for users of other servers and for third-party identifiers, since none is known here.
-    """
-    identifier = body.get("identifier")
-    if identifier is None:
-        if "user" not in body and ("medium" in body or "address" in body):
+    def __init__(self, db: Queries, server_name: str) -> None:
+        self._db = db
+        self._server_name = server_name
+
+    async def named(self, body: dict[str, Any]) -> str:
+        """The user id that `identifier`, or an older form of it, names, with or without its domain. It need not exist.
+
+        403 `M_FORBIDDEN` for users of other servers and for third-party identifiers that nobody here has.
+        """
+        identifier = body.get("identifier")
+        if identifier is None:
+            if "user" not in body and ("medium" in body or "address" in body):
+                return await self._with_threepid(body)
+            return _user_id(body.get("user"), self._server_name)
+        if not isinstance(identifier, dict):
+            raise bad_json("`identifier` must be an object")
+        kind = identifier.get("type")
+        if kind == "m.id.user":
+            return _user_id(identifier.get("user"), self._server_name)
+        if kind == "m.id.thirdparty" or (kind is None and "medium" in identifier):
+            return await self._with_threepid(identifier)
+        if kind == "m.id.phone":
+            raise _unknown_third_party_identifier()  # no account has a phone number
+        if kind is None:
+            raise missing_param("`identifier.type` is missing")
+        raise MatrixError(400, "M_UNKNOWN", "Unknown type of user identifier")
+
+    async def _with_threepid(self, identifier: dict[str, Any]) -> str:
+        medium, address = identifier.get("medium"), identifier.get("address")
+        if not isinstance(medium, str) or not isinstance(address, str):
+            raise bad_json("`medium` and `address` must be strings")
+        found = await user_of_threepid(self._db, medium, canonical_address(address))
+        if found is None:
             raise _unknown_third_party_identifier()
-        return _user_id(body.get("user"), server_name)
-    if not isinstance(identifier, dict):
-        raise bad_json("`identifier` must be an object")
-    kind = identifier.get("type")
-    if kind == "m.id.user":
-        return _user_id(identifier.get("user"), server_name)
-    if kind in ("m.id.thirdparty", "m.id.phone") or (kind is None and "medium" in identifier):
-        raise _unknown_third_party_identifier()
-    if kind is None:
-        raise missing_param("`identifier.type` is missing")
-    raise MatrixError(400, "M_UNKNOWN", "Unknown type of user identifier")
+        return found
 
 
 def wrong_credentials() -> MatrixError:

@@ -12,7 +12,7 @@ from tests.workers.client.world import Scenario, World, config
 TABLES = (
     *("users", "devices", "access_tokens", "refresh_tokens", "profiles", "account_data", "local_membership"),
     *("filters", "uia_sessions", "login_tokens", "registration_tokens", "device_seen", "appservices"),
-    *("openid_tokens",),
+    *("openid_tokens", "user_threepids", "threepid_bindings", "threepid_sessions"),
 )
 EMPTY = "; ".join(f"DELETE FROM {table}" for table in TABLES)
 

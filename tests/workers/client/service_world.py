@@ -6,7 +6,7 @@ from typing import Any
 from hs_common.appservices.http_client import ServiceClient
 from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.config import Secret
-from hs_workers.client.accounts_wiring import Outside as AccountsOutside
+from hs_workers.client.account_parts import Outside as AccountsOutside
 from hs_workers.client.accounts_wiring import account_endpoints
 from hs_workers.client.rooms_wiring import Outside as RoomsOutside
 from hs_workers.client.rooms_wiring import room_endpoints

@@ -28,7 +28,8 @@ from hs_common.matrix.appservice import Namespace, Registration, encode_registra
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication.ephemeral import Presence
 from hs_common.storage.database import Database
-from hs_workers.client.accounts_wiring import Outside, account_endpoints
+from hs_workers.client.account_parts import Outside
+from hs_workers.client.accounts_wiring import account_endpoints
 from tests.reactor import reactor
 from tests.workers.client.stand_in_master import StandInMaster
 
@@ -129,6 +130,20 @@ class World:
         **query: str,
     ) -> Answer:
         """The answer to a request. `path` below /v3 may leave that out; `body` is JSON, or bytes as they are."""
+        response = await self.raw(method, path, body, token, headers, **query)
+        assert isinstance(response.body, bytes)
+        return Answer(response.status, orjson.loads(response.body))
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        token: str | None = None,
+        headers: dict[str, str] | None = None,
+        **query: str,
+    ) -> Response:
+        """The same, as it is sent."""
         path, _, query_string = path.partition("?")
         path = path if path.startswith(("/_", "/.")) else V3 + path
         content = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
@@ -147,8 +162,12 @@ class World:
             answered = await self._dispatcher.answer(incoming, route.declaration, match.parameters, route.call)
             assert isinstance(answered, Response)
             response = answered
-        assert isinstance(response.body, bytes)
-        return Answer(response.status, orjson.loads(response.body))
+        return response
+
+    async def submit(self, path: str, fields: dict[str, str], headers: dict[str, str] | None = None) -> Response:
+        """The answer to a form."""
+        sent = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
+        return await self.raw("POST", path, urlencode(fields).encode(), headers=sent)
 
     async def register(self, name: str = "alice", **more: Any) -> dict[str, Any]:
         """A new user, as the server answered."""

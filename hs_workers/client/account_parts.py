@@ -1,0 +1,97 @@
+"""What endpoints of accounts share, made once from the config and from what the process has."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hs_common.appservices.registry import ServiceRegistry
+from hs_common.appservices.service_queries import ServiceQueries
+from hs_common.config import Config
+from hs_common.email.mailer import Mailer
+from hs_common.process.password_hasher import PasswordHasher
+from hs_common.process.worker_threads import Threads
+from hs_common.replication.link_interface import Link
+from hs_common.storage.queries import Queries
+from hs_workers.client import uia_stages
+from hs_workers.client.accounts.address_validation import AddressValidation, MailLimits
+from hs_workers.client.accounts.identity_servers import IdentityServers
+from hs_workers.client.accounts.logging_in import LoggingIn, LoginTokens
+from hs_workers.client.accounts.passwords import FailureLimits, PasswordRules, Passwords
+from hs_workers.client.accounts.registering import Registering, Usernames
+from hs_workers.client.accounts.threepids import Threepids
+from hs_workers.client.accounts.tokens import Tokens
+from hs_workers.client.accounts.user_identifiers import UserIdentifiers
+from hs_workers.client.arrivals import Arrivals
+from hs_workers.client.pages.pages import Pages
+from hs_workers.client.presence import PresenceView
+from hs_workers.client.uia import UserInteractiveAuthentication
+from hs_workers.client.uia_email import EmailStage
+from hs_workers.client.wellknown import client_well_known
+
+
+class AccountLimits(FailureLimits, MailLimits, Protocol):
+    """What is counted per account and per mail address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the endpoints use of their process. `now_ms` is the time of day; `random(n)` gives n unpredictable bytes."""
+
+    db: Queries
+    master: Link
+    threads: Threads
+    failures: AccountLimits
+    presence: PresenceView
+    now_ms: Callable[[], int]
+    random: Callable[[int], bytes]
+    services: ServiceRegistry | None = None
+    queries: ServiceQueries | None = None
+    unstable_features: Mapping[str, bool] | None = None
+    terms: Mapping[str, Any] | None = None
+    mailer: Mailer | None = None
+    identity_servers: IdentityServers | None = None
+
+
+class AccountParts:
+    """The parts, by name."""
+
+    def __init__(self, config: Config, outside: Outside) -> None:
+        db, master, now_ms, random = outside.db, outside.master, outside.now_ms, outside.random
+        name, cost = config.server.name, config.accounts.password_hash
+        self.config = config
+        self.outside = outside
+        self.hasher = PasswordHasher(cost.time_cost, cost.memory_kib, outside.threads, random)
+        self.passwords = Passwords(db, master, self.hasher, outside.failures)
+        self.rules = PasswordRules(config.accounts.minimum_password_length)
+        self.tokens = Tokens(config.accounts, now_ms, random)
+        self.login_tokens = LoginTokens(db, self.tokens, config.accounts.login_token_lifetime_ms, now_ms)
+        well_known = client_well_known(config.server)
+        self.logging_in = LoggingIn(master, self.passwords, self.login_tokens, self.tokens, well_known)
+        self.services = outside.services or ServiceRegistry(db, name, lambda: False)
+        self.usernames = Usernames(db, name, self.services)
+        self.registering = Registering(master, self.usernames, self.tokens)
+        self.arrivals = Arrivals(db, now_ms)
+        self.identifiers = UserIdentifiers(db, name)
+        self.pages = Pages(config.email.application_name, name, random)
+        self.validation = AddressValidation(
+            db, outside.mailer, config.email, config.server.public_baseurl, outside.failures, now_ms, random
+        )
+        self.threepids = Threepids(db, self.validation, outside.identity_servers, now_ms)
+        self.uia = self._uia()
+
+    @property
+    def can_change_threepids(self) -> bool:
+        """The capability `m.3pid_changes`."""
+        return self.config.accounts.threepid_changes and self.validation.is_possible
+
+    def _uia(self) -> UserInteractiveAuthentication:
+        config, outside = self.config, self.outside
+        stages: dict[str, uia_stages.Stage] = {
+            uia_stages.DUMMY: uia_stages.DummyStage(),
+            uia_stages.PASSWORD: uia_stages.PasswordStage(self.passwords, self.identifiers),
+            uia_stages.EMAIL: EmailStage(outside.db, self.validation),
+            uia_stages.REGISTRATION_TOKEN: uia_stages.RegistrationTokenStage(outside.db, outside.now_ms),
+            uia_stages.TERMS: uia_stages.TermsStage(dict(outside.terms or {})),
+        }
+        lifetime_ms = config.accounts.interactive_auth_lifetime_ms
+        return UserInteractiveAuthentication(outside.db, stages, lifetime_ms, outside.now_ms, outside.random)

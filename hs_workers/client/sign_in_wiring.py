@@ -1,0 +1,79 @@
+"""Puts the endpoints together by which one gets an account and a session, keeps them safe, and ends them."""
+
+from hs_common.config import Config
+from hs_workers.client import uia_stages
+from hs_workers.client.account_deactivation import AccountDeactivation
+from hs_workers.client.account_parts import AccountParts
+from hs_workers.client.accounts.shared_secret import SharedSecret
+from hs_workers.client.administrative_contact import AdministrativeContact
+from hs_workers.client.confirm_address import ConfirmAddress
+from hs_workers.client.login import Login
+from hs_workers.client.login_token import LoginToken
+from hs_workers.client.logout import Logout
+from hs_workers.client.password_management import PasswordManagement
+from hs_workers.client.refresh import Refresh
+from hs_workers.client.registration import Registration
+from hs_workers.client.registration_tokens import RegistrationTokens
+from hs_workers.client.shared_secret_registration import SharedSecretRegistration
+from hs_workers.client.uia import Flows
+from hs_workers.client.validation_tokens import ValidationTokens
+
+ENDPOINT_CLASSES: tuple[type, ...] = (
+    *(AccountDeactivation, AdministrativeContact, ConfirmAddress, Login, LoginToken, Logout, PasswordManagement),
+    *(Refresh, Registration, RegistrationTokens, SharedSecretRegistration, ValidationTokens),
+)
+
+
+def sign_in_endpoints(parts: AccountParts) -> list[object]:
+    """One instance of each class."""
+    config, outside = parts.config, parts.outside
+    db, master, now_ms, name = outside.db, outside.master, outside.now_ms, config.server.name
+    has_email = parts.validation.is_possible
+    secret = SharedSecret(config.registration.shared_secret, now_ms, outside.random)
+    return [
+        AccountDeactivation(parts.uia, parts.threepids, master),
+        AdministrativeContact(parts.threepids, parts.uia, parts.can_change_threepids),
+        ConfirmAddress(parts.pages, parts.validation),
+        Login(parts.logging_in, parts.arrivals, parts.services, parts.identifiers),
+        LoginToken(parts.uia, parts.login_tokens),
+        Logout(master),
+        PasswordManagement(parts.uia, parts.rules, parts.passwords, master, has_email),
+        Refresh(db, master, parts.tokens, now_ms),
+        _registration(parts),
+        RegistrationTokens(config.registration, db, now_ms),
+        SharedSecretRegistration(
+            name, secret, parts.usernames, parts.rules, parts.hasher, parts.registering, parts.arrivals
+        ),
+        ValidationTokens(parts.validation, config.registration.enabled, parts.can_change_threepids),
+    ]
+
+
+def _registration(parts: AccountParts) -> Registration:
+    return Registration(
+        parts.config.registration,
+        registration_flows(parts.config, bool(parts.outside.terms), parts.validation.is_possible),
+        parts.uia,
+        parts.usernames,
+        parts.rules,
+        parts.hasher,
+        parts.registering,
+        parts.threepids,
+        parts.arrivals,
+        parts.services,
+    )
+
+
+def registration_flows(config: Config, has_terms: bool, has_email: bool) -> Flows:
+    """What clients register by. Without anything to ask it is the dummy; a mail address is asked for where there can be
+    one, and only where it has to be there is no flow without it.
+
+    https://spec.matrix.org/v1.19/client-server-api/#dummy-auth
+    """
+    stages = (
+        *([uia_stages.REGISTRATION_TOKEN] if config.registration.requires_token else []),
+        *([uia_stages.TERMS] if has_terms else []),
+    )
+    if not has_email:
+        return (stages or (uia_stages.DUMMY,),)
+    with_address = (*stages, uia_stages.EMAIL)
+    return (with_address,) if config.registration.requires_email else ((*stages, uia_stages.DUMMY), with_address)
