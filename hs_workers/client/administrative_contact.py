@@ -10,7 +10,7 @@ import msgspec
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0, unstable
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
-from hs_common.matrix.errors import forbidden, invalid_param
+from hs_common.matrix.errors import MatrixError, forbidden, invalid_param
 from hs_workers.client.accounts.address_validation import check_client_secret, check_session_id
 from hs_workers.client.accounts.json_fields import string
 from hs_workers.client.accounts.threepids import Threepids
@@ -87,7 +87,12 @@ class AdministrativeContact:
     async def add_old(self, request: Request) -> Reply:
         """As `add`, in the old form. An address that an identity server has confirmed is not believed."""
         credentials = request.body(_OldBody).three_pid_creds
-        return await self._add("POST /account/3pid", request, credentials)
+        try:
+            return await self._add("POST /account/3pid", request, credentials)
+        except MatrixError as error:
+            if error.errcode == "M_THREEPID_AUTH_FAILED":
+                error.status = 403
+            raise
 
     @endpoint(
         "POST",

@@ -32,7 +32,7 @@ def sign_in_endpoints(parts: AccountParts) -> list[object]:
     secret = SharedSecret(config.registration.shared_secret, now_ms, outside.random)
     return [
         AccountDeactivation(parts.uia, parts.threepids, master),
-        AdministrativeContact(parts.threepids, parts.uia, parts.can_change_threepids),
+        AdministrativeContact(parts.threepids, parts.uia, config.accounts.threepid_changes),
         ConfirmAddress(parts.pages, parts.validation),
         Login(parts.logging_in, parts.arrivals, parts.services, parts.identifiers),
         LoginToken(parts.uia, parts.login_tokens),

@@ -147,7 +147,7 @@ def test_what_is_not_here_says_so_in_the_specifications_words(play: Play) -> Non
         identifier = {"medium": "email", "address": "a@example.org"}
         for path, body, status, outcome in (
             ("", {"three_pid_creds": credentials}, 403, "M_THREEPID_AUTH_FAILED"),
-            ("/add", credentials, 403, "M_FORBIDDEN"),
+            ("/add", credentials, 400, "M_THREEPID_AUTH_FAILED"),
             ("/bind", credentials, 400, "M_SERVER_NOT_TRUSTED"),
             ("/bind", {}, 400, "M_MISSING_PARAM"),
             ("/delete", identifier, 200, "no-support"),
