@@ -27,8 +27,13 @@ class Answer:
         return json.loads(self.body)
 
     @property
+    def is_page(self) -> bool:
+        """Whether it is for a person to read."""
+        return self.headers.get("content-type", "").startswith("text/html")
+
+    @property
     def errcode(self) -> str | None:
-        return self.json.get("errcode") if self.body else None
+        return self.json.get("errcode") if self.body and not self.is_page else None
 
 
 def declarations() -> list[EndpointDeclaration]:

@@ -88,6 +88,8 @@ def target(ground: Ground, declaration: EndpointDeclaration) -> str:
 
 def is_error(answer: Answer) -> bool:
     """Whether it is a 4xx as the specification has it; 401 may also be interactive authentication."""
+    if answer.is_page:
+        return 400 <= answer.status < 500
     if answer.status == 401 and "flows" in answer.json:
         return True
     return 400 <= answer.status < 500 and isinstance(answer.errcode, str) and isinstance(answer.json["error"], str)
