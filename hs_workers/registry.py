@@ -14,4 +14,5 @@ ENDPOINTS: Final[dict[str, tuple[type, ...]]] = {
     "sync": SYNC,
     "appservice": (),
     "media": MEDIA,
+    "push": (),
 }

@@ -25,6 +25,7 @@ from hs_workers.client.services_wiring import Outside as ServicesOutside
 from hs_workers.client.services_wiring import service_endpoints
 from hs_workers.following import Following
 from hs_workers.media.wiring import MediaParts
+from hs_workers.push.wiring import PushParts
 from hs_workers.sync.wiring import Outside as SyncOutside
 from hs_workers.sync.wiring import SyncParts
 
@@ -135,9 +136,16 @@ def media(parts: RoleParts) -> Iterable[object]:
     yield from made.endpoints
 
 
+def push(parts: RoleParts) -> Iterable[object]:
+    """Notifies users who are not connected. Serves nothing."""
+    PushParts(parts.node, parts.following, parts.link, parts.egress).add_steps()
+    return ()
+
+
 MAKERS: Final[dict[str, Callable[[RoleParts], Iterable[object]]]] = {
     "client": client,
     "sync": sync,
     "appservice": appservice,
     "media": media,
+    "push": push,
 }

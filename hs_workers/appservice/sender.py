@@ -18,11 +18,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from hs_common.appservices.http_client import Destination, HttpAnswer, ServiceClient, Unreachable
+from hs_common.process.alarm import Alarm
 from hs_common.replication.clock import Clock, pause
 from hs_common.storage import service_queue
 from hs_common.storage.queries import DatabaseError, Queries, Row
 from hs_common.storage.service_queue import Received, Under
-from hs_workers.appservice.alarm import Alarm
 from hs_workers.appservice.client_events import encode_events
 from hs_workers.appservice.devices import DeviceNews, fields
 

@@ -1,1 +1,0 @@
-"""Media in an S3-compatible object store, as the only place where they are kept."""

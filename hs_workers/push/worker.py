@@ -1,0 +1,75 @@
+"""The parts of one worker of the role, put together. Where they come from is `wiring`'s business, and the tests'."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from random import Random
+
+from hs_common.config.push import Push
+from hs_common.process.shares import Timing
+from hs_common.reading.reader_settings import ReaderSettings
+from hs_common.replication.clock import Clock
+from hs_common.replication.link_interface import Link
+from hs_common.storage.queries import Queries
+from hs_workers.push.badges import Badges
+from hs_workers.push.event_reading import EventReading
+from hs_workers.push.gateway import Egress, Gateways
+from hs_workers.push.held_pushers import HeldPushers
+from hs_workers.push.http_push import HttpPush
+from hs_workers.push.judge import LogJudge
+from hs_workers.push.judging import Judging
+from hs_workers.push.senders import Senders, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a worker uses of its process. `me` and `members`: as in `ShareKeeper`; `position`: of its follower."""
+
+    db: Queries
+    master: Link
+    egress: Egress
+    clock: Clock
+    random: Random
+    now_ms: Callable[[], int]
+    position: Callable[[], int]
+    me: str
+    members: Callable[[], Collection[str]]
+    settings: Push
+    timing: Timing | None = None
+
+
+class PushWorker:
+    """`judge` is what follows the log, and what is started and stopped."""
+
+    def __init__(self, near: Surroundings) -> None:
+        held, readers = HeldPushers(), ReaderSettings(near.db)
+        self.badges = Badges(near.db, readers, near.position)
+        self.gateways = Gateways(near.egress)
+        works: dict[str, Work] = {"http": self._http(near)}
+        self.senders = Senders(near.clock, lambda: self.judge.keeper.may_start(), works)
+        self.judge = LogJudge(
+            db=near.db,
+            clock=near.clock,
+            me=near.me,
+            members=near.members,
+            position=near.position,
+            held=held,
+            settings=readers,
+            badges=self.badges,
+            judging=Judging(near.db, held, readers, self.badges, near.now_ms, near.settings.keep_ms),
+            senders=self.senders,
+            timing=near.timing,
+        )
+
+    def _http(self, near: Surroundings) -> HttpPush:
+        return HttpPush(
+            db=near.db,
+            master=near.master,
+            gateways=self.gateways,
+            badges=self.badges,
+            events=EventReading(near.db, near.clock.seconds),
+            settings=near.settings,
+            clock=near.clock,
+            random=near.random,
+            now_ms=near.now_ms,
+            position=near.position,
+        )

@@ -1,0 +1,186 @@
+"""A real master, a real database, workers of the role in this process, and a push gateway over real HTTP."""
+
+import itertools
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any
+
+import orjson
+
+from hs_common.config.egress import Egress
+from hs_common.config.push import Push
+from hs_common.http.egress.making import make_egress
+from hs_common.process.metrics import Metrics
+from hs_common.process.shares import Timing
+from hs_common.replication.calls import (
+    MakeDevice,
+    ReceiptMark,
+    RegisterUser,
+    SetAccountData,
+    SetPusher,
+    SetReceipts,
+)
+from hs_common.replication.entry import Entry, decode_body
+from hs_common.replication.subscription import hand_out
+from hs_common.storage.database import Database
+from hs_workers.push.worker import PushWorker, Surroundings
+from tests.master.harness import START_MS, TestMaster, master
+from tests.reactor import reactor, sleep
+from tests.workers.client.test_with_the_master import NearLink
+from tests.workers.push.gateway import FakeGateway
+
+ALICE, BOB, CAROL = "@alice:test", "@bob:test", "@carol:test"
+# As in production, but forty times as fast.
+QUICK = Timing(look_s=0.025, renew_s=0.05, fence_s=0.15, expires_s=0.25, steady_s=0.1)
+
+
+class Worker:
+    """One process of the role. `deaf`: it hears nothing of the log."""
+
+    def __init__(self, database_url: str, near: TestMaster, seed: int, members: list[str], settings: Push) -> None:
+        random = Random(seed)
+        self.id = str(uuid.UUID(int=random.getrandbits(128)))
+        self.db = Database(database_url, reactor, random.random, size=2)
+        self.egress = make_egress(reactor, Egress(allow=("127.0.0.0/8",)), Metrics())
+        self.position = near.entries[-1].pos if near.entries else 0
+        self.deaf = False
+        self.parts = PushWorker(
+            Surroundings(
+                db=self.db,
+                master=NearLink(near),
+                egress=self.egress.client,
+                clock=reactor,
+                random=random,
+                now_ms=lambda: START_MS,
+                position=lambda: self.position,
+                me=self.id,
+                members=lambda: members,
+                settings=settings,
+                timing=QUICK,
+            )
+        )
+        self._subscription = self.parts.judge.subscription()
+        self.parts.judge.start()
+
+    def hear(self, entry: Entry) -> None:
+        if not self.deaf:
+            hand_out([self._subscription], entry, decode_body(entry))
+            self.position = entry.pos
+
+    def begin_anew(self, pos: int) -> None:
+        """The follower dropped everything and starts at the head."""
+        self.deaf = False
+        self.position = pos
+        self._subscription.reset(pos)
+
+    async def stop(self) -> None:
+        await self.parts.judge.stop()
+        await self._end()
+
+    async def kill(self) -> None:
+        """Ends without any of what a process does at its end; its connections break."""
+        self.deaf = True
+        self.parts.judge.abandon()
+        await self._end()
+
+    async def _end(self) -> None:
+        await self.egress.close()
+        await self.db.close()
+
+
+class World:
+    def __init__(self, database_url: str, near: TestMaster) -> None:
+        self.m = near
+        self.gateway = FakeGateway()
+        self.workers: list[Worker] = []
+        self.members: list[str] = []
+        self.settings = Push()
+        self._database_url = database_url
+        self._seeds = itertools.count(1)
+
+    def start_worker(self) -> Worker:
+        worker = Worker(self._database_url, self.m, next(self._seeds), self.members, self.settings)
+        self.workers.append(worker)
+        self.members.append(worker.id)
+        return worker
+
+    async def kill(self, worker: Worker) -> None:
+        self.workers.remove(worker)
+        self.members.remove(worker.id)
+        await worker.kill()
+
+    async def stop(self, worker: Worker) -> None:
+        self.workers.remove(worker)
+        self.members.remove(worker.id)
+        await worker.stop()
+
+    async def user(self, user_id: str) -> None:
+        await self.m.call(RegisterUser(user_id=user_id, password_hash=None))
+        await self.m.call(MakeDevice(user_id=user_id, device_id="PHONE"))
+
+    async def pusher(self, user_id: str, pushkey: str = "key", **changes: Any) -> None:
+        """A pusher to the gateway; `data` beside its url."""
+        data = {"url": self.gateway.url, **changes.pop("data", {})}
+        fields: dict[str, Any] = {
+            "user_id": user_id,
+            "app_id": "org.app",
+            "pushkey": pushkey,
+            "kind": "http",
+            "device_id": "PHONE",
+            "app_display_name": "App",
+            "device_display_name": "Phone",
+            "profile_tag": None,
+            "lang": "en",
+            "data": orjson.dumps(data),
+        }
+        await self.m.call(SetPusher(**{**fields, **changes}))
+
+    async def room(self, *members: str, creator: str = ALICE, **options: Any) -> str:
+        """A room of several users."""
+        room = await self.m.create_room(creator, **options)
+        for user_id in members:
+            await self.m.member(room, user_id, "join")
+        return room
+
+    async def read(self, user_id: str, room_id: str, event_id: str, thread: str = "", kind: Any = "m.read") -> None:
+        mark = ReceiptMark(receipt_type=kind, event_id=event_id, thread_id=thread)
+        await self.m.call(SetReceipts(room_id=room_id, user_id=user_id, receipts=[mark]))
+
+    async def set_data(self, user_id: str, data_type: str, content: Any) -> None:
+        await self.m.call(SetAccountData(user_id=user_id, type=data_type, content=orjson.dumps(content)))
+
+    async def queued(self) -> int:
+        [[count]] = await self.m.db.fetch("SELECT count(*) FROM push_queue")
+        return int(count)
+
+    async def settled(self) -> None:
+        """Waits until all that was said is judged and nothing waits to be pushed."""
+        head = self.m.entries[-1].pos
+        for _ in range(1000):
+            rows = await self.m.db.fetch("SELECT count(*) FROM push_shards WHERE judged_to < %s", (head,))
+            if rows == [(0,)] and await self.queued() == 0:
+                return
+            await sleep(0.02)
+        raise AssertionError("something still waits to be pushed")
+
+
+@asynccontextmanager
+async def world(database_url: str) -> AsyncIterator[World]:
+    heard: list[World] = []
+
+    def hear(entry: Entry) -> None:
+        for one in heard:
+            for worker in one.workers:
+                worker.hear(entry)
+
+    async with master(database_url, hear) as near:
+        made = World(database_url, near)
+        heard.append(made)
+        try:
+            yield made
+        finally:
+            for worker in list(made.workers):
+                await made.stop(worker)
+            await made.gateway.stop()
