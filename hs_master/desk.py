@@ -15,12 +15,15 @@ from hs_common.replication.keys import is_of_client
 from hs_common.replication.link_server import CallInfo, LeaderElsewhere, TooBusy
 from hs_master.log_store.types import AnswerKind
 from hs_master.pipeline.intake import Busy, Intake
-from hs_master.pipeline.pending import NotLeading
-
-BUSY_RETRY_MS = 1000
+from hs_master.pipeline.pending import DEFAULT_TERMS, NotLeading, Terms
 
 # Takes the ephemeral calls: returns None for all others.
 Ephemeral = Callable[[Call], Answer | None]
+
+
+def is_bulk(call: Call) -> bool:
+    """What bridges do by the thousand and nobody waits for: it takes what the others leave."""
+    return isinstance(call, calls.RegisterUser) and call.appservice_id is not None
 
 
 class Desk:
@@ -49,10 +52,18 @@ class Desk:
             raise MatrixError(501, "M_UNRECOGNIZED", f"This master does not know the call {name}; upgrade it") from None
         except msgspec.ValidationError as error:
             raise MatrixError(400, "M_BAD_JSON", f"The call {name} does not fit: {error}") from error
-        answer = await self.call(call, info.key, repeated=info.tries > 1)
-        return calls.encode(answer)
+        terms = Terms(
+            lane="bulk" if is_bulk(call) else info.lane,
+            origin=info.origin,
+            size_bytes=memoryview(body).nbytes,
+            time_left_s=info.time_left_ms / 1000,
+            losses=info.losses,
+        )
+        return calls.encode(await self.call(call, info.key, repeated=info.tries > 1, terms=terms))
 
-    async def call(self, call: Call, key: bytes | None, *, repeated: bool = False) -> Answer:
+    async def call(
+        self, call: Call, key: bytes | None, *, repeated: bool = False, terms: Terms = DEFAULT_TERMS
+    ) -> Answer:
         """Do a call of this process or of a worker. Raises as `work`."""
         if self._intake is None or self._ephemeral is None or not (self._is_leader() or await self._check()):
             raise LeaderElsewhere
@@ -61,9 +72,9 @@ class Desk:
             return told
         kind = AnswerKind.CLIENT if key is not None and is_of_client(key) else AnswerKind.CALL
         try:
-            answer = await self._intake.submit(call, key, kind, repeated)
-        except Busy:
-            raise TooBusy(BUSY_RETRY_MS) from None
+            answer = await self._intake.submit(call, key, kind, repeated, terms)
+        except Busy as error:
+            raise TooBusy(error.retry_after_ms) from None
         except NotLeading:
             raise LeaderElsewhere from None
         self._on_answer(call)

@@ -22,6 +22,7 @@ from hs_master.leadership import Election
 from hs_master.log_store.types import AnswerKind, Leadership, LogStore
 from hs_master.pipeline.intake import Intake
 from hs_master.pipeline.loop import WriterLoop
+from hs_master.pipeline.pending import Terms
 from hs_master.pipeline.writer import Writer, WriterMetrics
 from hs_master.rooms.compose import Composer
 from hs_master.rooms.needs import Loader
@@ -30,6 +31,7 @@ from hs_master.step import Knowledge
 # How long entries stay in the outbox: followers further behind start anew, and senders read tables, not entries.
 OUTBOX_KEPT_S: Final = 3600.0
 PRUNE_INTERVAL_S: Final = 60.0
+JOBS: Final = Terms(lane="bulk", origin="jobs")
 
 _log = Logger()
 
@@ -61,7 +63,7 @@ class Term:
         self._loop = WriterLoop(clock, background)
         self._intake = Intake(
             deciders(composer, server_name), Loader(knowledge, db, server_name), knowledge, db, wake=self._loop.wake,
-            background=background,
+            background=background, seconds=clock.seconds,
         )  # fmt: skip
         self.writer = Writer(
             log,
@@ -116,7 +118,7 @@ class Term:
         await self.writer.close()
 
     async def _submit(self, call: Call) -> Answer:
-        return await self._intake.submit(call, None, AnswerKind.CALL, repeated=False)
+        return await self._intake.submit(call, None, AnswerKind.CALL, False, JOBS)
 
     async def _prune(self) -> None:
         while True:

@@ -157,6 +157,12 @@ ALIAS = _insert("alias", "aliases", (("alias", "text"), *_ROOM, ("creator", "tex
 ALIAS_DELETE = _with_rows(
     "alias_delete", (("alias", "text"),), "DELETE FROM aliases USING {new} WHERE aliases.alias = new.alias"
 )
+ALIAS_MOVE = _with_rows(
+    "alias_move",
+    (("alias", "text"), ("old_room_id", "text"), *_ROOM, ("pos", "bigint")),
+    "UPDATE aliases SET room_id = new.room_id, pos = new.pos FROM {new} "
+    "WHERE aliases.alias = new.alias AND aliases.room_id = new.old_room_id",
+)
 RECEIPT = _insert(
     "receipt",
     "receipts",
@@ -371,7 +377,7 @@ AS_ROOMS: Final = IntervalTable(AS_ROOM_CLOSE, AS_ROOM_BEGIN)
 ORDER: Final[tuple[Write, ...]] = (
     ROOM, ROOM_DIRECTORY, EVENT, TIMELINE, STATE_CLOSE, STATE_BEGIN, MEMBERSHIP_FORGET, MEMBERSHIP_CLOSE,
     MEMBERSHIP_BEGIN, SERVER_CLOSE, SERVER_BEGIN, FORK_END, FORK, RELATION, MENTION, REDACT, REDACT_RULE_BITS,
-    REDACT_RELATION, REDACT_MENTION, HELD_REDACTION, ALIAS_DELETE, ALIAS, RECEIPT, USER, DEVICE_DELETE,
+    REDACT_RELATION, REDACT_MENTION, HELD_REDACTION, ALIAS_DELETE, ALIAS, ALIAS_MOVE, RECEIPT, USER, DEVICE_DELETE,
     *encryption.ENDS, DEVICE, *encryption.BEGINS,
     ACCESS_TOKEN_DELETE, ACCESS_TOKEN, REFRESH_TOKEN_DELETE, REFRESH_TOKEN, PROFILE_DELETE, PROFILE, ACCOUNT_DATA,
     DEVICE_LIST_CHANGE, JOB_DELETE, JOB, APPSERVICE_DELETE, APPSERVICE, AS_ROOM_END, AS_ROOM_CLOSE, AS_ROOM_BEGIN,

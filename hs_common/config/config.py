@@ -6,6 +6,7 @@ from hs_common.config.accounts import Accounts, Registration
 from hs_common.config.appservices import AppServices
 from hs_common.config.egress import Egress
 from hs_common.config.email import Email
+from hs_common.config.federation import Federation
 from hs_common.config.identity import Server
 from hs_common.config.limits import Limits, Presence
 from hs_common.config.media import Media
@@ -40,5 +41,6 @@ class Config(Section, frozen=True):
     appservices: AppServices = AppServices()
     egress: Egress = Egress()
     push: Push = Push()
+    federation: Federation = Federation()
     metrics: Metrics = Metrics()
     logging: Logging = Logging()

@@ -13,14 +13,23 @@ from msgspec.structs import replace
 
 from hs_common.config.accounts import PasswordHash
 from hs_common.config.config import Config
+from hs_common.config.media import Media
 from hs_common.config.option import Secret, Section
 from hs_common.matrix.room_versions import ROOM_VERSIONS
 
 _SectionType = TypeVar("_SectionType", bound=Section)
 _MINIMUM_SECRET_LENGTH = 16  # shorter ones can be tried out
 _SERVER_NAME = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")  # appendices, server names
+_OVERRIDE = re.compile(r"[A-Za-z0-9.:\[\]-]+=(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
+_OLD_KEY = re.compile(r"ed25519:[A-Za-z0-9_]{1,100} [A-Za-z0-9+/]{43}=? [0-9]{1,15}")
 _CHEAP_HASH = PasswordHash(time_cost=1, memory_kib=8)
-_FILE_OPTIONS = {"secret_file": "secret", "shared_secret_file": "shared_secret", "password_file": "password"}
+_FILE_OPTIONS = {
+    "secret_file": "secret",
+    "shared_secret_file": "shared_secret",
+    "password_file": "password",
+    "secret_access_key_file": "secret_access_key",
+}
+_S3_UPLOAD_BYTES = 5 << 30  # what S3 takes in one request
 
 
 class ConfigError(Exception):
@@ -148,7 +157,16 @@ def _with_files(config: Config, folder: Path) -> Config:
     return replace(
         config,
         server=replace(config.server, signing_key_file=str(folder / config.server.signing_key_file)),
-        media=replace(config.media, folder=str(folder / config.media.folder)),
+        media=replace(
+            config.media,
+            folder=str(folder / config.media.folder),
+            s3=_with_secret_file(config.media.s3, "media.s3", folder),
+        ),
+        federation=replace(
+            config.federation,
+            tls_certificate_file=_in_folder(config.federation.tls_certificate_file, folder),
+            tls_key_file=_in_folder(config.federation.tls_key_file, folder),
+        ),
         egress=replace(config.egress, ca_file=_in_folder(config.egress.ca_file, folder)),
         cluster=_with_secret_file(config.cluster, "cluster", folder),
         registration=_with_secret_file(config.registration, "registration", folder),
@@ -195,8 +213,15 @@ def _check(config: Config) -> None:
         raise ConfigError("Option email.security: a password is only sent over an encrypted connection.")
     if config.egress.ca_file and not Path(config.egress.ca_file).is_file():
         raise ConfigError(f"Option egress.ca_file: there is no file {config.egress.ca_file}.")
+    for pair in config.federation.resolve:
+        if not _OVERRIDE.fullmatch(pair):
+            raise ConfigError(f'Option federation.resolve: {pair!r} is not like "example.org=10.0.0.5:8448".')
+    for key in config.federation.old_signing_keys:
+        if not _OLD_KEY.fullmatch(key):
+            raise ConfigError(f'Option federation.old_signing_keys: {key!r} is not "ed25519:VERSION KEY EXPIRED_MS".')
     for name in ("allow", "deny"):
         _check_networks(f"egress.{name}", getattr(config.egress, name))
+    _check_media(config.media)
     for name, secret in (
         ("cluster.secret", config.cluster.secret),
         ("registration.shared_secret", config.registration.shared_secret),
@@ -211,3 +236,16 @@ def _check_networks(option: str, networks: tuple[str, ...]) -> None:
             ip_network(network, strict=False)
         except ValueError:
             raise ConfigError(f"Option {option}: {network!r} is not a network, such as 10.0.0.0/8.") from None
+
+
+def _check_media(media: Media) -> None:
+    s3 = media.s3
+    if not s3.endpoint:
+        return
+    for name in ("endpoint", "redirect_endpoint"):
+        if not re.fullmatch(r"https?://[^/?#@]+|", getattr(s3, name)):
+            raise ConfigError(f"Option media.s3.{name}: give scheme and host alone, such as https://s3.example.org.")
+    if not (s3.bucket and s3.access_key_id and s3.secret_access_key):
+        raise ConfigError("Give media.s3.bucket, access_key_id and secret_access_key (or secret_access_key_file).")
+    if max(media.upload_bytes, media.remote_download_bytes) > _S3_UPLOAD_BYTES:
+        raise ConfigError(f"Option media.upload_bytes: S3 takes {_S3_UPLOAD_BYTES} bytes at most.")

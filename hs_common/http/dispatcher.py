@@ -22,7 +22,7 @@ from hs_common.http.reply import Response, Streamed, to_response
 from hs_common.http.request import Query, Request, Requester, RequestHeaders
 from hs_common.http.router import EndpointMethod
 from hs_common.matrix.errors import MatrixError, missing_token
-from hs_common.process.request_id import CURRENT_REQUEST_ID
+from hs_common.process.request_id import CURRENT_ORIGIN, CURRENT_REQUEST_ID
 
 ReadBarrier = Callable[[], Awaitable[None]]
 """Returns when this process has seen all that was committed before the call; None waits for nothing."""
@@ -53,6 +53,7 @@ class Dispatcher:
             requester = await self._requester(incoming, declaration)
             self._limits.check(declaration.rate, requester, incoming.client_ip)
             if requester is not None:
+                CURRENT_ORIGIN.set(requester.app_service_id or requester.user_id)
                 self._note_seen(requester, incoming)
             if declaration.reads and self._barrier is not None:
                 await self._barrier()

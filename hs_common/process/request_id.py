@@ -1,4 +1,5 @@
-"""The id of the request that is being served: set by who receives it, read by who logs or calls the master.
+"""The request that is being served, by its id and by whom it is for: set by who receives it, read by who logs or calls
+the master.
 
 It follows the request through every await by itself, since Twisted keeps a context for each coroutine; so no operation
 passes it on. Spec: none; it is for those who operate the server.
@@ -8,3 +9,5 @@ from contextvars import ContextVar
 from typing import Final
 
 CURRENT_REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id", default="")
+CURRENT_ORIGIN: Final[ContextVar[str]] = ContextVar("origin", default="")
+"""The application service or user that the request is of: between origins the master is fair."""

@@ -73,6 +73,33 @@ class CreateRoom(Call, frozen=True, kw_only=True):
     is_public: bool = False
 
 
+class RoomUpgraded(Answer, frozen=True, kw_only=True):
+    room_id: str  # of the room that replaces the old one
+
+
+class UpgradeRoom(Call, frozen=True, kw_only=True):
+    """Replace a room by a new one, in one commit: the new room, its first state, the old one's tombstone and end.
+
+    The caller read the old room's state at `state_pos`; if that has changed since, 409 M_CONFLICT (never shown to a
+    client: the worker reads again). `predecessor` and `replacement_room` are written here, as one of the rooms' ids is
+    known only when it is made. Errors: as CreateRoom.
+    """
+
+    answer: ClassVar[type[Answer]] = RoomUpgraded
+    old_room_id: str
+    sender: str
+    state_pos: int
+    room_version: str
+    room_id: str | None  # as in CreateRoom
+    create_content: dict[str, Any]
+    events: list[NewRoomEvent]  # of the new room
+    tombstone: dict[str, Any] | None  # content but for `replacement_room`; None: the caller sends it himself
+    last_events: list[NewRoomEvent]  # of the old room after its tombstone; what the rules refuse is left out
+    aliases: list[str]  # of the old room, to lead to the new one
+    is_public: bool  # the old room is in the directory; the new one takes its place
+    carry_on: bool  # more bans and children of a space than fit are carried over afterwards
+
+
 class ComposedEvent(Answer, frozen=True, kw_only=True):
     event_id: str
     pdu: bytes  # canonical JSON, hashed and signed by this server; empty: the current state event is just like it
@@ -420,7 +447,7 @@ class HintKeyCounts(Call, frozen=True, kw_only=True):
 
 
 _CALLS: Final[tuple[type[Call], ...]] = (
-    AppendEvents, CreateRoom, ComposeEvent, AppendReady, ForgetRoom, SetAlias, DeleteAlias, SetDirectory,
+    AppendEvents, CreateRoom, UpgradeRoom, ComposeEvent, AppendReady, ForgetRoom, SetAlias, DeleteAlias, SetDirectory,
     SetReceipts, RegisterUser, OpenSession, RefreshSession, ConfirmRefresh, CloseSessions, RenameDevice, MakeDevice,
     SetPassword, SetUserState, DeactivateUser, SetProfile, SetAccountData, SetTyping, SetPresence,
     SetDeviceKeys, SetCrossSigningKeys, AddSignatures, SendToDevice, HintKeyCounts,

@@ -66,6 +66,7 @@ class CallFrame(msgspec.Struct, array_like=True, frozen=True, tag="call"):
 
     `time_left_ms`: after that the caller has given up. `tries`: how often it was sent, this time included.
     `origin`: whom it is for (a service, a user, a server), for fairness. `request_id`: of the request that caused it.
+    `losses`: how many masters were succeeded without having said a word while they had the call: it may kill them.
     """
 
     id: int
@@ -77,6 +78,7 @@ class CallFrame(msgspec.Struct, array_like=True, frozen=True, tag="call"):
     origin: str
     tries: int
     request_id: str
+    losses: int = 0
 
 
 class Done(msgspec.Struct, array_like=True, frozen=True, tag="done"):

@@ -15,15 +15,15 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from hs_common.matrix.errors import MatrixError, limit_exceeded, too_large
-from hs_common.process.request_id import CURRENT_REQUEST_ID
+from hs_common.matrix.errors import MatrixError, too_large
+from hs_common.process.request_id import CURRENT_ORIGIN, CURRENT_REQUEST_ID
 from hs_common.replication import calls
 from hs_common.replication.clock import Clock, DelayedCall, pause
 from hs_common.replication.frame_protocol import Dial
 from hs_common.replication.frames import BrokenFrame, Busy, CallFrame, Done, Failed, Frame
 from hs_common.replication.keys import call_key
 from hs_common.replication.link_connection import LinkIdentity, MasterConnection
-from hs_common.replication.link_interface import CALL_SECONDS, DEFAULT_OPTIONS, CallOptions, unknown_outcome
+from hs_common.replication.link_interface import CALL_SECONDS, DEFAULT_OPTIONS, CallOptions, busy, unknown_outcome
 from hs_common.replication.names import KEY_LENGTH
 
 DIAL_SECONDS = 2.0  # to reach an address and be welcomed there
@@ -44,7 +44,10 @@ class _Waiting:
     options: CallOptions
     deadline: float
     request_id: str
+    origin: str
     tries: int = 0
+    epoch: int | None = None  # of the master that was given it last, and has not stepped down since
+    losses: int = 0  # masters that were succeeded while they had it
     answer: Deferred[Frame] = field(default_factory=Deferred)
 
 
@@ -116,7 +119,7 @@ class MasterLink:
         finally:
             _cancel(timer)
             del self._waiting[waiting.id]
-        return _read_answer(type(call), answer)
+        return _read_answer(type(call), answer, options.lane)
 
     def _remember(self, call: calls.Call, key: bytes | None, options: CallOptions) -> _Waiting:
         key = call_key(self._random_bytes(KEY_LENGTH)) if key is None else key
@@ -124,7 +127,9 @@ class MasterLink:
         self._last_id += 1
         deadline = self._clock.seconds() + CALL_SECONDS
         request_id = options.request_id or CURRENT_REQUEST_ID.get()
-        waiting = _Waiting(self._last_id, key, type(call).__name__, calls.encode(call), options, deadline, request_id)
+        origin = options.origin or CURRENT_ORIGIN.get()
+        name, body = type(call).__name__, calls.encode(call)
+        waiting = _Waiting(self._last_id, key, name, body, options, deadline, request_id, origin)
         self._waiting[waiting.id] = waiting
         return waiting
 
@@ -132,6 +137,9 @@ class MasterLink:
         if self._connection is None or waiting.answer.called:
             return
         waiting.tries += 1
+        if waiting.epoch is not None and waiting.epoch != self._connection.epoch:
+            waiting.losses += 1
+        waiting.epoch = self._connection.epoch
         time_left_ms = max(0, round(1000 * (waiting.deadline - self._clock.seconds())))
         options = waiting.options
         frame = CallFrame(
@@ -141,9 +149,10 @@ class MasterLink:
             msgspec.Raw(waiting.body),
             time_left_ms,
             options.lane,
-            options.origin,
+            waiting.origin,
             waiting.tries,
             waiting.request_id,
+            waiting.losses,
         )
         try:
             self._connection.send(frame)
@@ -188,6 +197,9 @@ class MasterLink:
         finally:
             self._connection = None
             self._hint = connection.leader_address
+            if connection.stepped_down:
+                for waiting in self._waiting.values():
+                    waiting.epoch = None  # that master is not to be thought killed
             connection.abort()
 
     async def _enter(self, address: str, connection: MasterConnection) -> None:
@@ -214,11 +226,11 @@ def _give(waiting: _Waiting, outcome: Frame | Failure) -> None:
         waiting.answer.callback(outcome)  # a Failure raises where it is awaited
 
 
-def _read_answer(call: type[calls.Call], frame: Frame) -> calls.Answer:
+def _read_answer(call: type[calls.Call], frame: Frame, lane: str) -> calls.Answer:
     if isinstance(frame, Done):
         return calls.decode_answer(call, frame.body)
     if isinstance(frame, Busy):
-        raise limit_exceeded(frame.retry_after_ms)
+        raise busy(lane, frame.retry_after_ms)
     assert isinstance(frame, Failed)
     raise MatrixError(frame.status, frame.errcode, frame.error, msgspec.json.decode(frame.fields))
 

@@ -64,6 +64,8 @@ class MasterConnection(FrameProtocol):
         self.welcomed: Deferred[None] = Deferred()
         self.ended: Deferred[None] = Deferred()
         self.leader_address: str | None = None
+        self.epoch: int | None = None  # once welcomed
+        self.stepped_down = False  # it said itself that it leads no longer
         self._secret = secret
         self._hello = hello
         self._answered = answered
@@ -94,10 +96,12 @@ class MasterConnection(FrameProtocol):
             case Challenge() if not self._proved:
                 self._prove(frame)
             case Welcome() if self._proved and not self.welcomed.called:
+                self.epoch = frame.epoch
                 self.welcomed.callback(None)
                 self._ping()
             case NotLeader() if self._proved:
                 self.leader_address = frame.address
+                self.stepped_down = True
                 self._leave("this master does not lead")
             case Refused():
                 self._leave(f"the master refuses: {frame.reason}")

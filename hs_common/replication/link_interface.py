@@ -6,7 +6,7 @@ Must not know how a call travels.
 from dataclasses import dataclass
 from typing import Protocol
 
-from hs_common.matrix.errors import MatrixError
+from hs_common.matrix.errors import MatrixError, limit_exceeded
 from hs_common.replication import calls
 
 CALL_SECONDS = 8.0  # in all, over every repeat; below the 10 s in which each request ends
@@ -36,6 +36,13 @@ class Link(Protocol):
         Returns the answer of the type that the call names. Raises MatrixError: the master's, 429 when it is busy, 503
         M_UNKNOWN when there is no answer in time (the outcome is unknown: repeating with the same key is exact).
         """
+
+
+def busy(lane: str, retry_after_ms: int) -> MatrixError:
+    """Nothing was done, there is too much to do: clients and services are told to slow down, servers to come again."""
+    if lane == "federation":
+        return MatrixError(503, "M_UNKNOWN", "The server has too much to do", {"retry_after_ms": retry_after_ms})
+    return limit_exceeded(retry_after_ms)
 
 
 def unknown_outcome() -> MatrixError:

@@ -12,12 +12,12 @@ import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from hs_common.matrix.errors import MatrixError, limit_exceeded, unknown
-from hs_common.process.request_id import CURRENT_REQUEST_ID
+from hs_common.matrix.errors import MatrixError, unknown
+from hs_common.process.request_id import CURRENT_ORIGIN, CURRENT_REQUEST_ID
 from hs_common.replication import calls
 from hs_common.replication.clock import Clock, pause
 from hs_common.replication.keys import call_key
-from hs_common.replication.link_interface import CALL_SECONDS, DEFAULT_OPTIONS, CallOptions, unknown_outcome
+from hs_common.replication.link_interface import CALL_SECONDS, DEFAULT_OPTIONS, CallOptions, busy, unknown_outcome
 from hs_common.replication.link_server import CallInfo, CallWork, LeaderElsewhere, TooBusy
 from hs_common.replication.names import KEY_LENGTH
 
@@ -59,11 +59,12 @@ class LocalLink:
         await pause(self._clock, 0)
         deadline = self._clock.seconds() + CALL_SECONDS
         request_id = options.request_id or CURRENT_REQUEST_ID.get()
+        origin = options.origin or CURRENT_ORIGIN.get()
         for tries in itertools.count(1):
             left_s = deadline - self._clock.seconds()
             if left_s <= 0:
                 break
-            info = CallInfo(key, round(1000 * left_s), options.lane, options.origin, tries, request_id, worker="local")
+            info = CallInfo(key, round(1000 * left_s), options.lane, origin, tries, request_id, worker="local")
             try:
                 return await self._try(name, body, info)
             except LeaderElsewhere:
@@ -76,7 +77,7 @@ class LocalLink:
         except (MatrixError, LeaderElsewhere):
             raise
         except TooBusy as error:
-            raise limit_exceeded(error.retry_after_ms) from None
+            raise busy(info.lane, error.retry_after_ms) from None
         except Exception:
             _log.failure("call {name} of request {request} failed", name=name, request=info.request_id)
             raise unknown("Internal server error") from None

@@ -42,7 +42,9 @@ from hs_common.replication.names import FORMAT, KEY_LENGTH, LINK_FORMAT
 
 HANDSHAKE_SECONDS = 5.0  # to prove oneself, so that silent strangers hold no connection
 SILENCE_SECONDS = 15.0  # a worker pings each second: one that did not for so long is gone
-CALLS_LIMIT = 10_000  # calls of one worker that are not answered yet: seconds of work
+# What one worker may have unanswered, its credits: seconds of work, and half of what may wait in all.
+CALLS_LIMIT = 5_000
+BYTES_LIMIT = 32 * 1024 * 1024
 BUSY_RETRY_MS = 1000
 
 _log = Logger()
@@ -60,6 +62,7 @@ class CallInfo:
     tries: int
     request_id: str
     worker: str
+    losses: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ class WorkerConnection(FrameProtocol):
         self._nonce = b""
         self._welcome = False
         self._in_work = 0
+        self._bytes_in_work = 0
         self._deadline: DelayedCall | None = None
 
     def connection_opened(self) -> None:
@@ -215,10 +219,11 @@ class WorkerConnection(FrameProtocol):
             raise BrokenFrame("a call's key has the wrong length")
         if self._server.leadership().epoch is None:
             self.say_not_leader()
-        elif self._in_work >= CALLS_LIMIT:
+        elif self._in_work >= CALLS_LIMIT or self._bytes_in_work >= BYTES_LIMIT:
             self.send(Busy(frame.id, BUSY_RETRY_MS))
         else:
             self._in_work += 1
+            self._bytes_in_work += memoryview(frame.body).nbytes
             Deferred.fromCoroutine(self._do(frame))
 
     async def _do(self, frame: CallFrame) -> None:
@@ -239,6 +244,7 @@ class WorkerConnection(FrameProtocol):
             answer = failed(frame.id, MatrixError(500, "M_UNKNOWN", "Internal server error"))
         finally:
             self._in_work -= 1
+            self._bytes_in_work -= memoryview(frame.body).nbytes
         self._send_answer(frame, answer)
 
     def _send_answer(self, frame: CallFrame, answer: Frame) -> None:
@@ -251,7 +257,7 @@ class WorkerConnection(FrameProtocol):
     def _info(self, frame: CallFrame) -> CallInfo:
         role = cast(Hello, self.hello).role
         return CallInfo(
-            frame.key, frame.time_left_ms, frame.lane, frame.origin, frame.tries, frame.request_id, worker=role
+            frame.key, frame.time_left_ms, frame.lane, frame.origin, frame.tries, frame.request_id, role, frame.losses
         )
 
 

@@ -29,3 +29,14 @@ async def guests_of_room(db: Queries, room_id: str, after: str, limit: int) -> l
         [room_id, after, limit],
     )
     return [user_id for (user_id,) in rows]
+
+
+async def carried_over(db: Queries, room_id: str, after: tuple[str, str], limit: int) -> list[Row]:
+    """Rows (type, state_key, json) of a room's bans and children of a space, in order, above `after`."""
+    return await db.fetch(
+        "SELECT s.type, s.state_key, e.json FROM state AS s JOIN events AS e ON e.event_id = s.event_id "
+        "WHERE s.room_id = %s AND s.type IN ('m.room.member', 'm.space.child') AND (s.type, s.state_key) > (%s, %s) "
+        "AND s.to_pos = 9223372036854775807 AND (s.membership = 'ban' OR s.type = 'm.space.child') "
+        "ORDER BY s.type, s.state_key LIMIT %s",
+        [room_id, *after, limit],
+    )

@@ -14,6 +14,25 @@ async def user(db: Queries, user_id: str) -> Row | None:
     )
 
 
+async def users(db: Queries, user_ids: Sequence[str]) -> dict[str, Row]:
+    """User id → the same, of several."""
+    rows = await db.fetch(
+        "SELECT created_ts, password_hash, is_guest, admin, locked, suspended, deactivated, erased, appservice_id, "
+        "user_id FROM users WHERE user_id = ANY(%s)",
+        [list(user_ids)],
+    )
+    return {row[9]: row[:9] for row in rows}
+
+
+async def profiles(db: Queries, user_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+    """User id → field → JSON, of several; whoever has none is left out."""
+    rows = await db.fetch("SELECT user_id, field, value FROM profiles WHERE user_id = ANY(%s)", [list(user_ids)])
+    found: dict[str, dict[str, str]] = {}
+    for user_id, field, value in rows:
+        found.setdefault(user_id, {})[field] = value
+    return found
+
+
 async def device(db: Queries, user_id: str, device_id: str) -> Row | None:
     """(display_name, created_ts)."""
     return await db.fetch_one(

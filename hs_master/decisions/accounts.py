@@ -3,6 +3,7 @@
 Spec: client-server-api/_index.md#account-registration-and-management, #profiles, modules/account_data.md.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from hs_common.matrix.errors import MatrixError, not_found
@@ -72,6 +73,11 @@ class RegisterUserDecider:
 
     async def load(self, call: RegisterUser, db: Queries) -> Row | None:
         return await master_reads.user(db, call.user_id)
+
+    async def load_many(self, calls: Sequence[RegisterUser], db: Queries) -> list[Row | None]:
+        """Ghosts come by the thousand."""
+        found = await master_reads.users(db, [call.user_id for call in calls])
+        return [found.get(call.user_id) for call in calls]
 
     def decide(self, call: RegisterUser, step: Step, loaded: Row | None) -> Answer:
         if loaded is not None:
@@ -161,6 +167,12 @@ class SetProfileDecider:
 
     async def load(self, call: SetProfile, db: Queries) -> tuple[Row | None, dict[str, str]]:
         return await master_reads.user(db, call.user_id), await master_reads.profile(db, call.user_id)
+
+    async def load_many(self, calls: Sequence[SetProfile], db: Queries) -> list[tuple[Row | None, dict[str, str]]]:
+        """Names and avatars of ghosts, likewise."""
+        user_ids = [call.user_id for call in calls]
+        users, profiles = await master_reads.users(db, user_ids), await master_reads.profiles(db, user_ids)
+        return [(users.get(user_id), profiles.get(user_id, {})) for user_id in user_ids]
 
     def decide(self, call: SetProfile, step: Step, loaded: tuple[Row | None, dict[str, str]]) -> Answer:
         row, profile = loaded

@@ -6,18 +6,16 @@ Spec: client-server-api/_index.md#creation, rooms/v12.md#room-ids.
 
 from typing import Final
 
-from hs_common.matrix.errors import MatrixError, bad_json, unsupported_room_version
-from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
-from hs_common.replication.calls import CreateRoom, Intent, RoomCreated
+from hs_common.matrix.errors import MatrixError, bad_json
+from hs_common.replication.calls import CreateRoom, RoomCreated
 from hs_common.replication.items import AliasItem, DirectoryItem
 from hs_common.storage import master_reads
 from hs_common.storage.queries import Queries
 from hs_master import tables
 from hs_master.decisions.events import EventAppender, as_intent
 from hs_master.rooms import interest
-from hs_master.rooms.append import Source, append
+from hs_master.rooms.birth import Birth, known_version, make_room
 from hs_master.rooms.compose import Composer
-from hs_master.rooms.head import RoomHead
 from hs_master.step import Step
 
 # State events of a new room, invites included: one item of the log's batch stays small.
@@ -48,34 +46,15 @@ class CreateRoomDecider:
             raise MatrixError(400, "M_ROOM_IN_USE", f"The room id {call.room_id} is taken")
         if len(call.events) > MAXIMUM_EVENTS:
             raise bad_json(f"A new room can have at most {MAXIMUM_EVENTS} state events; invite the others afterwards")
-        version = ROOM_VERSIONS.get(call.room_version)
-        if version is None:
-            raise unsupported_room_version(call.room_version)
-        room_id, create_id = self._create(call, version, step)
+        version = known_version(call.room_version)
+        birth = Birth(call.sender, version, call.room_id, call.create_content, call.is_public)
+        room_id, create_id = make_room(step, birth, self._composer, self._appender.server_name)
         event_ids = [create_id]
         for event in call.events:
             intent = as_intent(room_id, call.sender, event.type, event.state_key, event.content)
             event_ids.append(self._appender.append_intent(step, intent))
         self._list(call, room_id, step)
         return RoomCreated(pos=step.pos, room_id=room_id, event_ids=event_ids)
-
-    def _create(self, call: CreateRoom, version: RoomVersion, step: Step) -> tuple[str, str]:
-        unborn = RoomHead(call.room_id or "", version, complete=True)
-        intent = Intent(
-            room_id=call.room_id or "",
-            sender=call.sender,
-            type="m.room.create",
-            state_key="",
-            content=call.create_content,
-        )
-        composed = self._composer.compose(intent, unborn, step.now_ms)
-        room_id = composed.event.room_id
-        step.new_heads[room_id] = RoomHead(room_id, version, complete=True)
-        room = step.room(room_id)
-        assert room is not None, "the head was put there just now"
-        step.row(tables.ROOM, room_id, version.identifier, call.sender, step.next_pos(), call.is_public)
-        append(step, room, composed.event, composed.encoded, self._appender.server_name, Source())
-        return room_id, composed.event.event_id
 
     def _list(self, call: CreateRoom, room_id: str, step: Step) -> None:
         if call.alias is not None:

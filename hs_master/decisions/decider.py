@@ -5,7 +5,8 @@ what it needs from the database just before it is decided, and is alone: the nex
 committed. `decide` never waits and writes into a Step; it raises MatrixError to refuse.
 """
 
-from typing import Any, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from hs_common.replication.calls import Answer, Call
 from hs_common.storage.queries import Queries
@@ -42,6 +43,14 @@ class SerialDecider(Protocol[C]):
 
     def decide(self, call: C, step: Step, loaded: Any) -> Answer:
         """Write the changes into the step. Raises MatrixError."""
+
+
+@runtime_checkable
+class LoadsTogether(Protocol):
+    """A serial decider that reads for many calls, of as many queues, in one go."""
+
+    async def load_many(self, calls: Sequence[Any], db: Queries) -> list[Any]:
+        """What `load` would read for each."""
 
 
 class Deciders:

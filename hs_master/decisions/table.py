@@ -11,9 +11,11 @@ from hs_master.decisions import (
     rooms,
     sessions,
     to_device,
+    upgrade_room,
 )
 from hs_master.decisions.decider import Deciders
 from hs_master.jobs.advance import AdvanceJob, AdvanceJobDecider
+from hs_master.jobs.carry_over import CarryOver, CarryOverDecider
 from hs_master.jobs.guests import RemoveGuests, RemoveGuestsDecider
 from hs_master.rooms.compose import Composer
 
@@ -24,9 +26,11 @@ def deciders(composer: Composer, server_name: str) -> Deciders:
         room={
             calls.AppendEvents: events.AppendEventsDecider(appender),
             calls.ComposeEvent: events.ComposeEventDecider(appender),
+            calls.UpgradeRoom: upgrade_room.UpgradeRoomDecider(composer, appender),
             calls.AppendReady: events.AppendReadyDecider(appender),
             AdvanceJob: AdvanceJobDecider(appender),
             RemoveGuests: RemoveGuestsDecider(appender),
+            CarryOver: CarryOverDecider(appender),
             calls.SendToDevice: to_device.SendToDeviceDecider(),
         },
         serial={

@@ -26,8 +26,15 @@ class GuestsJob(msgspec.Struct, frozen=True, tag="guests"):
     room_id: str
 
 
+class CarryOverJob(msgspec.Struct, frozen=True, tag="carry_over"):
+    """Carry bans and children of a space over to the room that replaced theirs. Of who upgraded the room."""
+
+    old_room_id: str
+    room_id: str
+
+
 UserJob = ProfileJob | DeactivationJob
-Job = UserJob | GuestsJob
+Job = UserJob | GuestsJob | CarryOverJob
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Job]] = msgspec.msgpack.Decoder(Job)

@@ -12,14 +12,15 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from hs_common.matrix.errors import MatrixError
-from hs_common.replication.calls import Answer, AppendEvents, AppendReady, Call, DeactivateUser, SetProfile
+from hs_common.replication.calls import Answer, AppendEvents, AppendReady, Call, DeactivateUser, SetProfile, UpgradeRoom
 from hs_common.replication.clock import Clock, pause
 from hs_common.storage import jobs, key_backup, master_reads, threepids
 from hs_common.storage.queries import DatabaseError, Queries, Row
 from hs_master.decisions.accounts import MEMBER_FIELDS
 from hs_master.jobs.advance import AdvanceJob
+from hs_master.jobs.carry_over import CarryOver, carried
 from hs_master.jobs.guests import RemoveGuests
-from hs_master.jobs.kinds import DeactivationJob, GuestsJob, UserJob, decode_job
+from hs_master.jobs.kinds import CarryOverJob, DeactivationJob, GuestsJob, UserJob, decode_job
 from hs_master.pipeline.intake import Busy
 from hs_master.pipeline.pending import NotLeading
 
@@ -95,6 +96,8 @@ class JobRunner:
         job = decode_job(bytes(body))
         if isinstance(job, GuestsJob):
             await self._guests(job_id, job.room_id, progress)
+        elif isinstance(job, CarryOverJob):
+            await self._carry_over(job_id, user_id, job, progress)
         else:
             await self._of_user(job_id, user_id, job, progress)
 
@@ -102,6 +105,20 @@ class JobRunner:
         user_ids = await jobs.guests_of_room(self._db, room_id, progress, ROOMS_OF_A_SLICE)
         is_last = len(user_ids) < ROOMS_OF_A_SLICE
         await self._submit(RemoveGuests(job_id=job_id, room_id=room_id, user_ids=user_ids, is_last=is_last))
+
+    async def _carry_over(self, job_id: int, user_id: str, job: CarryOverJob, progress: str) -> None:
+        event_type, _, state_key = progress.partition(" ")
+        rows = await jobs.carried_over(self._db, job.old_room_id, (event_type, state_key), ROOMS_OF_A_SLICE)
+        await self._submit(
+            CarryOver(
+                job_id=job_id,
+                sender=user_id,
+                room_id=job.room_id,
+                events=carried(rows),
+                progress=" ".join(rows[-1][:2]) if rows else progress,
+                is_last=len(rows) < ROOMS_OF_A_SLICE,
+            )
+        )
 
     async def _of_user(self, job_id: int, user_id: str, job: UserJob, progress: str) -> None:
         if isinstance(job, DeactivationJob):
@@ -128,4 +145,4 @@ def may_note_job(call: Call) -> bool:
         return any(intent.type in _ENDING_GUEST_ACCESS for intent in call.intents)
     if isinstance(call, AppendReady):
         return any(event_type.encode() in call.pdu for event_type in _ENDING_GUEST_ACCESS)
-    return isinstance(call, SetProfile | DeactivateUser)
+    return isinstance(call, SetProfile | DeactivateUser | UpgradeRoom)

@@ -1,11 +1,13 @@
 """Where calls wait until they can be decided without waiting: a queue for each room or thing, read for in advance.
 
-Per-room order: calls of one queue are taken as they came. No room holds up another: what is not in memory yet makes
-only its own queue wait. Bounded: beyond the limits a call is refused at once, so the caller can say "later".
+Per-room order: calls of one origin about a room are taken as they came. No room holds up another: what is not in memory
+yet makes only its own queue wait; and no origin holds up another: queues take turns (`lanes`). Bounded: beyond the
+limits a call is refused at once, so the caller can say "later". A call whose caller has given up is dropped. Calls that
+may have killed a master are kept apart from the others, and each from each when that happened twice.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -13,26 +15,72 @@ from twisted.logger import Logger
 
 from hs_common.matrix.errors import MatrixError, unknown
 from hs_common.replication.calls import Answer, Call
+from hs_common.replication.link_interface import unknown_outcome
 from hs_common.storage.queries import DatabaseError, Queries
-from hs_master.decisions.decider import Deciders, RoomDecider
+from hs_master.decisions.decider import Deciders, LoadsTogether, RoomDecider
 from hs_master.log_store.types import AnswerKind
-from hs_master.pipeline.pending import CallQueue, PendingCall
+from hs_master.pipeline.costs import Costs
+from hs_master.pipeline.lanes import ORIGIN_TURN_US, Lanes
+from hs_master.pipeline.pending import DEFAULT_TERMS, CallQueue, PendingCall, Terms
 from hs_master.rooms.head import NotLoaded
 from hs_master.rooms.needs import Loader
 from hs_master.step import Knowledge, Step
 
-# A batch ends at this many calls, some 20 ms of deciding, and takes at most so many of one queue: everybody gets a turn
-# in each transaction. Larger batches cost no less for each call.
-MAXIMUM_BATCH: Final = 200
+# A batch ends at this many calls, at so many µs of deciding or at so many bytes, and takes at most so many of one queue
+# and of one origin: everybody gets a turn in each transaction. Larger batches cost no less for each call.
+MAXIMUM_BATCH: Final = 500
+MAXIMUM_BATCH_US: Final = 20_000
+MAXIMUM_BATCH_BYTES: Final = 2 * 1024 * 1024
 MAXIMUM_OF_A_QUEUE: Final = 64
-# Calls that may wait in all: at some thousand a second, about five seconds of work.
+MAXIMUM_OF_AN_ORIGIN: Final = 256
+# Calls that may wait in all, by count, by bytes, and by the time that they take at the rate of lately.
 MAXIMUM_WAITING: Final = 10_000
+MAXIMUM_WAITING_BYTES: Final = 64 * 1024 * 1024
+MAXIMUM_WAITING_S: Final = 5.0
+ALWAYS_TAKEN: Final = 500  # so many may wait whatever the rate: a short stop of the database is no flood
+LOSSES_LIMIT: Final = 3  # a call that so many masters did not survive is refused
 
 _log = Logger()
 
 
 class Busy(Exception):
     """Too much waits already; ask again later."""
+
+    def __init__(self, retry_after_ms: int) -> None:
+        super().__init__(retry_after_ms)
+        self.retry_after_ms = retry_after_ms
+
+
+class _Batch:
+    """What has been taken for a transaction so far."""
+
+    def __init__(self) -> None:
+        self.calls: list[PendingCall] = []
+        self.microseconds = 0.0
+        self.size_bytes = 0
+        self.of_queue: Counter[str] = Counter()
+        self.of_origin: Counter[str] = Counter()
+
+    def has_room(self) -> bool:
+        return (
+            len(self.calls) < MAXIMUM_BATCH
+            and self.microseconds < MAXIMUM_BATCH_US
+            and self.size_bytes < MAXIMUM_BATCH_BYTES
+            and not (self.calls and self.calls[0].suspicion > 1)
+        )
+
+    def may_take(self, call: PendingCall, queue: CallQueue) -> bool:
+        """Whether it fits in with the others."""
+        if self.of_queue[queue.name] >= MAXIMUM_OF_A_QUEUE or self.of_origin[queue.origin] >= MAXIMUM_OF_AN_ORIGIN:
+            return False
+        return not self.calls or (call.suspicion == self.calls[0].suspicion and call.suspicion < 2)
+
+    def add(self, call: PendingCall, queue: CallQueue, microseconds: float) -> None:
+        self.calls.append(call)
+        self.microseconds += microseconds
+        self.size_bytes += call.terms.size_bytes
+        self.of_queue[queue.name] += 1
+        self.of_origin[queue.origin] += 1
 
 
 class Intake:
@@ -47,6 +95,7 @@ class Intake:
         *,
         wake: Callable[[], None],
         background: Callable[[str, Coroutine[Any, Any, None]], None],
+        seconds: Callable[[], float],
     ) -> None:
         """`wake` is called when something can be taken; `background` runs a coroutine that nobody waits for."""
         self._deciders = deciders
@@ -55,59 +104,108 @@ class Intake:
         self._db = db
         self._wake = wake
         self._background = background
+        self._seconds = seconds
         self._queues: dict[str, CallQueue] = {}
-        self._active: OrderedDict[str, CallQueue] = OrderedDict()
+        self._lanes = Lanes()
         self._by_key: dict[bytes, PendingCall] = {}
+        self._together: dict[type[Call], list[CallQueue]] = {}  # to be read for when a batch has been taken
         self._closed: Exception | None = None
+        self.costs = Costs()
         self.waiting = 0
+        self.waiting_bytes = 0
 
-    def submit(self, call: Call, key: bytes | None, kind: AnswerKind, repeated: bool) -> "Deferred[Answer]":
+    def submit(
+        self, call: Call, key: bytes | None, kind: AnswerKind, repeated: bool, terms: Terms = DEFAULT_TERMS
+    ) -> "Deferred[Answer]":
         """Queue a call. The same key while the first is under way waits for the first one's answer. Raises Busy."""
         if self._closed is not None:
             raise self._closed
         same = self._by_key.get(key) if key is not None else None
         if same is not None and not same.done:
+            same.deadline = max(same.deadline, self._seconds() + terms.time_left_s)
             return same.wait()
-        if self.waiting >= MAXIMUM_WAITING:
-            raise Busy
-        decider = self._deciders.room.get(type(call)) or self._deciders.serial[type(call)]
-        name = decider.queue(call)
-        pending = PendingCall(call, name, key, kind, repeated or kind is AnswerKind.CLIENT)
+        self._check_not_busy(terms)
+        decider = self._deciders.room.get(type(call))
+        if decider is not None:
+            name = f"{decider.queue(call)}\n{terms.lane}\n{terms.origin}"
+        else:
+            name = self._deciders.serial[type(call)].queue(call)  # everybody's: one after the other
+        may_be_repeated = repeated or kind is AnswerKind.CLIENT
+        pending = PendingCall(call, name, key, kind, may_be_repeated, terms, self._seconds())
         if key is not None:
             self._by_key[key] = pending
-        self._queue(name).waiting.append(pending)
+        self._queue(pending).waiting.append(pending)
         self.waiting += 1
+        self.waiting_bytes += terms.size_bytes
         self._activate(name)
         return pending.wait()
+
+    def _check_not_busy(self, terms: Terms) -> None:
+        seconds = self.waiting * self.costs.seconds_each
+        if (
+            self.waiting >= MAXIMUM_WAITING
+            or self.waiting_bytes + terms.size_bytes > MAXIMUM_WAITING_BYTES
+            or (self.waiting >= ALWAYS_TAKEN and seconds > MAXIMUM_WAITING_S)
+        ):
+            raise Busy(round(1000 * min(max(seconds / 2, 0.5), MAXIMUM_WAITING_S)))
 
     @property
     def is_active(self) -> bool:
         """Whether `take` has queues to look at."""
-        return bool(self._active)
+        return len(self._lanes) > 0
 
     def take(self) -> list[PendingCall]:
         """The next batch: ready calls of all queues, in turn. Queues that lack something are read for meanwhile."""
-        taken: list[PendingCall] = []
-        for name in list(self._active):
-            if len(taken) >= MAXIMUM_BATCH:
-                break
-            queue = self._active.pop(name)
-            self._take_from(queue, taken)
-        return taken
+        batch = _Batch()
+        parked: list[CallQueue] = []  # not for this batch
+        while batch.has_room() and (queue := self._lanes.pop()) is not None:
+            assert isinstance(queue, CallQueue)
+            before = batch.microseconds
+            if self._take_from(queue, batch):
+                self._activate(queue.name)
+            elif not queue.busy and queue.waiting:
+                parked.append(queue)
+            self._lanes.spend(queue, batch.microseconds - before)
+        for queue in parked:
+            self._lanes.add(queue)
+        together, self._together = self._together, {}
+        for kind, queues in together.items():
+            self._background("read for queues of calls", self._read_together(kind, queues))
+        return batch.calls
 
-    def _take_from(self, queue: CallQueue, taken: list[PendingCall]) -> None:
-        for _ in range(MAXIMUM_OF_A_QUEUE):
-            if not queue.waiting:
-                break
+    def _take_from(self, queue: CallQueue, batch: _Batch) -> bool:
+        """Take what is ready and fits, for about one turn; whether there may be more for this batch."""
+        until_us = batch.microseconds + ORIGIN_TURN_US
+        while queue.waiting and batch.microseconds < until_us and batch.has_room():
             call = queue.waiting[0]
+            if self._seconds() >= call.deadline:
+                self._give_up(queue)
+                continue
+            if not batch.may_take(call, queue):
+                return False
             if not self._is_ready(call):
                 self._read_for(queue)
-                return
-            taken.append(queue.waiting.popleft())
+                return False
+            batch.add(queue.waiting.popleft(), queue, self.costs.of(type(call.call)))
             if type(call.call) in self._deciders.serial:
                 queue.busy = True
-                return
-        self._activate(queue.name)
+                return False
+        return True
+
+    def _give_up(self, queue: CallQueue) -> None:
+        """Nobody waits for the first call of the queue any more: it is not done."""
+        call = queue.waiting.popleft()
+        call.fail(unknown_outcome())
+        self._forget(call)
+        if not queue.waiting and not queue.busy:
+            self._queues.pop(queue.name, None)
+
+    def _forget(self, call: PendingCall) -> None:
+        """The call waits no longer."""
+        self.waiting -= 1
+        self.waiting_bytes -= call.terms.size_bytes
+        if call.key is not None and call.done and self._by_key.get(call.key) is call:
+            del self._by_key[call.key]
 
     def _is_ready(self, call: PendingCall) -> bool:
         decider = self._deciders.room.get(type(call.call))
@@ -123,20 +221,41 @@ class Intake:
 
     def _read_for(self, queue: CallQueue) -> None:
         queue.busy = True
-        self._background("read for a queue of calls", self._read(queue))
+        kind = type(queue.waiting[0].call)
+        if isinstance(self._deciders.serial.get(kind), LoadsTogether):
+            self._together.setdefault(kind, []).append(queue)
+        else:
+            calls = {queue: list(queue.waiting)[:MAXIMUM_OF_A_QUEUE]}
+            self._background("read for a queue of calls", self._read(calls, self._load(calls[queue])))
 
-    async def _read(self, queue: CallQueue) -> None:
-        calls = list(queue.waiting)[:MAXIMUM_OF_A_QUEUE]
+    async def _read_together(self, kind: type[Call], queues: list[CallQueue]) -> None:
+        """For the first call of each."""
+        calls = {queue: [queue.waiting[0]] for queue in queues if queue.waiting}
+        decider = self._deciders.serial[kind]
+        assert isinstance(decider, LoadsTogether), "only for these"
+        await self._read(calls, self._load_together(decider, [first for (first,) in calls.values()]))
+
+    async def _load_together(self, decider: LoadsTogether, calls: list[PendingCall]) -> None:
+        await self._loader.load_services()
+        loaded = await decider.load_many([call.call for call in calls], self._db)
+        for call, found in zip(calls, loaded, strict=True):
+            call.loaded = (found,)
+
+    async def _read(self, calls: dict[CallQueue, list[PendingCall]], loading: Awaitable[None]) -> None:
+        refused: MatrixError | None = None
         try:
-            await self._load(calls)
+            await loading
         except DatabaseError as error:
             _log.warn("cannot read what calls need: {error}", error=error)
-            self._drop(queue, calls, unknown("The database cannot be read at the moment", 503))
+            refused = unknown("The database cannot be read at the moment", 503)
         except Exception:
             _log.failure("reading what calls need failed")
-            self._drop(queue, calls, unknown("The server failed to read what this needs; the failure is logged"))
-        queue.busy = False
-        self._activate(queue.name)
+            refused = unknown("The server failed to read what this needs; the failure is logged")
+        for queue, waiting in calls.items():
+            if refused is not None:
+                self._drop(queue, waiting, refused)
+            queue.busy = False
+            self._activate(queue.name)
 
     async def _load(self, calls: list[PendingCall]) -> None:
         await self._loader.load_services()
@@ -167,17 +286,15 @@ class Intake:
     def again(self, call: PendingCall) -> None:
         """Put a call back, first of its queue: what it needs is not in memory any more."""
         call.loaded = None
-        queue = self._queue(call.queue)
-        queue.waiting.appendleft(call)
+        self._queue(call).waiting.appendleft(call)
         self.waiting += 1
+        self.waiting_bytes += call.terms.size_bytes
         self._activate(call.queue)
 
     def release(self, calls: list[PendingCall]) -> None:
         """The calls are done with (answered or put back): the next of their queues may be taken."""
         for call in calls:
-            if call.key is not None and call.done and self._by_key.get(call.key) is call:
-                del self._by_key[call.key]
-            self.waiting -= 1
+            self._forget(call)
             queue = self._queues.get(call.queue)
             if queue is None:
                 continue
@@ -187,7 +304,7 @@ class Intake:
                 self._activate(queue.name)
             elif not queue.busy:
                 del self._queues[queue.name]
-                self._active.pop(queue.name, None)
+                self._lanes.discard(queue)
 
     def close(self, error: Exception) -> None:
         """Refuse everything that waits and everything that comes, with this error."""
@@ -196,26 +313,24 @@ class Intake:
             for call in queue.waiting:
                 call.fail(error)
             queue.waiting.clear()
-        self._active.clear()
-        self.waiting = 0
+        self._lanes.clear()
+        self.waiting = self.waiting_bytes = 0
 
     def _drop(self, queue: CallQueue, calls: list[PendingCall], error: MatrixError) -> None:
         for call in calls:
             if call in queue.waiting:
                 queue.waiting.remove(call)
                 call.fail(error)
-                self.waiting -= 1
-                if call.key is not None:
-                    self._by_key.pop(call.key, None)
+                self._forget(call)
 
-    def _queue(self, name: str) -> CallQueue:
-        queue = self._queues.get(name)
+    def _queue(self, call: PendingCall) -> CallQueue:
+        queue = self._queues.get(call.queue)
         if queue is None:
-            queue = self._queues[name] = CallQueue(name)
+            queue = self._queues[call.queue] = CallQueue(call.queue, call.terms.lane, call.terms.origin)
         return queue
 
     def _activate(self, name: str) -> None:
         queue = self._queues.get(name)
         if queue is not None and queue.waiting and not queue.busy:
-            self._active[name] = queue
+            self._lanes.add(queue)
             self._wake()

@@ -1,7 +1,8 @@
 """A call that waits to be decided, and the queue it waits in."""
 
 from collections import deque
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -16,6 +17,23 @@ class NotLeading(Exception):
     """This process does not lead (any more): the caller looks for the leader and asks again under the same key."""
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What stands beside a call. `origin`: for whom it is; `time_left_s`: then the caller has given up.
+
+    `losses`: how many masters were succeeded while they had it.
+    """
+
+    lane: str = "interactive"
+    origin: str = ""
+    size_bytes: int = 0
+    time_left_s: float = float("inf")
+    losses: int = 0
+
+
+DEFAULT_TERMS: Final = Terms()
+
+
 class PendingCall:
     """One call, from its arrival to its answer."""
 
@@ -23,26 +41,44 @@ class PendingCall:
         "_waiting",
         "attempts",
         "call",
+        "deadline",
         "done",
         "key",
         "kind",
         "loaded",
         "may_be_repeated",
         "queue",
+        "terms",
         "unknown_rooms",
     )
 
-    def __init__(self, call: Call, queue: str, key: bytes | None, kind: AnswerKind, may_be_repeated: bool) -> None:
+    def __init__(
+        self,
+        call: Call,
+        queue: str,
+        key: bytes | None,
+        kind: AnswerKind,
+        may_be_repeated: bool,
+        terms: Terms = DEFAULT_TERMS,
+        now: float = 0.0,
+    ) -> None:
         self.call = call
         self.queue = queue
         self.key = key
         self.kind = kind
         self.may_be_repeated = may_be_repeated  # a client's key, or a worker's retry: look whether it was answered
+        self.terms = terms
+        self.deadline = now + terms.time_left_s
         self.loaded: Any = None
         self.unknown_rooms: set[str] = set()
         self.attempts = 0
         self.done = False
         self._waiting: list[Deferred[Answer]] = []
+
+    @property
+    def suspicion(self) -> int:
+        """0: none; 1: a master was succeeded while it had this call and others; 2: more than one."""
+        return min(self.terms.losses, 2)
 
     def wait(self) -> "Deferred[Answer]":
         """A result for one more caller of the same key."""
@@ -67,10 +103,12 @@ class PendingCall:
 class CallQueue:
     """Calls about one room or one thing, in order."""
 
-    __slots__ = ("busy", "name", "waiting")
+    __slots__ = ("busy", "lane", "name", "origin", "waiting")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, lane: str, origin: str) -> None:
         self.name = name
+        self.lane = lane  # of who made the queue: another lane's or origin's calls about a room have a queue of theirs
+        self.origin = origin
         self.waiting: deque[PendingCall] = deque()
         self.busy = False  # something is being read for it, or a serial call of it is being committed
 

@@ -20,13 +20,14 @@ from hs_common.storage.queries import DatabaseError
 from hs_master import tables
 from hs_master.log_store.types import Answer as StoredAnswer
 from hs_master.log_store.types import Batch, Committed, Doubt, Fenced, Leadership, LogStore, Refused, Resolved
-from hs_master.pipeline.intake import Intake
+from hs_master.pipeline.intake import LOSSES_LIMIT, Intake
 from hs_master.pipeline.pending import NotLeading, PendingCall, decode_outcome, encode_outcome, is_final
 from hs_master.rooms.head import NotLoaded
 from hs_master.step import Draft, Knowledge, Step
 
 # A call whose needs turn out too small is read for again this often; more often is a bug of its decider.
 MAXIMUM_ATTEMPTS: Final = 5
+SURVIVED_BY_NO_MASTER: Final = "Several masters ended while they did this; the failure is logged"
 
 _log = Logger()
 
@@ -99,9 +100,11 @@ class Writer:
             return self._intake.is_active  # what was read at once, while we took
         self._writing = []
         try:
-            fresh = await self._answer_repeated(pending)
+            fresh = [call for call in await self._answer_repeated(pending) if not await self._is_refused(call)]
             if fresh:
+                started = self._seconds()
                 await self._write(fresh)
+                self._intake.costs.committed(len(fresh), self._seconds() - started)
         except DatabaseError as error:
             # Raised by reading and refusing only, so nothing of these calls is in the log.
             _log.warn("cannot decide now: {error}", error=error)
@@ -130,6 +133,16 @@ class Writer:
                 call.succeed(outcome)
         return [call for call in pending if not call.done]
 
+    async def _is_refused(self, call: PendingCall) -> bool:
+        """Whether too many masters did not survive this call: else it would go on to the next standby."""
+        if call.terms.losses < LOSSES_LIMIT:
+            return False
+        _log.error("a {call} is refused: {why}", call=type(call.call).__name__, why=SURVIVED_BY_NO_MASTER)
+        self.metrics.on_refused()
+        await self._log.refuse(call.key or b"", "", SURVIVED_BY_NO_MASTER, repr(call.call).encode())
+        call.fail(unknown(SURVIVED_BY_NO_MASTER))
+        return True
+
     async def _write(self, pending: Sequence[PendingCall]) -> None:
         if not self.leading:
             _fail_all(pending, NotLeading())
@@ -151,6 +164,7 @@ class Writer:
         outcomes: list[tuple[PendingCall, Answer | MatrixError]] = []
         for call in pending:
             step = Step(draft)
+            started = self._seconds()
             try:
                 answer = self._intake.decide(call, step)
             except MatrixError as error:
@@ -168,6 +182,7 @@ class Writer:
             else:
                 draft.merge(step)
                 outcomes.append((call, answer))
+            self._intake.costs.decided(type(call.call), self._seconds() - started)
         return outcomes
 
     def _batch(self, outcomes: list[tuple[PendingCall, Answer | MatrixError]], draft: Draft) -> Batch | None:

@@ -56,6 +56,8 @@ def _change_alias(step: Step, room_id: str, alias: str, pos: int, difference: in
     for service_id in step.services.interested_in_alias(alias):
         cause = (service_id, alias)
         if room is not None and room.knows_interest:
+            if difference < 0 and cause not in room.all_causes():
+                continue  # it led elsewhere by now
             _count(step, room, cause, difference, pos)
         else:
             _write(step, room_id, cause, difference > 0, pos)

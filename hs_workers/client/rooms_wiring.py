@@ -11,6 +11,7 @@ from hs_common.reading.room_summaries import RoomSummaries
 from hs_common.reading.room_view import RoomViews
 from hs_common.replication.link_interface import Link
 from hs_common.storage.queries import Queries
+from hs_workers.client.accounts.account_data import UserAccountData
 from hs_workers.client.banning import Banning
 from hs_workers.client.create_room import CreateRoomEndpoint
 from hs_workers.client.directory import Directory
@@ -43,12 +44,16 @@ from hs_workers.client.room.policy_servers import PolicyServer, PolicyServers, U
 from hs_workers.client.room.published_rooms import PublishedRooms
 from hs_workers.client.room.reading import Reading
 from hs_workers.client.room.redacting import Redacting
+from hs_workers.client.room.room_ids import RoomIds
 from hs_workers.client.room.sending import Sending
+from hs_workers.client.room.settling import Settling
 from hs_workers.client.room.surroundings import Surroundings
+from hs_workers.client.room.upgrading import Upgrading
 from hs_workers.client.room_event_by_timestamp import RoomEventByTimestamp
 from hs_workers.client.room_send import RoomSend
 from hs_workers.client.room_state import RoomState
 from hs_workers.client.room_summary import RoomSummary
+from hs_workers.client.room_upgrades import RoomUpgrades
 from hs_workers.client.rooms import Rooms
 from hs_workers.client.space_hierarchy import SpaceHierarchy
 from hs_workers.client.threads_list import ThreadsList
@@ -56,7 +61,7 @@ from hs_workers.client.threads_list import ThreadsList
 ENDPOINT_CLASSES: tuple[type, ...] = (
     *(Banning, CreateRoomEndpoint, Directory, EventContext, Inviting, Joining, Kicking, Knocking, Leaving),
     *(ListJoinedRooms, ListPublicRooms, MessagePagination, ReadMarkers, Receipts, Redaction, Relations),
-    *(RoomEventByTimestamp, RoomSend, RoomState, RoomSummary, Rooms, SpaceHierarchy, ThreadsList),
+    *(RoomEventByTimestamp, RoomSend, RoomState, RoomSummary, RoomUpgrades, Rooms, SpaceHierarchy, ThreadsList),
 )
 """What processes of other roles declare to their routers."""
 
@@ -79,8 +84,9 @@ class Outside:
 
 def room_endpoints(config: Config, outside: Outside) -> list[object]:
     """One instance of each class, for the router."""
-    sending = Sending(outside.db, outside.master, policy_servers(outside))
-    return [*_writing(config, outside, sending), *_reading(config, outside, sending)]
+    policies = policy_servers(outside)
+    sending = Sending(outside.db, outside.master, policies)
+    return [*_writing(config, outside, sending, policies), *_reading(config, outside, sending)]
 
 
 def policy_servers(outside: Outside) -> PolicyServers:
@@ -88,12 +94,14 @@ def policy_servers(outside: Outside) -> PolicyServers:
     return PolicyServers(outside.db, outside.policy_server, outside.seconds)
 
 
-def _writing(config: Config, outside: Outside, sending: Sending) -> list[object]:
+def _writing(config: Config, outside: Outside, sending: Sending, policies: PolicyServers) -> list[object]:
     db, master, name = outside.db, outside.master, config.server.name
     invitees = Invitees(db, name, outside.queries)
-    memberships = Memberships(db, sending, invitees, RestrictedRooms(db, name))
+    settling = Settling(db, UserAccountData(db, master))
+    memberships = Memberships(db, sending, invitees, RestrictedRooms(db, name), settling)
     aliases = _aliases(config, outside, sending)
-    creating = Creating(db, master, invitees, name, config.server.default_room_version, outside.random)
+    room_ids = RoomIds(name, outside.random)
+    creating = Creating(db, master, invitees, name, config.server.default_room_version, room_ids)
     redacting = Redacting(db, sending)
     marking = Marking(db, master)
     return [
@@ -109,6 +117,7 @@ def _writing(config: Config, outside: Outside, sending: Sending) -> list[object]
         Redaction(redacting),
         RoomSend(sending, redacting),
         RoomState(sending, memberships, aliases),
+        RoomUpgrades(Upgrading(db, master, sending, policies, settling, room_ids)),
     ]
 
 

@@ -80,7 +80,7 @@ class AuthedContentRepo:
         assert found.sha256 is not None, "found without content"
         file_name = request.path.get("fileName") or found.file_name
         described = Described(found.sha256, found.content_type, file_name, public_only)
-        return await self._downloading.send(request, described)
+        return await self._downloading.send(request, described, may_redirect=_may_redirect(request, public_only))
 
     async def send_thumbnail(self, request: Request, *, public_only: bool) -> Reply:
         """What `thumbnail` and its deprecated form answer."""
@@ -99,4 +99,10 @@ class AuthedContentRepo:
         key = ThumbnailKey(found.sha256, method, *rounded(method, width, height), animated)
         made = await self._thumbnails.find(key)
         name = f"thumbnail.{made.content_type.partition('/')[2]}"
-        return await self._downloading.send(request, Described(made.sha256, made.content_type, name, public_only))
+        described = Described(made.sha256, made.content_type, name, public_only)
+        return await self._downloading.send(request, described, may_redirect=_may_redirect(request, public_only))
+
+
+def _may_redirect(request: Request, public_only: bool) -> bool:
+    """The deprecated endpoints redirect only those who say that they follow; the others may always."""
+    return not public_only or request.query.boolean("allow_redirect", False)

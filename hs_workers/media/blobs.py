@@ -61,13 +61,19 @@ class Blob(Protocol):
 
 
 class BlobStore(Protocol):
-    """The place. Every method raises StorageFailed."""
+    """The place. Every method that waits raises StorageFailed."""
+
+    async def start(self) -> None:
+        """Looks whether the place is there. Also OSError if it cannot be used."""
 
     def receive(self) -> Receiving:
         """A new content begins."""
 
     async def open(self, sha256: bytes) -> Blob | None:
         """The content, or None if it is not there."""
+
+    def signed_url(self, sha256: bytes, content_type: str, disposition: str) -> str | None:
+        """Where a client may fetch the content itself, for some minutes; None: nowhere but here."""
 
     async def delete(self, sha256: bytes) -> None:
         """Deletes a content, if it is there."""

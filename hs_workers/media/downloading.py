@@ -78,11 +78,15 @@ class Downloading:
             raise MatrixError(504, "M_NOT_YET_UPLOADED", "The media have not been uploaded yet")
         return found
 
-    async def send(self, request: Request, described: Described) -> Reply:
-        """The content, all or the part that is asked for; 304 if the client has it."""
+    async def send(self, request: Request, described: Described, *, may_redirect: bool) -> Reply:
+        """The content, all or the part that is asked for; 304 if the client has it; 307 if it may fetch it itself."""
         headers = _headers(described)
         if matches(request.headers.get("If-None-Match") or "", described.tag):
             return Response(304, b"", headers)
+        url = self._store.signed_url(described.sha256, described.content_type, headers["Content-Disposition"])
+        if url is not None and may_redirect:
+            # Not to be kept: the URL does not hold for long.
+            return Response(307, b"", {"Location": url, "Cache-Control": "no-store", "Content-Type": "text/plain"})
         blob = await self.open(described.sha256)
         try:
             part = _part(request, described, blob.size)

@@ -46,6 +46,9 @@ class LocalBlobs:
             return None
         return _LocalBlob(descriptor, self._disk)
 
+    def signed_url(self, sha256: bytes, content_type: str, disposition: str) -> str | None:
+        return None
+
     async def delete(self, sha256: bytes) -> None:
         path = self._path(sha256)
         await self._disk.run(lambda: path.unlink(missing_ok=True))

@@ -8,11 +8,14 @@ from hs_common.process.node import Node
 from hs_common.process.worker_threads import WorkerThreads
 from hs_workers.media.arrivals import Arrivals
 from hs_workers.media.authed_content_repo import AuthedContentRepo
+from hs_workers.media.blobs import BlobStore
 from hs_workers.media.content_repo import ContentRepo
 from hs_workers.media.disk import Disk
 from hs_workers.media.downloading import Downloading
 from hs_workers.media.local_blobs import LocalBlobs
 from hs_workers.media.metrics import MediaMetrics
+from hs_workers.media.s3.requests import Bucket
+from hs_workers.media.s3.wiring import object_store
 from hs_workers.media.sweeping import Sweeper
 from hs_workers.media.thumbnail_processes import ThumbnailProcesses
 from hs_workers.media.thumbnails import Thumbnails
@@ -37,8 +40,14 @@ class MediaParts:
         self._thumbnail_threads = WorkerThreads(node.reactor, config.thumbnail_processes, "thumbnails")
         metrics = MediaMetrics(node.metrics.registry)
         disk = Disk(self._disk_threads, metrics.storage_failed)
-        folder = Path(config.folder)
-        self._store = LocalBlobs(folder, disk, outside.random_bytes, lambda: outside.now_ms() / 1000)
+        self._bucket: Bucket | None = None
+        self._store: BlobStore
+        if config.s3.endpoint:
+            self._store, self._bucket = object_store(
+                config.s3, node.reactor, disk, outside.now_ms, metrics.storage_failed
+            )
+        else:
+            self._store = LocalBlobs(Path(config.folder), disk, outside.random_bytes, lambda: outside.now_ms() / 1000)
         self._processes = ThumbnailProcesses(self._thumbnail_threads, config.thumbnail_pixels)
         self._sweeper = Sweeper(node.db, self._store, node.reactor, outside.now_ms, metrics)
         arrivals = Arrivals(node.db, node.reactor, outside.now_ms)
@@ -67,11 +76,13 @@ class MediaParts:
         """Before the process listens."""
         service = self._node.service
         service.step("media threads", _nothing, self._close)
-        service.step("media folder", self._store.start)
+        service.step("media storage", self._store.start)
         service.step("sweeping media", self._sweeper.start, self._sweeper.stop)
 
     async def _close(self) -> None:
         await self._processes.close()
+        if self._bucket is not None:
+            await self._bucket.close()
         self._disk_threads.close()
         self._thumbnail_threads.close()
 

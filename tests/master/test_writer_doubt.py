@@ -8,6 +8,7 @@ from hs_common.replication.calls import Answer, SetAccountData
 from hs_common.replication.entry import Entry
 from hs_common.replication.items import AliasItem
 from hs_master.log_store.types import AnswerKind, Batch, Doubt, Leadership, Resolved
+from hs_master.pipeline.costs import Costs
 from hs_master.pipeline.pending import NotLeading, PendingCall
 from hs_master.pipeline.writer import Writer
 from hs_master.step import Knowledge, Step
@@ -25,6 +26,7 @@ class OneCall:
         self.call.wait().addBoth(self.outcome.append)
         self.is_active = False
         self.closed = False
+        self.costs = Costs()
 
     def take(self) -> list[PendingCall]:
         return [self.call]

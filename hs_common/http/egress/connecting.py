@@ -29,12 +29,14 @@ _Connection = TypeVar("_Connection", bound=Protocol)
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where to connect. `tls_name` is the name (or address) that the certificate must have; None: without TLS. With
-    `is_vouched` an operator has named the place, so the policy is not asked."""
+    `is_vouched` an operator has named the place, so the policy is not asked. Without `is_verified` any certificate will
+    do, as in tests."""
 
     host: str
     port: int
     tls_name: str | None
     is_vouched: bool = False
+    is_verified: bool = True
 
 
 class Connector:
@@ -45,6 +47,7 @@ class Connector:
         self._resolver = resolver
         self._policy = policy
         self._trust = trust
+        self._blind_trust: Trust | None = None
 
     async def connect(self, target: Target, connection: _Connection) -> _Connection:
         """The connection, given its transport. Raises NotResolved, NotAllowed, NotConnected, NotTrusted."""
@@ -75,5 +78,12 @@ class Connector:
         endpoint: Any = kind(self._reactor, address, target.port, timeout=ADDRESS_TIMEOUT_S)
         if target.tls_name is None:
             return endpoint
-        creator: Any = self._trust.expecting(target.tls_name)  # zope's interfaces are no types
+        creator: Any = self._trust_in(target).expecting(target.tls_name)  # zope's interfaces are no types
         return wrapClientTLS(creator, endpoint)
+
+    def _trust_in(self, target: Target) -> Trust:
+        if target.is_verified:
+            return self._trust
+        if self._blind_trust is None:
+            self._blind_trust = Trust(verify=False)
+        return self._blind_trust

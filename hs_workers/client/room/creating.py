@@ -3,8 +3,6 @@
 Spec: client-server API, #creation.
 """
 
-import base64
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -23,13 +21,12 @@ from hs_common.storage.queries import Queries
 from hs_workers.client.room.event_content import check_content, check_type
 from hs_workers.client.room.invitees import Invitees
 from hs_workers.client.room.profiles import member_profiles
+from hs_workers.client.room.room_ids import RoomIds
 from hs_workers.client.room.room_presets import PRESETS, PRIVATE, PUBLIC, NewRoom, create_content, state_events
 
 MAXIMUM_INVITES: Final = 100
 MAXIMUM_INITIAL_STATE: Final = 150
 """All events of a new room are one item of work for the master; more can follow when the room is there."""
-ROOM_ID_BYTES: Final = 12
-"""Random bytes of a room id: enough that no two are ever equal."""
 NOT_INITIAL: Final = ("m.room.create", "m.room.member")
 """State that a new room gets by other parameters only."""
 
@@ -60,7 +57,7 @@ class Wishes(msgspec.Struct):
 
 
 class Creating:
-    """Makes rooms. `random(n)` gives n unpredictable bytes."""
+    """Makes rooms."""
 
     def __init__(
         self,
@@ -69,14 +66,14 @@ class Creating:
         invitees: Invitees,
         server_name: str,
         default_version: str,
-        random: Callable[[int], bytes],
+        room_ids: RoomIds,
     ) -> None:
         self._db = db
         self._master = master
         self._invitees = invitees
         self._server_name = server_name
         self._default_version = default_version
-        self._random = random
+        self._room_ids = room_ids
 
     async def create(self, creator: str, wishes: Wishes) -> str:
         """The new room's id. 400 `M_BAD_JSON`, `M_INVALID_PARAM`, `M_UNSUPPORTED_ROOM_VERSION`, `M_ROOM_IN_USE`,
@@ -85,7 +82,7 @@ class Creating:
         call = CreateRoom(
             sender=creator,
             room_version=room.version.identifier,
-            room_id=None if room.version.room_id_is_create_hash else self._new_room_id(),
+            room_id=None if room.version.room_id_is_create_hash else self._room_ids.new(),
             create_content=create_content(room),
             events=state_events(room),
             alias=room.alias,
@@ -138,10 +135,6 @@ class Creating:
         if not localpart or parse_room_alias(alias) != (localpart, self._server_name):
             raise invalid_param("`room_alias_name` is not the localpart of a room alias")
         return alias
-
-    def _new_room_id(self) -> str:
-        unique = base64.urlsafe_b64encode(self._random(ROOM_ID_BYTES)).decode().rstrip("=")
-        return f"!{unique}:{self._server_name}"
 
 
 def third_party_invites_refused() -> MatrixError:

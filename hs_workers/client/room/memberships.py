@@ -17,9 +17,10 @@ from hs_common.storage.queries import Queries
 from hs_workers.client.room.admission import STATE_LOOKED_AT, RestrictedRooms, check_guest
 from hs_workers.client.room.event_content import check_content
 from hs_workers.client.room.invitees import Invitees
-from hs_workers.client.room.power import State, read_state
+from hs_workers.client.room.power import CREATE, State, read_state
 from hs_workers.client.room.profiles import member_profiles
 from hs_workers.client.room.sending import Sending
+from hs_workers.client.room.settling import Settling
 
 MEMBER: Final = "m.room.member"
 AUTHORISED_VIA: Final = "join_authorised_via_users_server"
@@ -30,11 +31,14 @@ PRESENT: Final = ("join", "invite", "knock")
 class Memberships:
     """Changes memberships for this server's users."""
 
-    def __init__(self, db: Queries, sending: Sending, invitees: Invitees, restricted: RestrictedRooms) -> None:
+    def __init__(
+        self, db: Queries, sending: Sending, invitees: Invitees, restricted: RestrictedRooms, settling: Settling
+    ) -> None:
         self._db = db
         self._sending = sending
         self._invitees = invitees
         self._restricted = restricted
+        self._settling = settling
 
     async def join(
         self,
@@ -56,6 +60,7 @@ class Memberships:
         content = {"membership": "join", **await self._profile(user_id), **_reason(reason)}
         content.update(await self._admitted(room_id, requester, membership, state))
         await self._send(room_id, user_id, user_id, content)
+        await self._settling.joined(user_id, room_id, state[CREATE])
 
     async def invite(self, room_id: str, sender: str, user_id: str, reason: str | None = None) -> None:
         """400 `M_INVALID_PARAM`, 403 `M_FORBIDDEN` or `M_INVITE_BLOCKED`, 404 `M_NOT_FOUND`."""
@@ -107,6 +112,9 @@ class Memberships:
             before = _membership(state, user_id)
             if before != "join":
                 content.update(await self._admitted(room_id, requester, before, state))
+                event_id = await self._send(room_id, sender, user_id, content, timestamp_ms)
+                await self._settling.joined(user_id, room_id, state[CREATE])
+                return event_id
         return await self._send(room_id, sender, user_id, content, timestamp_ms)
 
     async def _admitted(

@@ -63,15 +63,17 @@ class PolicyServers:
 
     async def for_event(self, intent: Intent) -> Policy | None:
         """The policy server that must sign an event."""
-        if is_policy(intent):
-            return None
-        known = self._known.get(intent.room_id)
+        return None if is_policy(intent) else await self.of_room(intent.room_id)
+
+    async def of_room(self, room_id: str) -> Policy | None:
+        """The policy server that a room uses."""
+        known = self._known.get(room_id)
         if known is not None and self._seconds() - known[0] < KEPT_S:
             return known[1]
-        policy = await self._read(intent.room_id)
+        policy = await self._read(room_id)
         while len(self._known) >= MAXIMUM_KEPT:
             del self._known[next(iter(self._known))]
-        self._known[intent.room_id] = (self._seconds(), policy)
+        self._known[room_id] = (self._seconds(), policy)
         return policy
 
     def forget(self, room_id: str) -> None:

@@ -80,11 +80,11 @@ def state_events(room: NewRoom) -> list[NewRoomEvent]:
     overridden = {(event.type, event.state_key) for event in named}
     return [
         # 2. The creator's member event.
-        _state("m.room.member", {"membership": "join", **room.profiles[room.creator]}, room.creator),
+        state_event("m.room.member", {"membership": "join", **room.profiles[room.creator]}, room.creator),
         # 3. The power levels.
-        _state("m.room.power_levels", power_levels(room)),
+        state_event("m.room.power_levels", power_levels(room)),
         # 4. The canonical alias.
-        *([] if room.alias is None else [_state("m.room.canonical_alias", {"alias": room.alias})]),
+        *([] if room.alias is None else [state_event("m.room.canonical_alias", {"alias": room.alias})]),
         # 5. The preset's events, but for what is overridden by 6.
         *(event for event in _preset(room.preset) if (event.type, event.state_key) not in given),
         # 6. The initial state, but for what is overridden by 7.
@@ -126,16 +126,16 @@ def topic_content(topic: str) -> Content:
 def _preset(preset: str) -> list[NewRoomEvent]:
     join_rule, guest_access = PRESETS[preset]
     return [
-        _state("m.room.join_rules", {"join_rule": join_rule}),
-        _state("m.room.history_visibility", {"history_visibility": "shared"}),
-        _state("m.room.guest_access", {"guest_access": guest_access}),
+        state_event("m.room.join_rules", {"join_rule": join_rule}),
+        state_event("m.room.history_visibility", {"history_visibility": "shared"}),
+        state_event("m.room.guest_access", {"guest_access": guest_access}),
     ]
 
 
 def _name_and_topic(room: NewRoom) -> list[NewRoomEvent]:
     return [
-        *([] if room.name is None else [_state("m.room.name", {"name": room.name})]),
-        *([] if room.topic is None else [_state("m.room.topic", topic_content(room.topic))]),
+        *([] if room.name is None else [state_event("m.room.name", {"name": room.name})]),
+        *([] if room.topic is None else [state_event("m.room.topic", topic_content(room.topic))]),
     ]
 
 
@@ -143,8 +143,9 @@ def _invite(room: NewRoom, user_id: str) -> NewRoomEvent:
     content = {"membership": "invite", **room.profiles[user_id]}
     if room.is_direct:
         content["is_direct"] = True
-    return _state("m.room.member", content, user_id)
+    return state_event("m.room.member", content, user_id)
 
 
-def _state(event_type: str, content: Content, state_key: str = "") -> NewRoomEvent:
+def state_event(event_type: str, content: Content, state_key: str = "") -> NewRoomEvent:
+    """A state event of a new room."""
     return NewRoomEvent(type=event_type, state_key=state_key, content=content)

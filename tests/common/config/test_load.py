@@ -54,6 +54,9 @@ def test_values_are_taken_and_typed() -> None:
         ('[server]\ndefault_room_version = "13"', "Option server.default_room_version: known versions are 1, 2,"),
         ('[cluster]\nsecret = "short"', "Option cluster.secret: needs 16 characters or more."),
         ('[cluster]\nid = "A"', "Option cluster.id: "),
+        ('[media.s3]\nendpoint = "s3.example.org"', "Option media.s3.endpoint: give scheme and host alone"),
+        ('[media.s3]\nendpoint = "https://s3.example.org"', "Give media.s3.bucket, access_key_id and secret"),
+        ("[media.s3]\nbuckt = 1", "Unknown option media.s3.buckt. Did you mean media.s3.bucket?"),
     ],
 )
 def test_error_names_the_key(text: str, expected: str) -> None:

@@ -22,9 +22,11 @@ from hs_common.http.rate_limits import RateLimits
 from hs_common.http.reply import Response, error_response
 from hs_common.http.router import Router
 from hs_common.matrix.errors import MatrixError
-from hs_common.replication import calls
+from hs_common.replication import calls, items
 from hs_common.replication.calls import Call, NewSession, RegisterUser, SetAccountData
+from hs_common.replication.entry import decode_body
 from hs_common.replication.link_interface import DEFAULT_OPTIONS, CallOptions
+from hs_common.storage.account_data import account_data
 from hs_workers.client.room.elsewhere import Elsewhere, Nowhere, RemoteRoom
 from hs_workers.client.room.policy_servers import PolicyServer, Unreachable
 from hs_workers.client.rooms_wiring import Outside, room_endpoints
@@ -38,14 +40,19 @@ Json = dict[str, Any]
 
 
 class Link:
-    """The master as a worker's link; every call passes its encoding. `calls` counts what was asked."""
+    """The master as a worker's link; every call passes its encoding. `calls` counts what was asked; `before` happens
+    first, once each, by the name of the call."""
 
     def __init__(self, m: TestMaster) -> None:
         self._master = m
         self.calls: list[Call] = []
+        self.before: dict[str, list[Callable[[], Awaitable[Any]]]] = {}
 
     async def call(self, call: Call, key: bytes | None = None, options: CallOptions = DEFAULT_OPTIONS) -> calls.Answer:
-        received = calls.decode_call(type(call).__name__, calls.encode(call))
+        name = type(call).__name__
+        if self.before.get(name):
+            await self.before[name].pop(0)()
+        received = calls.decode_call(name, calls.encode(call))
         self.calls.append(received)
         return await self._master.call(received, key)
 
@@ -161,6 +168,24 @@ class RoomWorld:
         session = NewSession(device_id=device, token_hash=hash_token(token))
         await self.link.call(calls.OpenSession(user_id=user.user_id, session=session))
         return User(self, user.user_id, token)
+
+    async def data(self, user: User, data_type: str, room_id: str = "") -> Any:
+        """Account data."""
+        stored = await account_data(self.db, user.user_id, room_id, data_type)
+        return None if stored is None else orjson.loads(stored[0])
+
+    async def set_room_data(self, user: User, room_id: str, data_type: str, content: Json) -> None:
+        """Account data of a room."""
+        await self.link.call(
+            SetAccountData(user_id=user.user_id, room_id=room_id, type=data_type, content=orjson.dumps(content))
+        )
+
+    def logged(self, room_id: str) -> list[str]:
+        """The events of a room that the log told of."""
+        told = [
+            items.decode(item.kind, item.body) for entry in self.master.entries for item in decode_body(entry).items
+        ]
+        return [item.json.decode() for item in told if isinstance(item, items.EventItem) and item.room_id == room_id]
 
     async def ask(self, method: str, path: str, body: Any = None, token: str | None = None, **query: Any) -> Answer:
         """The answer to a request; `path` below /v3 may leave that out, `body` is JSON, or bytes as they are."""

@@ -8,10 +8,12 @@ from typing import Any, Protocol
 import psycopg2
 import pytest
 
+from tests.scenarios.ports import PortBlock
 from tests.services import TestPostgres
+from tests.workers.media.object_store import ObjectStore, running_object_store
 from tests.workers.media.world import Play, playing
 
-EMPTY = "TRUNCATE media, media_thumbnails, media_blobs, media_usage"
+EMPTY = "TRUNCATE media, media_thumbnails, media_blobs, media_usage, media_quarantined, remote_media, url_previews"
 
 
 class Playing(Protocol):
@@ -50,3 +52,17 @@ def play(media_url: str, media_folder: Path) -> Playing:
         playing(media_url, media_folder, play, **options)
 
     return play_it
+
+
+@pytest.fixture(scope="session")
+def object_stores() -> Iterator[ObjectStore]:
+    """One S3 server for all plays."""
+    with PortBlock() as ports, running_object_store(ports.first) as store:
+        yield store
+
+
+@pytest.fixture
+def object_store(object_stores: ObjectStore) -> ObjectStore:
+    """It, emptied."""
+    object_stores.empty()
+    return object_stores

@@ -1,4 +1,5 @@
-"""A media worker that dies at the worst moment. Arguments: database, folder, moment; prints its port and serves.
+"""A media worker that dies at the worst moment. Arguments: database, folder, moment, and for an object store its
+endpoint and keys; prints its port and serves.
 
 Moments: `never`; `complete`, all bytes received; `claimed`, the content's row is there and its file is not; `kept`, the
 file is in its place and no media row points at it.
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.reactor import run, until
+from tests.workers.media.object_store import ObjectStore
 from tests.workers.media.world import media_worker
 
 
@@ -53,13 +55,14 @@ class DyingReceiving:
         return getattr(self._receiving, name)
 
 
-async def serve(url: str, folder: Path, moment: str) -> None:
+async def serve(url: str, folder: Path, moment: str, *s3: str) -> None:
     """Until it dies, or its input ends."""
-    async with media_worker(url, folder, wrap=lambda store: Dying(store, moment)) as world:
+    options = {"s3": ObjectStore(*s3).options()} if s3 else {}
+    async with media_worker(url, folder, wrap=lambda store: Dying(store, moment), **options) as world:
         sys.stdout.write(f"{world.served.port}\n")
         sys.stdout.flush()
         await until(lambda: os.getppid() == 1, timeout=60)
 
 
 if __name__ == "__main__":
-    run(serve(sys.argv[1], Path(sys.argv[2]), sys.argv[3]), 60)
+    run(serve(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]), 60)

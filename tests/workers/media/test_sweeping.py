@@ -65,7 +65,7 @@ def test_a_content_of_two_media_stays_for_the_second(play: Playing) -> None:
 def test_files_that_the_database_does_not_know_go_when_they_are_old(play: Playing) -> None:
     async def scenario(world: World) -> None:
         await world.uploaded(b"lost")
-        await world.db.execute("TRUNCATE media, media_thumbnails, media_blobs")
+        await world.db.execute("TRUNCATE media, media_thumbnails, media_blobs, remote_media")
         unfinished = world.folder / "incoming" / "00"
         unfinished.write_bytes(b"half")
         await world.sweeper.sweep()
@@ -105,7 +105,7 @@ def test_an_upload_of_what_is_just_being_deleted_waits_and_brings_its_own(play: 
 
     async def stray(world: World) -> None:
         await world.uploaded(b"same")
-        await world.db.execute("TRUNCATE media, media_thumbnails, media_blobs")
+        await world.db.execute("TRUNCATE media, media_thumbnails, media_blobs, remote_media")
         await during(world, lambda world: world.sweeper.sweep())
 
     play(unused)

@@ -26,6 +26,7 @@ from hs_workers.media.disk import Disk
 from hs_workers.media.downloading import Downloading
 from hs_workers.media.local_blobs import LocalBlobs
 from hs_workers.media.metrics import MediaMetrics
+from hs_workers.media.s3.wiring import object_store
 from hs_workers.media.sweeping import Sweeper
 from hs_workers.media.thumbnail_processes import ThumbnailProcesses
 from hs_workers.media.thumbnails import Thumbnails
@@ -125,9 +126,15 @@ async def media_worker(
     def seconds() -> float:
         return time.time() + (moment[0] - START_MS) / 1000
 
-    local = LocalBlobs(folder, Disk(disk_threads, metrics.storage_failed), random, seconds)
-    await local.start()
-    store = wrap(local)
+    disk, bucket = Disk(disk_threads, metrics.storage_failed), None
+    real: BlobStore
+    if config.s3.endpoint:
+        # S3's dates and signatures are of the real day.
+        real, bucket = object_store(config.s3, reactor, disk, lambda: round(seconds() * 1000), metrics.storage_failed)
+    else:
+        real = LocalBlobs(folder, disk, random, seconds)
+    await real.start()
+    store = wrap(real)
     processes = ThumbnailProcesses(thumbnail_threads, config.thumbnail_pixels, time_limit_s)
     arrivals = Arrivals(db, reactor, lambda: moment[0])
     thumbnails = Thumbnails(
@@ -154,6 +161,8 @@ async def media_worker(
     finally:
         await background.drained()
         await processes.close()
+        if bucket is not None:
+            await bucket.close()
         disk_threads.close()
         thumbnail_threads.close()
         await db.close()

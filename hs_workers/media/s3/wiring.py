@@ -1,0 +1,34 @@
+"""Puts the object store together from the config."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hs_common.config.media import S3
+from hs_workers.media.disk import Disk
+from hs_workers.media.s3.blobs import S3Blobs
+from hs_workers.media.s3.requests import Bucket
+from hs_workers.media.s3.signing import Credentials, encoded_path, signed_url
+
+
+def bucket_url(config: S3, endpoint: str) -> str:
+    """Where the bucket is, as one reaches it by that endpoint."""
+    scheme, _, host = endpoint.partition("://")
+    return f"{endpoint}/{config.bucket}" if config.path_style else f"{scheme}://{config.bucket}.{host}"
+
+
+def object_store(
+    config: S3, reactor: Any, disk: Disk, now_ms: Callable[[], int], failed: Callable[[], None]
+) -> tuple[S3Blobs, Bucket]:
+    """The store, and its connections, which somebody must close."""
+    credentials = Credentials(config.access_key_id, config.secret_access_key, config.region)
+    bucket = Bucket(reactor, bucket_url(config, config.endpoint), credentials, now_ms, failed)
+    outside = bucket_url(config, config.redirect_endpoint or config.endpoint)
+
+    def sign(key: str, parameters: Mapping[str, str]) -> str:
+        lifetime_s = config.redirect_lifetime_ms // 1000
+        return signed_url(credentials, f"{outside}/{encoded_path(key)}", now_ms(), lifetime_s, parameters)
+
+    spool_folder = Path(config.spool_folder) if config.spool_folder else None
+    store = S3Blobs(bucket, config.prefix, disk, spool_folder, now_ms, sign if config.redirects else None)
+    return store, bucket
