@@ -7,6 +7,7 @@ from typing import Final
 from hs_common.appservices.http_client import ServiceClient
 from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.email.making import make_mailer
+from hs_common.federation.making import FederationParts, make_federation
 from hs_common.http.egress.client import EgressClient
 from hs_common.http.rate_limits import RateLimits
 from hs_common.process.node import Node
@@ -23,6 +24,8 @@ from hs_workers.client.rooms_wiring import Outside as RoomsOutside
 from hs_workers.client.rooms_wiring import room_endpoints
 from hs_workers.client.services_wiring import Outside as ServicesOutside
 from hs_workers.client.services_wiring import service_endpoints
+from hs_workers.federation_inbound.wiring import Outside as InboundOutside
+from hs_workers.federation_inbound.wiring import inbound_endpoints
 from hs_workers.following import Following
 from hs_workers.media.wiring import MediaParts
 from hs_workers.push.wiring import PushParts
@@ -48,6 +51,25 @@ class RoleParts:
         self.threads = threads
         self.limits = limits
         self.egress = egress
+        self.made_federation: FederationParts | None = None
+
+    @property
+    def federation(self) -> FederationParts:
+        """What talks with other servers, made for the first role that does; it needs the server's signing key."""
+        if self.made_federation is None:
+            node = self.node
+            self.made_federation = made = make_federation(
+                node.config, self.egress, node.reactor, node.db, node.outside.random.random, node.outside.now_ms
+            )
+
+            async def close() -> None:
+                made.close()
+
+            node.service.step("talking with other servers", _nothing, close)
+            node.metrics.watch_cache("keys of servers", lambda: len(made.keys))
+            node.metrics.watch_cache("delegations of domains", lambda: len(made.well_known))
+            node.metrics.watch_cache("servers left alone", lambda: len(made.back_off))
+        return self.made_federation
 
 
 def client(parts: RoleParts) -> Iterable[object]:
@@ -142,10 +164,17 @@ def push(parts: RoleParts) -> Iterable[object]:
     return ()
 
 
+def federation_inbound(parts: RoleParts) -> Iterable[object]:
+    """What other servers ask and send."""
+    node = parts.node
+    yield from inbound_endpoints(node.config, InboundOutside(node.db, parts.federation, node.outside.now_ms))
+
+
 MAKERS: Final[dict[str, Callable[[RoleParts], Iterable[object]]]] = {
     "client": client,
     "sync": sync,
     "appservice": appservice,
     "media": media,
     "push": push,
+    "federation-inbound": federation_inbound,
 }

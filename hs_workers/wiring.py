@@ -15,6 +15,7 @@ from hs_common.http.listener import Listener
 from hs_common.http.rate_limits import RateLimits, buckets_of
 from hs_common.http.reception import Reception
 from hs_common.http.router import Router
+from hs_common.http.tls import CertificateFiles
 from hs_common.process.node import Node
 from hs_common.process.request_log import RequestLog
 from hs_common.process.worker_threads import WorkerThreads
@@ -29,6 +30,8 @@ from hs_workers.roles import MAKERS, RoleParts
 FLUSH_INTERVAL_S: Final = 60.0
 # Threads for password hashes: as many as cores on a small machine; each takes one whole for some 30 ms.
 HASHING_THREADS: Final = 2
+
+FEDERATION_ROLE: Final = "federation-inbound"
 
 _log = Logger()
 
@@ -46,6 +49,7 @@ class WorkerParts:
         self.limits = RateLimits(buckets_of(config.rate_limits), node.reactor.seconds, is_exempt)
         self._threads = WorkerThreads(node.reactor, HASHING_THREADS, "hashing")
         self._egress = make_egress(node.reactor, config.egress, node.metrics)
+        self._parts = RoleParts(node, following, link, self._threads, self.limits, self._egress.client)
         self._last_seen = LastSeen(node.db, node.outside.now_ms)
         self._confirmation = RefreshConfirmation(node.db, link)
         following.authenticator.on_expiring_token = self._token_used
@@ -54,10 +58,9 @@ class WorkerParts:
 
     def add_endpoints(self) -> None:
         """The endpoints of the own roles, and the declarations of all others, which are forwarded."""
-        parts = RoleParts(self._node, self._following, self._link, self._threads, self.limits, self._egress.client)
         for role in self._roles:
             maker = MAKERS.get(role)
-            for instance in maker(parts) if maker is not None else ():
+            for instance in maker(self._parts) if maker is not None else ():
                 self.router.add(instance, role)
         for role, classes in ENDPOINTS.items():
             if role not in self._roles:
@@ -69,7 +72,14 @@ class WorkerParts:
         """Follow, forward, listen."""
         node, config = self._node, self._node.config
         forwarder = Forwarder(node.reactor, node.find_workers, node.look_again)
-        dispatcher = Dispatcher(self._following.authenticator, self.limits, self._following.barrier, self._last_seen)
+        federation = self._parts.made_federation
+        dispatcher = Dispatcher(
+            self._following.authenticator,
+            self.limits,
+            self._following.barrier,
+            self._last_seen,
+            None if federation is None else federation.authenticator,
+        )
         is_proxy = trusted_networks(config.listen.trusted_proxies)
         log_all = config.logging.level == "debug"
         reception = Reception(
@@ -89,6 +99,15 @@ class WorkerParts:
         node.service.step("devices last seen", self._start_flushing, self._flush)
         listener = Listener(reception, node.reactor, connections_limit=config.limits.open_connections)
         node.service.listen(listener, config.listen.address, config.listen.port)
+        if FEDERATION_ROLE in self._roles and config.federation.tls_port:
+            self._listen_with_tls(reception)
+
+    def _listen_with_tls(self, reception: Reception) -> None:
+        """A port of our own for other servers."""
+        node, settings = self._node, self._node.config.federation
+        files = CertificateFiles(settings.tls_certificate_file, settings.tls_key_file, node.reactor.seconds)
+        listener = Listener(reception, node.reactor, connections_limit=node.config.limits.open_connections)
+        node.service.listen(listener, settings.tls_address, settings.tls_port, files.wrap)
 
     async def _close_threads(self) -> None:
         self._threads.close()

@@ -23,7 +23,7 @@ class Config(Section, frozen=True):
         bool,
         describe(
             "For tests and demonstrations only: anybody may register, nothing is rate limited, passwords are hashed "
-            "cheaply. Goes before what stands below."
+            "cheaply, only servers that federation.resolve places are talked with. Goes before what stands below."
         ),
     ] = False
     server: Server = Server()

@@ -213,6 +213,10 @@ def _check(config: Config) -> None:
         raise ConfigError("Option email.security: a password is only sent over an encrypted connection.")
     if config.egress.ca_file and not Path(config.egress.ca_file).is_file():
         raise ConfigError(f"Option egress.ca_file: there is no file {config.egress.ca_file}.")
+    for name in ("tls_certificate_file", "tls_key_file"):
+        file = getattr(config.federation, name)
+        if config.federation.tls_port and not Path(file).is_file():
+            raise ConfigError(f"Option federation.{name}: federation.tls_port needs it, and there is no file {file!r}.")
     for pair in config.federation.resolve:
         if not _OVERRIDE.fullmatch(pair):
             raise ConfigError(f'Option federation.resolve: {pair!r} is not like "example.org=10.0.0.5:8448".')

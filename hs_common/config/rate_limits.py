@@ -38,3 +38,6 @@ class RateLimits(Section, frozen=True):
         per_second=1, burst=10
     )
     keys: Annotated[Bucket, describe("Keys, key backup, messages to devices.")] = Bucket(per_second=10, burst=100)
+    federation: Annotated[
+        Bucket, describe("All requests of another server; of its events each brings up to 50 at once.")
+    ] = Bucket(per_second=50, burst=500)

@@ -6,6 +6,7 @@ them before anything in the body. Nothing of the connection is known here.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -21,6 +22,7 @@ from hs_common.http.rate_limits import RateLimits
 from hs_common.http.reply import Response, Streamed, to_response
 from hs_common.http.request import Query, Request, Requester, RequestHeaders
 from hs_common.http.router import EndpointMethod
+from hs_common.http.server_calls import ServerAuthenticator
 from hs_common.matrix.errors import MatrixError, missing_token
 from hs_common.process.request_id import CURRENT_ORIGIN, CURRENT_REQUEST_ID
 
@@ -37,11 +39,13 @@ class Dispatcher:
         limits: RateLimits,
         barrier: ReadBarrier | None = None,
         last_seen: LastSeen | None = None,
+        servers: ServerAuthenticator | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._limits = limits
         self._barrier = barrier
         self._last_seen = last_seen
+        self._servers = servers
         self._log = Logger()
 
     async def answer(
@@ -50,6 +54,8 @@ class Dispatcher:
         """The response of one endpoint. Raises nothing but CancelledError."""
         CURRENT_REQUEST_ID.set(incoming.request_id)
         try:
+            if declaration.auth is Auth.SERVER:
+                return await self._answer_server(incoming, declaration, path, call)
             requester = await self._requester(incoming, declaration)
             self._limits.check(declaration.rate, requester, incoming.client_ip)
             if requester is not None:
@@ -59,24 +65,28 @@ class Dispatcher:
                 await self._barrier()
                 # The token may be among what was revoked before this request came.
                 requester = await self._requester(incoming, declaration)
-            request = Request(
-                method=incoming.method,
-                uri_path=incoming.uri_path,
-                path=path,
-                query_string=incoming.query_string,
-                headers=RequestHeaders(incoming.headers),
-                content=incoming.content,
-                requester=requester,
-                request_id=incoming.request_id,
-                client_ip=incoming.client_ip,
-                declaration=declaration,
-                stream=incoming.stream,
-            )
-            return to_response(await call(request))
+            return to_response(await call(_request(incoming, declaration, path, requester=requester)))
         except CancelledError:
             raise
         except Exception as error:
             return response_for(error, incoming.request_id, self._log)
+
+    async def _answer_server(
+        self, incoming: Incoming, declaration: EndpointDeclaration, path: dict[str, str], call: EndpointMethod
+    ) -> Response | Streamed:
+        assert self._servers is not None, "a process that serves other servers knows how to tell who they are"
+        address = incoming.client_ip
+        self._limits.check_unknown_tokens(address)
+        try:
+            caller = await self._servers.caller(incoming)
+        except MatrixError as error:
+            if error.status == 401:
+                self._limits.token_unknown(address)
+            raise
+        self._limits.check_server(declaration.rate, caller.origin)
+        if declaration.reads and self._barrier is not None:
+            await self._barrier()
+        return to_response(await call(_request(incoming, declaration, path, origin=caller.origin, json=caller.json)))
 
     def _note_seen(self, requester: Requester, incoming: Incoming) -> None:
         if self._last_seen is not None:
@@ -113,3 +123,19 @@ class Dispatcher:
         if token_hash is None:
             return None
         return await self._authenticator.service_requester(token_hash)
+
+
+def _request(incoming: Incoming, declaration: EndpointDeclaration, path: dict[str, str], **caller: Any) -> Request:
+    return Request(
+        method=incoming.method,
+        uri_path=incoming.uri_path,
+        path=path,
+        query_string=incoming.query_string,
+        headers=RequestHeaders(incoming.headers),
+        content=incoming.content,
+        request_id=incoming.request_id,
+        client_ip=incoming.client_ip,
+        declaration=declaration,
+        stream=incoming.stream,
+        **caller,
+    )

@@ -37,6 +37,8 @@ class Auth(Enum):
     """A registered user (or an application service); guests get 403 `M_GUEST_ACCESS_FORBIDDEN`."""
     USER_OR_GUEST = "user_or_guest"
     """Any user with an access token."""
+    SERVER = "server"
+    """Another homeserver, by its signature on the request."""
     ADMIN = "admin"
     """An administrator of this server; anybody else gets 403 `M_FORBIDDEN`."""
 
@@ -59,6 +61,7 @@ class Rate(Enum):
     DOWNLOAD = "download"
     SEARCH = "search"
     KEYS = "keys"
+    FEDERATION = "federation"
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,11 @@ class RateLimits:
             return
         self._take(rate, requester.user_id if requester else _network(client_ip))
 
+    def check_server(self, rate: Rate, origin: str) -> None:
+        """Takes one token of another server's."""
+        if rate is not Rate.NONE:
+            self._take(rate, origin)
+
     def check_login_failures(self, account: str) -> None:
         """Before a password is looked at: 429 if too many were wrong lately, whoever tried them."""
         limit = self._limits.get(Rate.LOGIN_FAILURE)

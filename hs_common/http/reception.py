@@ -22,6 +22,7 @@ from hs_common.http.kept_connection import Sink
 from hs_common.http.paths import Match
 from hs_common.http.reply import Response, Streamed
 from hs_common.http.router import Route, Router
+from hs_common.http.server_calls import claims_of
 from hs_common.matrix.errors import missing_token, too_large
 
 DEFAULT_BODY_LIMIT_BYTES: Final = 1024 * 1024
@@ -89,7 +90,9 @@ class Reception:
         match = self.router.find(method, path)
         declaration = match.target.declaration
         large = length is None or length > LARGE_BODY_BYTES
-        needs_token = declaration.auth not in (Auth.NONE, Auth.USER_OPTIONAL)
+        needs_token = declaration.auth not in (Auth.NONE, Auth.USER_OPTIONAL, Auth.SERVER)
+        if declaration.auth is Auth.SERVER:
+            claims_of(headers)  # raises for a request that nobody has signed
         if large and needs_token and access_token_hash(headers, query_string) is None:
             raise missing_token()
         if declaration.streams:

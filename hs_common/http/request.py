@@ -172,6 +172,7 @@ class Request:
 
     __slots__ = (
         "_json",
+        "_origin",
         "_query",
         "_query_string",
         "_requester",
@@ -200,7 +201,10 @@ class Request:
         client_ip: str = "",
         declaration: EndpointDeclaration | None = None,
         stream: BodyStream | None = None,
+        origin: str | None = None,
+        json: dict[str, Any] | None = None,
     ) -> None:
+        """`json` is given where the body was parsed already."""
         self.method = method
         self.uri_path = uri_path
         self.path = {} if path is None else path
@@ -213,7 +217,14 @@ class Request:
         self._stream = stream
         self._query_string = query_string
         self._query: Query | None = None
-        self._json: dict[str, Any] | None = None
+        self._json = json
+        self._origin = origin
+
+    @property
+    def origin(self) -> str:
+        """The server that calls, for endpoints of servers."""
+        assert self._origin is not None, f"{self.uri_path} is not declared to be called by servers"
+        return self._origin
 
     @property
     def requester(self) -> Requester:

@@ -1,5 +1,5 @@
 """The smallest real deployment, on one machine: Redis, masters, two client and two sync workers, one that sends
-to application services, one for media, one that pushes, and a front door.
+to application services, one for media, one that pushes, one for other servers, and a front door.
 
 The front door is a worker without endpoints of its own: it forwards each request to a live worker of the right role,
 as every worker does with requests that went astray.
@@ -19,7 +19,7 @@ from hs_common.process.greeting import Greeting
 from hs_common.process.options import say
 from hs_common.process.supervisor import MASTER, Program, Supervisor
 
-_WORKER_ROLES = ("client", "client", "sync", "sync", "appservice", "media", "push")
+_WORKER_ROLES = ("client", "client", "sync", "sync", "appservice", "media", "push", "federation-inbound")
 _FRONT = "front"
 FIRST_ANSWER_S = 10.0  # the others are started then even if nothing answers yet
 _PORT_SPAN = 200  # free ports are looked for in this many above the front door's

@@ -77,11 +77,12 @@ class Service:
         releasing shares."""
         self._drains.append((name, drain))
 
-    def listen(self, listener: Listener, address: str, port: int) -> None:
-        """Adds a listening port as the next step."""
+    def listen(self, listener: Listener, address: str, port: int, tls: Callable[[Listener], Any] | None = None) -> None:
+        """Adds a listening port as the next step. `tls` makes the listener one behind TLS."""
 
         async def open_port() -> None:
-            opened = self._reactor.listenTCP(port, listener, interface=address)
+            factory = listener if tls is None else tls(listener)
+            opened = self._reactor.listenTCP(port, factory, interface=address)
             self._listening.append((opened, listener))
 
         self.step(f"listen on {address}:{port}", open_port)

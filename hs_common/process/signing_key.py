@@ -40,3 +40,25 @@ def make_signing_key(path: Path, random_bytes: Callable[[int], bytes]) -> bool:
         file.flush()
         os.fsync(file.fileno())
     return True
+
+
+def old_keys_path(path: Path) -> Path:
+    """Where the public halves of the keys stand that were replaced, one a line."""
+    return path.with_name(path.name + ".old")
+
+
+def replace_signing_key(path: Path, random_bytes: Callable[[int], bytes], expired_ms: int) -> tuple[SigningKey, str]:
+    """Put a new key into the file, and note the old one's public half as used until then. Answers the new key and the
+    line of the old one. Raises SigningKeyError."""
+    old = read_signing_key(path)
+    line = f"{old.key_id} {old.verify_key.to_base64()} {expired_ms}"
+    # First the note: a key that is noted and still used does no harm, one that is lost makes its events unverifiable.
+    with old_keys_path(path).open("a", encoding="ascii") as file:
+        file.write(line + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished = path.with_name(path.name + ".new")
+    unfinished.unlink(missing_ok=True)
+    make_signing_key(unfinished, random_bytes)
+    unfinished.rename(path)
+    return read_signing_key(path), line

@@ -104,6 +104,9 @@ def test_token_is_wanted_before_anything_else(ground: Ground, declaration: Endpo
         assert unknown.status == without.status < 500
         assert without.errcode != "M_MISSING_TOKEN"
         return
+    if declaration.auth is Auth.SERVER:  # a token is no signature
+        assert (without.status, without.errcode) == (unknown.status, unknown.errcode) == (401, "M_UNAUTHORIZED")
+        return
     assert (unknown.status, unknown.errcode) == (401, "M_UNKNOWN_TOKEN")
     if declaration.auth is not Auth.USER_OPTIONAL:
         assert (without.status, without.errcode) == (401, "M_MISSING_TOKEN")

@@ -30,8 +30,8 @@ START_LIMIT_S: Final = 60.0  # a new database on a busy machine; usually two sec
 STOP_LIMIT_S: Final = 40.0  # above the supervisor's own limit, after which it kills
 _LOOK_INTERVAL_S: Final = 0.05
 
-_STARTED = re.compile(r"^([a-z]+(?:-\d+)?) +process (\d+) +(?:port (\d+)|on a socket)")
-_STARTED_AGAIN = re.compile(r"^([a-z]+(?:-\d+)?) runs again as process (\d+)")
+_STARTED = re.compile(r"^([a-z-]+(?:-\d+)?) +process (\d+) +(?:port (\d+)|on a socket)")
+_STARTED_AGAIN = re.compile(r"^([a-z-]+(?:-\d+)?) runs again as process (\d+)")
 _GREETING = re.compile(r"^All data, the config and the signing key lie in ")
 
 
@@ -45,7 +45,7 @@ class Process:
 
     @property
     def role(self) -> str:
-        return self.name.partition("-")[0]
+        return re.sub(r"-\d+$", "", self.name)
 
 
 class Server:

@@ -17,6 +17,7 @@ import click
 from hs_common.config import Config, ConfigError
 from hs_common.process.commands.admin_appservices import appservice
 from hs_common.process.commands.registration_tokens import create_token
+from hs_common.process.commands.rotate_key import rotate_key
 from hs_common.process.greeting import base_url
 from hs_common.process.options import fail, failing_with
 from hs_common.process.server_options import noted, server_config, server_options
@@ -38,6 +39,9 @@ admin.add_command(create_token)
 
 
 admin.add_command(appservice)
+
+
+admin.add_command(rotate_key)
 
 
 @admin.command("create-user")

@@ -49,12 +49,12 @@ def answering_port() -> Iterator[int]:
 
 def test_split_is_a_master_workers_of_each_role_and_a_front_door() -> None:
     found = programs(config_on(18800), Path("/data/viaduct.toml"), masters=1)
-    workers = ["client-1", "client-2", "sync-1", "sync-2", "appservice-1", "media-1"]
+    workers = ["client-1", "client-2", "sync-1", "sync-2", "appservice-1", "media-1", "push-1", "federation-inbound-1"]
     assert [program.name for program in found] == ["master-1", *workers, "front-1"]
     assert found[-1].port == 18800
     arguments = [argument for program in found for argument in program.arguments]
     ports = [arguments[place + 1] for place, argument in enumerate(arguments) if argument.endswith("-port")]
-    assert len(ports) == len(set(ports)) == 16
+    assert len(ports) == len(set(ports)) == 20
     assert all("/data/viaduct.toml" in program.arguments for program in found)
 
 
