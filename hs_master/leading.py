@@ -14,6 +14,7 @@ from hs_common.replication.clock import Clock, pause
 from hs_common.replication.entry import Entry
 from hs_common.storage.queries import DatabaseError, Queries
 from hs_master.appservice_files import Listed, register_listed
+from hs_master.decisions.receiving import Preparing
 from hs_master.decisions.table import deciders
 from hs_master.desk import Desk
 from hs_master.ephemeral import EphemeralDesk
@@ -26,6 +27,8 @@ from hs_master.pipeline.pending import Terms
 from hs_master.pipeline.writer import Writer, WriterMetrics
 from hs_master.rooms.compose import Composer
 from hs_master.rooms.needs import Loader
+from hs_master.rooms.placing import Placer
+from hs_master.rooms.resolving import Aside, Resolver, at_once
 from hs_master.step import Knowledge
 
 # How long entries stay in the outbox: followers further behind start anew, and senders read tables, not entries.
@@ -58,11 +61,14 @@ class Term:
         new_batch_id: Callable[[], str],
         background: Callable[[str, Coroutine[Any, Any, None]], None],
         listed_services: Listed = (),
+        aside: Aside = at_once,
     ) -> None:
         knowledge = Knowledge()
         self._loop = WriterLoop(clock, background)
+        loader = Loader(knowledge, db, server_name)
+        preparing = Preparing(knowledge, loader, Placer(db, Resolver(db, aside)), server_name)
         self._intake = Intake(
-            deciders(composer, server_name), Loader(knowledge, db, server_name), knowledge, db, wake=self._loop.wake,
+            deciders(composer, server_name, preparing), loader, knowledge, db, wake=self._loop.wake,
             background=background, seconds=clock.seconds,
         )  # fmt: skip
         self.writer = Writer(

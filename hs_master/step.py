@@ -95,6 +95,7 @@ class Draft:
         self.upserts: dict[Write, dict[Key, tuple[object, ...]]] = {}
         self.intervals: dict[IntervalTable, Intervals] = {}
         self.new_services: Services | None = None
+        self.dropped_rooms: set[str] = set()
 
     @property
     def services(self) -> Services:
@@ -106,7 +107,9 @@ class Draft:
         return self.knowledge.services
 
     def held(self, room_id: str) -> Held | None:
-        """The room as decided so far, or None when the room is not known here."""
+        """The room as decided so far, or None when the room is not known here. Raises NotLoaded."""
+        if room_id in self.dropped_rooms:
+            raise NotLoaded(f"what {room_id} was replaced by in this batch")
         return self.rooms.get(room_id) or self.new_heads.get(room_id) or self.knowledge.heads.get(room_id)
 
     def known_event(self, event_id: str) -> KnownEvent | None:
@@ -125,6 +128,7 @@ class Draft:
         if step.new_services is not None:
             self.new_services = step.new_services
         self.new_heads.update(step.new_heads)
+        self.dropped_rooms |= step.dropped_rooms
         for room_id, draft in step.rooms.items():
             mine = self.rooms.get(room_id)
             if mine is None:
@@ -158,8 +162,10 @@ class Draft:
         for room_id, draft in self.rooms.items():
             if room_id in heads:  # else it was dropped meanwhile, and is read anew when it is needed
                 heads[room_id].install(draft)
+        for room_id in self.dropped_rooms:
+            heads.pop(room_id, None)
         for moved in self.knowledge.readings.values():
-            moved.update(self.rooms)
+            moved.update(self.rooms, self.dropped_rooms)
         self.knowledge.bound_heads()
         self.knowledge.events.update(self.events)
         self.knowledge.annotations.update(self.annotations)
@@ -189,6 +195,7 @@ class Step:
         self.upserts: dict[Write, dict[Key, tuple[object, ...]]] = {}
         self.changes: list[tuple[IntervalTable, IntervalChange]] = []
         self.new_services: Services | None = None
+        self.dropped_rooms: set[str] = set()
 
     @property
     def services(self) -> Services:
@@ -214,6 +221,10 @@ class Step:
                 return None
             draft = self.rooms[room_id] = RoomDraft(held)
         return draft
+
+    def drop_room(self, room_id: str) -> None:
+        """What is in memory of the room is void once this is committed: the next call reads it anew."""
+        self.dropped_rooms.add(room_id)
 
     def known_event(self, event_id: str) -> KnownEvent | None:
         return self.events.get(event_id) or self._draft.known_event(event_id)

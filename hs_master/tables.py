@@ -42,6 +42,38 @@ EVENT = _insert(
         ("json", "text"),
     ),
 )
+# Of other servers: an event that was kept without state may enter its room later.
+EVENT_RECEIVED = _insert(
+    "event_received",
+    "events",
+    EVENT.columns,
+    "ON CONFLICT (event_id) DO UPDATE SET pos = excluded.pos, status = excluded.status, "
+    "replaces_state = excluded.replaces_state, redacted_by = excluded.redacted_by, json = excluded.json "
+    "WHERE events.status = 3",
+)
+EVENT_STORED = _insert("event_stored", "events", EVENT.columns, "ON CONFLICT (event_id) DO NOTHING")
+EVENT_STATE = _insert(
+    "event_state",
+    "event_state",
+    (("event_id", "text"), *_ROOM, ("state_pos", "bigint"), ("delta_id", "bigint")),
+    "ON CONFLICT (event_id) DO NOTHING",
+)
+STATE_DELTA = _insert(
+    "state_delta",
+    "state_delta",
+    (("delta_id", "bigint"), ("type", "text"), ("state_key", "text"), ("event_id", "text")),
+)
+RELAYED = _insert("relayed", "relayed_events", (*_ROOM, ("pos", "bigint"), ("event_id", "text")))
+# The events wanted, one space between them; none: the gap is closed.
+GAP = _with_rows(
+    "gap",
+    (*_ROOM, ("before_pos", "bigint"), ("next_sub", "integer"), ("wanted", "text")),
+    "WITH gaps AS (SELECT * FROM {new}), ended AS (DELETE FROM room_gap USING gaps "
+    "WHERE room_gap.room_id = gaps.room_id AND room_gap.before_pos = gaps.before_pos AND gaps.wanted = '') "
+    "INSERT INTO room_gap (room_id, before_pos, next_sub, wanted) "
+    "SELECT room_id, before_pos, next_sub, string_to_array(wanted, ' ') FROM gaps WHERE wanted <> '' "
+    "ON CONFLICT (room_id, before_pos) DO UPDATE SET next_sub = excluded.next_sub, wanted = excluded.wanted",
+)
 TIMELINE = _insert(
     "timeline",
     "timeline",
@@ -101,12 +133,14 @@ SERVER_CLOSE = _with_rows(
     "AND old.server = new.server AND old.to_pos = 9223372036854775807",
 )
 SERVER_BEGIN = _insert("server_begin", "room_servers", (*_SERVER_KEY, *_SPAN))
-FORK_END = _with_rows("fork_end", _ROOM, "DELETE FROM room_fork USING {new} WHERE room_fork.room_id = new.room_id")
+# The newest of a batch for each room; no ids: the room is not forked any more.
 FORK = _with_rows(
     "fork",
     (*_ROOM, ("event_ids", "text"), ("depth", "bigint")),
+    "WITH forks AS (SELECT * FROM {new}), ended AS ("
+    "DELETE FROM room_fork USING forks WHERE room_fork.room_id = forks.room_id AND forks.event_ids = '') "
     "INSERT INTO room_fork (room_id, event_ids, depth) "
-    "SELECT room_id, string_to_array(event_ids, ' '), depth FROM {new} "
+    "SELECT room_id, string_to_array(event_ids, ' '), depth FROM forks WHERE event_ids <> '' "
     "ON CONFLICT (room_id) DO UPDATE SET event_ids = excluded.event_ids, depth = excluded.depth",
 )
 RELATION = _insert(
@@ -146,6 +180,11 @@ REDACT_RELATION = _with_rows(
 )
 REDACT_MENTION = _with_rows(
     "redact_mention", (("event_id", "text"),), "DELETE FROM mentions USING {new} WHERE mentions.event_id = new.event_id"
+)
+HELD_REDACTION_END = _with_rows(
+    "held_redaction_end",
+    (("target_id", "text"),),
+    "DELETE FROM held_redactions USING {new} WHERE held_redactions.target_id = new.target_id",
 )
 HELD_REDACTION = _insert(
     "held_redaction",
@@ -375,9 +414,11 @@ SERVERS: Final = IntervalTable(SERVER_CLOSE, SERVER_BEGIN)
 AS_ROOMS: Final = IntervalTable(AS_ROOM_CLOSE, AS_ROOM_BEGIN)
 
 ORDER: Final[tuple[Write, ...]] = (
-    ROOM, ROOM_DIRECTORY, EVENT, TIMELINE, STATE_CLOSE, STATE_BEGIN, MEMBERSHIP_FORGET, MEMBERSHIP_CLOSE,
-    MEMBERSHIP_BEGIN, SERVER_CLOSE, SERVER_BEGIN, FORK_END, FORK, RELATION, MENTION, REDACT, REDACT_RULE_BITS,
-    REDACT_RELATION, REDACT_MENTION, HELD_REDACTION, ALIAS_DELETE, ALIAS, ALIAS_MOVE, RECEIPT, USER, DEVICE_DELETE,
+    ROOM, ROOM_DIRECTORY, EVENT, EVENT_RECEIVED, EVENT_STORED, EVENT_STATE, STATE_DELTA, RELAYED, GAP,
+    TIMELINE, STATE_CLOSE, STATE_BEGIN, MEMBERSHIP_FORGET, MEMBERSHIP_CLOSE,
+    MEMBERSHIP_BEGIN, SERVER_CLOSE, SERVER_BEGIN, FORK, RELATION, MENTION, REDACT, REDACT_RULE_BITS,
+    REDACT_RELATION, REDACT_MENTION, HELD_REDACTION_END, HELD_REDACTION,
+    ALIAS_DELETE, ALIAS, ALIAS_MOVE, RECEIPT, USER, DEVICE_DELETE,
     *encryption.ENDS, DEVICE, *encryption.BEGINS,
     ACCESS_TOKEN_DELETE, ACCESS_TOKEN, REFRESH_TOKEN_DELETE, REFRESH_TOKEN, PROFILE_DELETE, PROFILE, ACCOUNT_DATA,
     DEVICE_LIST_CHANGE, JOB_DELETE, JOB, APPSERVICE_DELETE, APPSERVICE, AS_ROOM_END, AS_ROOM_CLOSE, AS_ROOM_BEGIN,

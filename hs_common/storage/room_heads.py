@@ -63,11 +63,15 @@ async def state_entries(db: Queries, keys: Sequence[tuple[str, str, str]]) -> li
 
 
 async def known_events(db: Queries, event_ids: Sequence[str]) -> list[Row]:
-    """Rows (event_id, room version, json, redacted_by, order_pos, order_sub, thread_root) of events in timelines."""
+    """Rows (event_id, room version, json, redacted_by, order_pos, order_sub, thread_root) of events that may be shown.
+
+    State from before this server was in the room has no place in the timeline: it comes first.
+    """
     return await db.fetch(
-        "SELECT e.event_id, r.version, e.json, e.redacted_by, t.order_pos, t.order_sub, t.thread_root FROM events AS e "
-        "JOIN timeline AS t ON t.event_id = e.event_id JOIN rooms AS r ON r.room_id = e.room_id "
-        "WHERE e.event_id = ANY(%s)",
+        "SELECT e.event_id, r.version, e.json, e.redacted_by, coalesce(t.order_pos, 0), coalesce(t.order_sub, 0), "
+        "t.thread_root FROM events AS e LEFT JOIN timeline AS t ON t.event_id = e.event_id "
+        "JOIN rooms AS r ON r.room_id = e.room_id "
+        "WHERE e.event_id = ANY(%s) AND (t.event_id IS NOT NULL OR e.status = 3)",
         [list(event_ids)],
     )
 

@@ -5,16 +5,13 @@ Spec: server-server-api.md#pdus; client-server-api/_index.md#sending-events-to-a
 
 from typing import Final
 
-import orjson
-
-from hs_common.matrix import auth_rules, limits
-from hs_common.matrix.errors import MatrixError, forbidden, not_found
-from hs_common.matrix.event import Event, StateKey
+from hs_common.matrix import auth_rules
+from hs_common.matrix.errors import MatrixError, not_found
+from hs_common.matrix.event import StateKey
 from hs_common.matrix.stripped_state import STRIPPED_STATE_KEYS
 from hs_common.replication.calls import (
     AppendedEvents,
     AppendEvents,
-    AppendReady,
     ComposedEvent,
     ComposeEvent,
     Intent,
@@ -22,7 +19,7 @@ from hs_common.replication.calls import (
 from hs_master.rooms import references
 from hs_master.rooms.append import Source, append
 from hs_master.rooms.compose import Composed, Composer
-from hs_master.rooms.head import CurrentState, RoomDraft
+from hs_master.rooms.head import RoomDraft
 from hs_master.rooms.needs import Needs
 from hs_master.step import Knowledge, Step
 
@@ -152,52 +149,6 @@ class ComposeEventDecider:
 
     def decide(self, call: ComposeEvent, step: Step) -> ComposedEvent:
         return self._appender.compose(step, call.intent)
-
-
-class AppendReadyDecider:
-    """Decides `AppendReady`: an event composed here earlier, which others have signed meanwhile.
-
-    If the room has moved on since, the event would fork it; the caller composes anew then (`M_STALE_EVENT`, 409, never
-    shown to a client). An event of ours that the state no longer allows is refused, never stored.
-    """
-
-    def __init__(self, appender: EventAppender) -> None:
-        self._appender = appender
-
-    def queue(self, call: AppendReady) -> str:
-        return call.room_id
-
-    def rooms(self, call: AppendReady) -> list[str]:
-        return [call.room_id]
-
-    def needs(self, call: AppendReady, knowledge: Knowledge) -> list[Needs]:
-        head = knowledge.heads.get(call.room_id)
-        if head is None:
-            return []
-        pdu = orjson.loads(call.pdu)
-        fields = {name: pdu.get(name) for name in ("sender", "type", "content", "state_key")}
-        redacts = (pdu["content"] if head.version.redacts_in_content else pdu).get("redacts")
-        if fields["type"] == "m.room.redaction" and isinstance(redacts, str):
-            fields["redacts"] = redacts
-        need = needs_of(Intent(room_id=call.room_id, **fields), knowledge, self._appender.server_name)
-        return [] if need is None else [need]
-
-    def decide(self, call: AppendReady, step: Step) -> AppendedEvents:
-        room = step.room(call.room_id)
-        if room is None:
-            raise not_found(f"This server does not know the room {call.room_id}")
-        event = Event.from_pdu(orjson.loads(call.pdu), room.version)
-        if event.prev_event_ids != room.extremities:
-            raise MatrixError(409, "M_STALE_EVENT", "The room has moved on since the event was composed")
-        if len(call.pdu) > limits.MAX_EVENT_BYTES:
-            raise MatrixError(413, "M_TOO_LARGE", "With its signatures the event is too large")
-        try:
-            auth_rules.authorise(event, CurrentState(room))
-        except auth_rules.AuthError as error:
-            raise forbidden(f"You may not do this any more: {error.reason}") from error
-        source = Source(call.device_id, call.txn_id)
-        append(step, room, event, call.pdu, self._appender.server_name, source)
-        return AppendedEvents(pos=step.pos, event_ids=[event.event_id])
 
 
 def as_intent(room_id: str, sender: str, event_type: str, state_key: str, content: dict[str, object]) -> Intent:

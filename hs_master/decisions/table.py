@@ -1,33 +1,40 @@
 """Which decider decides which call: the whole of what the master does, on one page."""
 
-from hs_common.replication import calls
+from hs_common.replication import calls, federation_calls
 from hs_master.decisions import (
     accounts,
+    adopting,
     appservices,
     create_room,
     encryption,
     events,
+    history,
+    out_of_band,
     pushers,
+    receiving,
     rooms,
     sessions,
+    storing,
+    templates,
     to_device,
     upgrade_room,
 )
 from hs_master.decisions.decider import Deciders
+from hs_master.decisions.receiving import Preparing
 from hs_master.jobs.advance import AdvanceJob, AdvanceJobDecider
 from hs_master.jobs.carry_over import CarryOver, CarryOverDecider
 from hs_master.jobs.guests import RemoveGuests, RemoveGuestsDecider
 from hs_master.rooms.compose import Composer
 
 
-def deciders(composer: Composer, server_name: str) -> Deciders:
+def deciders(composer: Composer, server_name: str, preparing: Preparing) -> Deciders:
     appender = events.EventAppender(composer, server_name)
     return Deciders(
         room={
             calls.AppendEvents: events.AppendEventsDecider(appender),
             calls.ComposeEvent: events.ComposeEventDecider(appender),
             calls.UpgradeRoom: upgrade_room.UpgradeRoomDecider(composer, appender),
-            calls.AppendReady: events.AppendReadyDecider(appender),
+            federation_calls.ComposeTemplate: templates.ComposeTemplateDecider(composer, server_name),
             AdvanceJob: AdvanceJobDecider(appender),
             RemoveGuests: RemoveGuestsDecider(appender),
             CarryOver: CarryOverDecider(appender),
@@ -35,6 +42,12 @@ def deciders(composer: Composer, server_name: str) -> Deciders:
         },
         serial={
             calls.CreateRoom: create_room.CreateRoomDecider(composer, appender),
+            calls.AppendReady: receiving.AppendReadyDecider(preparing),
+            federation_calls.StoreEvents: storing.StoreEventsDecider(),
+            federation_calls.AdoptRoom: adopting.AdoptRoomDecider(preparing),
+            federation_calls.SetOutOfBandMembership: out_of_band.SetOutOfBandMembershipDecider(preparing),
+            federation_calls.InsertHistory: history.InsertHistoryDecider(server_name),
+            federation_calls.ReceiveEvents: receiving.ReceiveEventsDecider(preparing),
             calls.SetAlias: rooms.SetAliasDecider(),
             calls.DeleteAlias: rooms.DeleteAliasDecider(),
             calls.SetDirectory: rooms.SetDirectoryDecider(),

@@ -3,12 +3,13 @@
 Whether the event may enter was decided before (`compose`); here nothing is refused. Nothing here is done per member.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
 from hs_common.matrix.auth_rules import CREATE_KEY, POWER_LEVELS_KEY
-from hs_common.matrix.event import Event
+from hs_common.matrix.event import Event, StateKey
 from hs_common.matrix.power_levels import PowerLevels
 from hs_common.matrix.push_conditions import EventFacts
 from hs_common.matrix.push_rules import rule_bits
@@ -16,68 +17,116 @@ from hs_common.replication.items import EventItem, Relation, StateChange
 from hs_master import tables
 from hs_master.rooms import guest_access, references
 from hs_master.rooms.head import RoomDraft
-from hs_master.rooms.interest import find_interested
+from hs_master.rooms.interest import count_member, count_room, find_interested
 from hs_master.rooms.membership import MembershipChanges, change_membership
 from hs_master.step import KnownEvent, Step
 
 
 class Source:
-    """Where an event came from, for the sender's own device."""
+    """Where an event came from: a user's device, or another server.
 
-    __slots__ = ("device_id", "txn_id")
+    `is_received`: it came whole, so it may be here already as an event without state. `redacted_by`: the redaction that
+    came before it.
+    """
 
-    def __init__(self, device_id: str | None = None, txn_id: str | None = None) -> None:
+    __slots__ = ("device_id", "is_received", "redacted_by", "txn_id")
+
+    def __init__(
+        self,
+        device_id: str | None = None,
+        txn_id: str | None = None,
+        *,
+        is_received: bool = False,
+        redacted_by: str | None = None,
+    ) -> None:
         self.device_id = device_id
         self.txn_id = txn_id
+        self.is_received = is_received
+        self.redacted_by = redacted_by
 
 
-def append(step: Step, room: RoomDraft, event: Event, encoded: bytes, server_name: str, source: Source) -> None:
-    """Make an authorised event the newest of its room."""
+class Place(NamedTuple):
+    """Where an event stands: the state before it as rows tell it, and what it makes of the room."""
+
+    state_pos: int
+    delta_id: int | None
+    changes: Mapping[StateKey, Event | None]
+    """How the room's current state changes: more or less than the event itself, where the event graph forks."""
+    replaces: Event | None
+    """The state event before it at its place."""
+    extremities: tuple[str, ...]
+
+
+def continuing(room: RoomDraft, event: Event) -> Place:
+    """The place of an event that cites all that is newest in its room: the usual one."""
+    changes: dict[StateKey, Event | None] = {event.key: event} if event.is_state else {}
+    replaces = room.entry(event.key) if event.is_state else None
+    return Place(room.state_pos, None, changes, replaces, (event.event_id,))
+
+
+def append(
+    step: Step,
+    room: RoomDraft,
+    event: Event,
+    encoded: bytes,
+    server_name: str,
+    source: Source,
+    place: Place | None = None,
+) -> None:
+    """Make an authorised event the newest of its room; `place` is given where it does not simply continue it."""
+    if place is None:
+        place = continuing(room, event)
     pos = step.next_pos()
     bits = _rule_bits(room, event)
-    state_pos = room.state_pos
-    old = room.entry(event.key) if event.is_state else None
     guests_may_have_to_leave = guest_access.may_be_ended_by(step, room, event)
-    changes = _change_state(step, room, event, old, pos)
+    services = find_interested(step, room, event, pos)
     members = MembershipChanges()
-    if event.type == "m.room.member" and event.is_state:
-        members = change_membership(step, room, event, old.membership if old else None, server_name, pos)
+    changes = [_change_state(step, room, key, new, server_name, pos, members) for key, new in place.changes.items()]
+    if event.is_state and event.key == CREATE_KEY:
+        count_room(step, room, pos)
     redacted = references.apply_redaction(step, room, event)
     relation = references.relation_of(event.content) if not event.is_state else None
     root = references.thread_root(step, relation)
     references.write_relation(step, event, relation, pos)
     mentions = references.write_mentions(step, room, event, server_name, pos)
-    services = find_interested(step, room, event, old, pos)
-    _write(step, event, encoded, old, pos, state_pos, bits, root, source)
-    _advance(step, room, event)
+    _write(step, event, encoded, place, pos, bits, root, source)
+    _advance(step, room, event, place)
     step.events[event.event_id] = KnownEvent(event, pos, 0, root)
-    item = _item(
-        event, encoded, old, pos, state_pos, bits, root, mentions, changes, members, redacted, relation, source
-    )
+    item = _item(event, encoded, place, pos, bits, root, mentions, changes, members, redacted, relation, source)
     step.item(msgspec.structs.replace(item, services=services) if services else item)
     if guests_may_have_to_leave:
         guest_access.end(step, room)
 
 
-def _change_state(step: Step, room: RoomDraft, event: Event, old: Event | None, pos: int) -> list[StateChange]:
-    if event.state_key is None:
-        return []
-    is_member = event.type == "m.room.member"
-    membership = event.membership if is_member else None
-    room.changed[event.key] = event
+def _change_state(
+    step: Step,
+    room: RoomDraft,
+    key: StateKey,
+    new: Event | None,
+    server_name: str,
+    pos: int,
+    members: MembershipChanges,
+) -> StateChange:
+    old = room.entry(key)
+    event_type, state_key = key
+    old_membership = new_membership = None
+    if event_type == "m.room.member":
+        old_membership = old.membership if old is not None else None
+        new_membership = new.membership if new is not None else None
+        change_membership(step, room, state_key, old, new, server_name, pos, members)
+        count_member(step, room, state_key, old_membership, new_membership, pos)
+    room.changed[key] = new
     room.state_pos = pos
-    key = (room.room_id, event.type, event.state_key)
-    step.interval(tables.STATE, key, (event.event_id, membership), pos, existed=old is not None)
-    return [
-        StateChange(
-            event.type,
-            event.state_key,
-            old.event_id if old else None,
-            event.event_id,
-            old.membership if old and is_member else None,
-            membership,
-        )
-    ]
+    values = None if new is None else (new.event_id, new_membership)
+    step.interval(tables.STATE, (room.room_id, *key), values, pos, existed=old is not None)
+    return StateChange(
+        event_type,
+        state_key,
+        old.event_id if old else None,
+        new.event_id if new else None,
+        old_membership,
+        new_membership,
+    )
 
 
 def _rule_bits(room: RoomDraft, event: Event) -> int:
@@ -112,15 +161,15 @@ def _write(
     step: Step,
     event: Event,
     encoded: bytes,
-    old: Event | None,
+    place: Place,
     pos: int,
-    state_pos: int,
     bits: int,
     root: str | None,
     source: Source,
 ) -> None:
-    replaces = old.event_id if old else None
-    step.row(tables.EVENT, event.event_id, event.room_id, pos, 0, replaces, None, encoded.decode())
+    replaces = place.replaces.event_id if place.replaces else None
+    write = tables.EVENT_RECEIVED if source.is_received else tables.EVENT
+    step.row(write, event.event_id, event.room_id, pos, 0, replaces, source.redacted_by, encoded.decode())
     step.row(
         tables.TIMELINE,
         event.room_id,
@@ -133,26 +182,30 @@ def _write(
         event.origin_server_ts,
         root,
         bits,
-        state_pos,
-        None,
+        place.state_pos,
+        place.delta_id,
         source.device_id,
         source.txn_id,
     )
 
 
-def _advance(step: Step, room: RoomDraft, event: Event) -> None:
-    if len(room.extremities) > 1:
-        step.row(tables.FORK_END, room.room_id)
-    room.extremities = (event.event_id,)
-    room.depth = event.depth
+def _advance(step: Step, room: RoomDraft, event: Event, place: Place) -> None:
+    was_forked = len(room.extremities) > 1
+    room.extremities = place.extremities
+    if len(place.extremities) == 1:
+        room.depth = event.depth
+        if was_forked:
+            step.upsert(tables.FORK, (room.room_id,), room.room_id, "", 0)
+    else:
+        room.depth = max(room.depth, event.depth)
+        step.upsert(tables.FORK, (room.room_id,), room.room_id, " ".join(place.extremities), room.depth)
 
 
 def _item(
     event: Event,
     encoded: bytes,
-    old: Event | None,
+    place: Place,
     pos: int,
-    state_pos: int,
     bits: int,
     root: str | None,
     mentions: list[str],
@@ -173,8 +226,8 @@ def _item(
         order_pos=pos,
         order_sub=0,
         origin_server_ts=event.origin_server_ts,
-        state_pos=state_pos,
-        replaces_state=old.event_id if old else None,
+        state_pos=place.state_pos,
+        replaces_state=place.replaces.event_id if place.replaces else None,
         thread_root=root,
         rule_bits=bits,
         mentions=mentions,

@@ -42,18 +42,29 @@ class Composer:
         Raises MatrixError: M_FORBIDDEN by the authorisation rules, M_TOO_LARGE, M_BAD_JSON.
         """
         _check_sizes(intent)
-        pdu = self._pdu(intent, room, now_ms)
-        # Refusals are cheap: the rules are checked before anything is hashed or signed.
-        draft = Event.from_pdu(pdu, room.version, event_id=pdu.get("event_id", "$"))
-        try:
-            auth_rules.authorise(draft, CurrentState(room))
-        except auth_rules.AuthError as error:
-            raise forbidden(f"You may not do this: {error.reason}") from error
+        pdu, draft = self._authorised(intent, room, now_ms)
         sealed = seal(pdu, room.version, self._server_name, self._key)
         if len(sealed.encoded) > limits.MAX_EVENT_BYTES:
             raise too_large(f"The event would have {len(sealed.encoded)} bytes, the limit is {limits.MAX_EVENT_BYTES}")
         event = msgspec.structs.replace(draft, event_id=sealed.event_id, room_id=sealed.room_id, pdu=sealed.pdu)
         return Composed(event, sealed.encoded)
+
+    def template(self, intent: Intent, room: Held, now_ms: int) -> dict[str, Any]:
+        """The event as its sender's own server has to hash and sign it. Raises as `compose`."""
+        _check_sizes(intent)
+        pdu, _ = self._authorised(intent, room, now_ms)
+        pdu.pop("event_id", None)  # the one who signs names it
+        return pdu
+
+    def _authorised(self, intent: Intent, room: Held, now_ms: int) -> tuple[dict[str, Any], Event]:
+        """Refusals are cheap: the rules are checked before anything is hashed or signed."""
+        pdu = self._pdu(intent, room, now_ms)
+        draft = Event.from_pdu(pdu, room.version, event_id=pdu.get("event_id", "$"))
+        try:
+            auth_rules.authorise(draft, CurrentState(room))
+        except auth_rules.AuthError as error:
+            raise forbidden(f"You may not do this: {error.reason}") from error
+        return pdu, draft
 
     def _pdu(self, intent: Intent, room: Held, now_ms: int) -> dict[str, Any]:
         version = room.version

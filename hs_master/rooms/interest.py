@@ -15,8 +15,8 @@ from hs_master.rooms.needs import MEMBERS, ROOM_ID
 from hs_master.step import Step
 
 
-def find_interested(step: Step, room: RoomDraft, event: Event, old: Event | None, pos: int) -> list[str]:
-    """The services that are sent the event at `pos`, which replaces `old`. Writes their rows, and the room's causes."""
+def find_interested(step: Step, room: RoomDraft, event: Event, pos: int) -> list[str]:
+    """The services that are sent the event at `pos`, asked before it changes the room. Writes their rows."""
     services = step.services
     if not services.anyone_listens:
         return []
@@ -24,20 +24,28 @@ def find_interested(step: Step, room: RoomDraft, event: Event, old: Event | None
     interested = {service_id for service_id, _ in room.all_causes()}
     interested.update(services.interested_in_user(event.sender))
     if event.type == "m.room.member" and event.state_key is not None:
-        of_target = services.interested_in_user(event.state_key)
-        interested.update(of_target)
-        before = old.membership if old is not None else None
-        difference = (event.membership == "join") - (before == "join")
-        for service_id in of_target if difference else ():
-            _count(step, room, (service_id, MEMBERS), difference, pos)
+        interested.update(services.interested_in_user(event.state_key))
     elif event.type == "m.room.create" and event.state_key == "":
-        for service_id in services.interested_in_room(room.room_id):
-            interested.add(service_id)
-            _count(step, room, (service_id, ROOM_ID), 1, pos)
+        interested.update(services.interested_in_room(room.room_id))
     found = sorted(service_id for service_id in interested if services.is_listening(service_id))
     for service_id in found:
         step.row(tables.SERVICE_EVENT, service_id, pos, event.event_id, step.now_ms)
     return found
+
+
+def count_member(step: Step, room: RoomDraft, user_id: str, before: str | None, after: str | None, pos: int) -> None:
+    """A membership changed: services that own the user may have gained or lost a cause."""
+    difference = (after == "join") - (before == "join")
+    if difference and step.services.anyone_listens:
+        for service_id in step.services.interested_in_user(user_id):
+            _count(step, room, (service_id, MEMBERS), difference, pos)
+
+
+def count_room(step: Step, room: RoomDraft, pos: int) -> None:
+    """The room was made: its id may be in a service's namespace."""
+    if step.services.anyone_listens:
+        for service_id in step.services.interested_in_room(room.room_id):
+            _count(step, room, (service_id, ROOM_ID), 1, pos)
 
 
 def add_alias(step: Step, room_id: str, alias: str, pos: int) -> None:

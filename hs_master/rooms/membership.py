@@ -25,22 +25,34 @@ class MembershipChanges:
 
 
 def change_membership(
-    step: Step, room: RoomDraft, event: Event, old: str | None, server_name: str, pos: int
-) -> MembershipChanges:
-    """Write what the membership event changes at `pos`; `old` is the membership before, None if there was none."""
-    changes = MembershipChanges()
-    user_id, new = event.state_key or "", event.membership or "leave"
-    if new == old:
-        return changes
+    step: Step,
+    room: RoomDraft,
+    user_id: str,
+    old: Event | None,
+    new: Event | None,
+    server_name: str,
+    pos: int,
+    changes: MembershipChanges,
+) -> None:
+    """Write what a changed membership changes at `pos`, into `changes` too. None: the state has, or had, none."""
+    before = old.membership if old is not None else None
+    after = (new.membership or "leave") if new is not None else None
+    if after == before:
+        return
     server = user_id.partition(":")[2]
-    _count(step, room, server, (new == "join") - (old == "join"), changes, pos)
-    if server == server_name:
-        shown = _stripped_state(room, event) if new in ("invite", "knock") else None
-        membership = LocalMembership(user_id, new, event.event_id, event.sender, shown)
-        changes.local.append(membership)
-        values = (new, event.event_id, event.sender, shown, False)
-        step.interval(tables.MEMBERSHIP, (user_id, room.room_id), values, pos, existed=old is not None)
-    return changes
+    _count(step, room, server, (after == "join") - (before == "join"), changes, pos)
+    if server != server_name:
+        return
+    key = (user_id, room.room_id)
+    if new is None or after is None:
+        # A state reset took the membership away: there is no event that says so.
+        changes.local.append(LocalMembership(user_id, "leave", "", ""))
+        step.interval(tables.MEMBERSHIP, key, None, pos)
+        return
+    shown = _stripped_state(room, new) if after in ("invite", "knock") else None
+    changes.local.append(LocalMembership(user_id, after, new.event_id, new.sender, shown))
+    values = (after, new.event_id, new.sender, shown, False)
+    step.interval(tables.MEMBERSHIP, key, values, pos, existed=before is not None)
 
 
 def _count(step: Step, room: RoomDraft, server: str, difference: int, changes: MembershipChanges, pos: int) -> None:

@@ -72,7 +72,7 @@ def thread_root(step: Step, relation: Relation | None) -> str | None:
     return None if parent is None else parent.thread_root
 
 
-def write_relation(step: Step, event: Event, relation: Relation | None, pos: int) -> None:
+def write_relation(step: Step, event: Event, relation: Relation | None, pos: int, sub: int = 0) -> None:
     if relation is None:
         return
     step.row(
@@ -85,7 +85,7 @@ def write_relation(step: Step, event: Event, relation: Relation | None, pos: int
         event.type,
         relation.key,
         pos,
-        0,
+        sub,
     )
     if relation.key is not None:
         step.annotations[relation.parent_id, event.sender, event.type, relation.key] = event.event_id
@@ -125,11 +125,12 @@ def check_redaction(step: Step, intent: Intent, room: RoomDraft) -> None:
     target = step.known_event(intent.redacts)
     if target is None or target.event.room_id != intent.room_id:
         raise not_found("The event to redact is not in this room")
-    if not _may_redact(room, intent.sender, target.event):
+    if not may_redact(room, intent.sender, target.event):
         raise forbidden("You may redact your own events only")
 
 
-def _may_redact(room: RoomDraft, sender: str, target: Event) -> bool:
+def may_redact(room: RoomDraft, sender: str, target: Event) -> bool:
+    """Whether a redaction by the sender takes effect on an event. Spec: rooms/v3.md#handling-redactions."""
     if target.sender == sender:
         return True
     create = room.entry(CREATE_KEY)
@@ -144,10 +145,16 @@ def apply_redaction(step: Step, room: RoomDraft, event: Event) -> list[str]:
     The authorisation rules let everybody send redactions (from version 3 on), so the right is looked at here, whichever
     way the event came. Spec: rooms/v3.md#handling-redactions.
     """
-    target = step.known_event(event.redacts) if event.redacts is not None else None
-    if target is None or target.event.room_id != event.room_id:
+    if event.redacts is None:
         return []
-    if target.redacted or not _may_redact(room, event.sender, target.event):
+    target = step.known_event(event.redacts)
+    if target is None:
+        # Of another server, and quicker than what it redacts.
+        step.row(tables.HELD_REDACTION, event.redacts, event.event_id, event.room_id)
+        return []
+    if target.event.room_id != event.room_id:
+        return []
+    if target.redacted or not may_redact(room, event.sender, target.event):
         return []
     pdu = redact(dict(target.event.pdu), room.version)
     stripped = msgspec.structs.replace(target.event, pdu=pdu, content=pdu["content"])

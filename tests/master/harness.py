@@ -107,7 +107,12 @@ def _power_levels(creator: str, version: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def master(database_url: str, hear: Callable[[Entry], None] = lambda entry: None) -> AsyncIterator[TestMaster]:
+async def master(
+    database_url: str,
+    hear: Callable[[Entry], None] = lambda entry: None,
+    server: str = SERVER,
+    key: SigningKey = KEY,
+) -> AsyncIterator[TestMaster]:
     """A master that leads on a migrated database, until the block ends. `hear` is told what it publishes."""
     random = Random(7)
     db = Database(database_url, reactor, random.random, size=2)
@@ -137,8 +142,8 @@ async def master(database_url: str, hear: Callable[[Entry], None] = lambda entry
         desk=desk,
         db=db,
         clock=reactor,
-        composer=Composer(SERVER, KEY, lambda: f"$e{next(ticks)}:{SERVER}"),
-        server_name=SERVER,
+        composer=Composer(server, key, lambda: f"$e{next(ticks)}:{server}"),
+        server_name=server,
         publish=publish,
         on_new_epoch=lambda leadership: None,
         ephemeral=EphemeralDesk(reactor, lambda: START_MS, lambda counter, body: None),

@@ -3,19 +3,14 @@
 Spec: client-server API, #sending-events-to-a-room; server-server API, #policy-servers.
 """
 
-from typing import Final
-
 from hs_common.http.request import Requester
-from hs_common.matrix.errors import MatrixError, not_found, unknown
+from hs_common.matrix.errors import not_found
 from hs_common.replication.calls import AppendedEvents, AppendEvents, AppendReady, ComposedEvent, ComposeEvent, Intent
 from hs_common.replication.keys import client_key
 from hs_common.replication.link_interface import Link
 from hs_common.storage import room_state
 from hs_common.storage.queries import Queries
 from hs_workers.client.room.policy_servers import Policy, PolicyServers, is_policy
-
-COMPOSING_ATTEMPTS: Final = 4
-"""How often an event is composed anew because the room moved on while its policy server was asked."""
 
 
 class Sending:
@@ -42,22 +37,15 @@ class Sending:
         version = await room_state.room_version(self._db, intent.room_id)
         if version is None:
             raise not_found(f"This server does not know the room {intent.room_id}")
-        for _ in range(COMPOSING_ATTEMPTS):
-            composed = await self._master.call(ComposeEvent(intent=intent))
-            assert isinstance(composed, ComposedEvent)
-            if not composed.pdu:
-                return composed.event_id
-            pdu = await self._policies.signed(policy, composed.pdu, version)
-            ready = AppendReady(room_id=intent.room_id, pdu=pdu, device_id=intent.device_id, txn_id=intent.txn_id)
-            try:
-                answer = await self._master.call(ready, key)
-            except MatrixError as error:
-                if error.errcode != "M_STALE_EVENT":
-                    raise
-                continue
-            assert isinstance(answer, AppendedEvents)
-            return answer.event_ids[0]
-        raise unknown("The room moves too fast for its policy server; try again", status=503)
+        composed = await self._master.call(ComposeEvent(intent=intent))
+        assert isinstance(composed, ComposedEvent)
+        if not composed.pdu:
+            return composed.event_id
+        pdu = await self._policies.signed(policy, composed.pdu, version)
+        ready = AppendReady(room_id=intent.room_id, pdu=pdu, device_id=intent.device_id, txn_id=intent.txn_id)
+        answer = await self._master.call(ready, key)
+        assert isinstance(answer, AppendedEvents)
+        return answer.event_ids[0]
 
 
 def transaction_key(requester: Requester, endpoint: str, txn_id: str) -> bytes:

@@ -1,0 +1,118 @@
+"""Deciding on history that is found later: it comes before the live event that its gap stands before, and is told to
+nobody; who reads backwards finds it.
+
+Of the state before it only what reading looks at is known: it is written as overrides against the state that held where
+the gap begins. Spec: server-server-api.md#backfilling-and-retrieving-missing-events.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from hs_common.matrix.errors import MatrixError, not_found
+from hs_common.matrix.event import Event, StateKey
+from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
+from hs_common.replication.federation_calls import HistoryInserted, InsertHistory
+from hs_common.storage import room_forks, room_state
+from hs_common.storage.queries import Queries
+from hs_master import tables
+from hs_master.decisions.receiving import parsed
+from hs_master.rooms import references
+from hs_master.step import Step
+
+# Events of one call: a page of what other servers answer.
+MAXIMUM_EVENTS: Final = 100
+# State that decides who may read, and is followed through the page; of members, this server's alone are.
+_FOLLOWED: Final = ("m.room.history_visibility", "m.room.power_levels", "m.room.join_rules", "m.room.create")
+
+
+@dataclass(slots=True)
+class _Loaded:
+    version: RoomVersion
+    next_sub: int
+    state_pos: int
+    placed: set[str] = field(default_factory=set)
+    rejected: set[str] = field(default_factory=set)
+    overrides: dict[StateKey, str] = field(default_factory=dict)
+
+
+class InsertHistoryDecider:
+    """Decides `InsertHistory`."""
+
+    def __init__(self, server_name: str) -> None:
+        self._server_name = server_name
+
+    def queue(self, call: InsertHistory) -> str:
+        return f"history {call.room_id}"
+
+    async def load(self, call: InsertHistory, db: Queries) -> _Loaded | None:
+        version = await room_state.room_version(db, call.room_id)
+        gap = await room_forks.gap(db, call.room_id, call.before_pos)
+        if version is None or gap is None:
+            return None
+        state_pos = await room_forks.state_pos_at(db, call.room_id, call.before_pos)
+        loaded = _Loaded(ROOM_VERSIONS[version], gap[0], state_pos)
+        event_ids = [pdu.event_id for pdu in call.events]
+        for event_id, status in (await room_forks.standings(db, event_ids)).items():
+            if status != room_forks.WITHOUT_STATE:
+                loaded.placed.add(event_id)
+        for event_id, status, event_type, state_key, _ in await room_forks.state_facts(db, call.state):
+            if status != room_forks.REJECTED and state_key is not None:
+                loaded.overrides[event_type, state_key] = event_id
+        return loaded
+
+    def decide(self, call: InsertHistory, step: Step, loaded: _Loaded | None) -> HistoryInserted:
+        if loaded is None:
+            raise not_found(f"There is no such gap in the room {call.room_id}")
+        if loaded.next_sub != call.next_sub:
+            raise MatrixError(409, "M_CONFLICT", "Others have filled of the gap meanwhile")
+        if len(call.events) > MAXIMUM_EVENTS:
+            raise MatrixError(400, "M_TOO_LARGE", f"At most {MAXIMUM_EVENTS} events fit into one call")
+        events = [
+            (parsed(pdu.pdu, loaded.version, pdu.event_id), pdu.pdu)
+            for pdu in call.events
+            if pdu.event_id not in loaded.placed
+        ]
+        self._write(call, step, loaded, events)
+        next_sub = call.next_sub - len(events)
+        wanted = "" if call.is_end else " ".join(call.wanted)
+        step.upsert(tables.GAP, (call.room_id, str(call.before_pos)), call.room_id, call.before_pos, next_sub, wanted)
+        return HistoryInserted(pos=step.pos, inserted=len(events))
+
+    def _write(self, call: InsertHistory, step: Step, loaded: _Loaded, events: Sequence[tuple[Event, bytes]]) -> None:
+        overrides = dict(loaded.overrides)
+        delta_id: int | None = None
+        oldest_sub = call.next_sub - len(events) + 1
+        for number, (event, encoded) in enumerate(reversed(events)):
+            if delta_id is None and overrides:
+                delta_id = self._write_delta(step, overrides)
+            step.pos += 1
+            self._write_event(step, call, event, encoded, oldest_sub + number, (loaded.state_pos, delta_id))
+            if event.is_state and self._is_followed(event.key):
+                overrides[event.key] = event.event_id
+                delta_id = None
+
+    def _is_followed(self, key: StateKey) -> bool:
+        event_type, state_key = key
+        if event_type == "m.room.member":
+            return state_key.endswith(":" + self._server_name)
+        return event_type in _FOLLOWED
+
+    @staticmethod
+    def _write_delta(step: Step, overrides: dict[StateKey, str]) -> int:
+        step.pos += 1
+        for (event_type, state_key), event_id in overrides.items():
+            step.row(tables.STATE_DELTA, step.pos, event_type, state_key, event_id)
+        return step.pos
+
+    @staticmethod
+    def _write_event(
+        step: Step, call: InsertHistory, event: Event, encoded: bytes, sub: int, state: tuple[int, int | None]
+    ) -> None:
+        room_id, event_id, before_pos = call.room_id, event.event_id, call.before_pos
+        relation = references.relation_of(event.content) if not event.is_state else None
+        root = relation.parent_id if relation is not None and relation.rel_type == "m.thread" else None
+        step.row(tables.EVENT_RECEIVED, event_id, room_id, step.pos, 0, None, None, encoded.decode())
+        place = (room_id, before_pos, sub, event_id, event.sender, event.type, event.state_key, event.origin_server_ts)
+        step.row(tables.TIMELINE, *place, root, 0, *state, None, None)
+        references.write_relation(step, event, relation, before_pos, sub)

@@ -1,0 +1,83 @@
+"""Deciding on events that are kept without state: auth chains, and the state of rooms about to be entered.
+
+They are judged by their auth events alone, nobody is shown them, and no item tells of them.
+Spec: server-server-api.md#checks-performed-on-receipt-of-a-pdu (4).
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import orjson
+
+from hs_common.matrix.errors import MatrixError, unsupported_room_version
+from hs_common.matrix.event import Event
+from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
+from hs_common.replication.federation_calls import StoredEvents, StoreEvents
+from hs_common.storage import room_forks
+from hs_common.storage.queries import Queries
+from hs_master import tables
+from hs_master.rooms.receive import AuthEvents
+from hs_master.step import Step
+
+MAXIMUM_EVENTS: Final = 200
+
+
+@dataclass(slots=True)
+class _Loaded:
+    known: dict[str, int] = field(default_factory=dict)  # event id → status
+    auth: AuthEvents = field(default_factory=AuthEvents)
+
+
+class StoreEventsDecider:
+    """Decides `StoreEvents`."""
+
+    def queue(self, call: StoreEvents) -> str:
+        # Not the room's own: whoever stores events has nothing of them in the room yet.
+        return f"store {call.room_id}"
+
+    async def load(self, call: StoreEvents, db: Queries) -> _Loaded | None:
+        version = ROOM_VERSIONS.get(call.room_version)
+        if version is None or len(call.events) > MAXIMUM_EVENTS:
+            return None
+        loaded = _Loaded(await room_forks.standings(db, [pdu.event_id for pdu in call.events]))
+        cited = {auth_id for event in _events(call, version) for auth_id in event.auth_event_ids}
+        if not version.create_in_auth_events:
+            cited.add("$" + call.room_id[1:])
+        for event_id, status, json in await room_forks.events(db, sorted(cited)):
+            event = Event.from_pdu(orjson.loads(json), version, event_id)
+            loaded.auth.add(event, status == room_forks.REJECTED)
+        return loaded
+
+    def decide(self, call: StoreEvents, step: Step, loaded: _Loaded | None) -> StoredEvents:
+        version = ROOM_VERSIONS.get(call.room_version)
+        if version is None:
+            raise unsupported_room_version(call.room_version)
+        if loaded is None:
+            raise MatrixError(400, "M_TOO_LARGE", f"At most {MAXIMUM_EVENTS} events fit into one call")
+        rejected: list[str] = []
+        missing: set[str] = set()
+        for pdu, event in zip(call.events, _events(call, version), strict=True):
+            if event.event_id in loaded.known:
+                if loaded.known[event.event_id] == room_forks.REJECTED:
+                    rejected.append(event.event_id)
+                continue
+            absent = [auth_id for auth_id in event.auth_event_ids if auth_id not in loaded.auth.events]
+            if absent:
+                missing.update(absent)
+                continue
+            is_rejected = event.room_id != call.room_id or loaded.auth.judge(event) is not None
+            if is_rejected:
+                rejected.append(event.event_id)
+            loaded.auth.add(event, is_rejected)
+            _write(step, call.room_id, event, pdu.pdu, is_rejected)
+        return StoredEvents(pos=step.pos, rejected=rejected, missing=sorted(missing))
+
+
+def _events(call: StoreEvents, version: RoomVersion) -> list[Event]:
+    return [Event.from_pdu(orjson.loads(pdu.pdu), version, pdu.event_id) for pdu in call.events]
+
+
+def _write(step: Step, room_id: str, event: Event, encoded: bytes, is_rejected: bool) -> None:
+    step.pos += 1  # a position like any other event's
+    status = room_forks.REJECTED if is_rejected else room_forks.WITHOUT_STATE
+    step.row(tables.EVENT_STORED, event.event_id, room_id, step.pos, status, None, None, encoded.decode())
