@@ -76,6 +76,7 @@ class Placer:
         """`given` are the ids of the state before the event, where another server told it. Raises DatabaseError."""
         basis = basis_of(room)
         others = [event_id for event_id in room.extremities if event_id not in event.prev_event_ids]
+        others = others[-(MAXIMUM_EXTREMITIES - 1) :]
         cited = [*event.prev_event_ids] if given is None else []
         standings = await self._standings(room.version, [*cited, *others])
         missing = [event_id for event_id in cited if event_id not in standings]
@@ -97,7 +98,7 @@ class Placer:
             _with_events(before, events),
             await self._columns(room, before, prevs),
             _with_events(changes, events),
-            tuple([*others, event.event_id][-MAXIMUM_EXTREMITIES:]),
+            (*others, event.event_id),
             _with_events(current, events),
         )
 
