@@ -20,6 +20,7 @@ from hs_workers.client.accounts.identity_servers import IdentityServers
 from hs_workers.client.accounts_wiring import account_endpoints, interactive_auth
 from hs_workers.client.encryption_wiring import Outside as EncryptionOutside
 from hs_workers.client.encryption_wiring import encryption_endpoints
+from hs_workers.client.moderation_wiring import moderation_endpoints
 from hs_workers.client.rooms_wiring import Outside as RoomsOutside
 from hs_workers.client.rooms_wiring import room_endpoints
 from hs_workers.client.services_wiring import Outside as ServicesOutside
@@ -107,6 +108,7 @@ def client(parts: RoleParts) -> Iterable[object]:
         queries=queries,
     )
     yield from room_endpoints(node.config, rooms)
+    yield from moderation_endpoints(node.config, rooms)
     bridges = ServicesOutside(node.db, parts.link, services, http, node.outside.now_ms, node.reactor.seconds)
     yield from service_endpoints(node.config, bridges)
     encryption = EncryptionOutside(

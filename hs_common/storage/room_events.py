@@ -74,3 +74,9 @@ async def thread_of(db: Queries, room_id: str, event_id: str) -> Row | None:
     return await db.fetch_one(
         "SELECT thread_root FROM timeline WHERE event_id = %s AND room_id = %s", (event_id, room_id)
     )
+
+
+async def room_of(db: Queries, event_id: str) -> str | None:
+    """The room in whose timeline an event is."""
+    row = await db.fetch_one("SELECT room_id FROM timeline WHERE event_id = %s", (event_id,))
+    return None if row is None else str(row[0])

@@ -74,3 +74,28 @@ async def joined_among(db: Queries, user_id: str, room_ids: Sequence[str]) -> se
         (user_id, list(room_ids)),
     )
     return {room_id for (room_id,) in rows}
+
+
+async def mutual_rooms(db: Queries, user_id: str, other_id: str, after: str, limit: int) -> list[str]:
+    """Rooms that a local user and anybody else are both in, in the order of their ids, above `after`."""
+    rows = await db.fetch(
+        "SELECT s.room_id FROM state AS s JOIN local_membership AS m ON m.user_id = %s"
+        " AND m.to_pos = 9223372036854775807 AND m.room_id = s.room_id AND m.membership = 'join'"
+        " WHERE s.state_key = %s AND s.type = 'm.room.member' AND s.to_pos = 9223372036854775807"
+        " AND s.membership = 'join' AND s.room_id > %s ORDER BY s.room_id LIMIT %s",
+        (user_id, other_id, after, limit),
+    )
+    return [room_id for (room_id,) in rows]
+
+
+async def count_mutual_rooms(db: Queries, user_id: str, other_id: str) -> int:
+    """How many these are."""
+    row = await db.fetch_one(
+        "SELECT count(*) FROM state AS s JOIN local_membership AS m ON m.user_id = %s"
+        " AND m.to_pos = 9223372036854775807 AND m.room_id = s.room_id AND m.membership = 'join'"
+        " WHERE s.state_key = %s AND s.type = 'm.room.member' AND s.to_pos = 9223372036854775807"
+        " AND s.membership = 'join'",
+        (user_id, other_id),
+    )
+    assert row is not None, "a count is one row"
+    return int(row[0])

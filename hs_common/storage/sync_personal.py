@@ -50,3 +50,21 @@ async def receipts_of_events(
         " AND ((r.pos > w.oldest AND r.order_pos >= w.oldest) OR r.user_id = %s) ORDER BY r.pos",
         (list(room_ids), list(oldest), upto, user_id),
     )
+
+
+async def rooms_told(db: Queries, user_id: str, room_ids: Sequence[str]) -> list[Row]:
+    """(room_id, membership, event_id, json of the member event or NULL, whether the room is published) of a user's
+    rooms."""
+    return await db.fetch(
+        "SELECT m.room_id, m.membership, m.event_id, e.json, coalesce(r.is_public, false) FROM local_membership AS m"
+        " LEFT JOIN events AS e ON e.event_id = m.event_id LEFT JOIN rooms AS r ON r.room_id = m.room_id"
+        " WHERE m.user_id = %s AND m.to_pos = 9223372036854775807 AND m.room_id = ANY(%s) ORDER BY m.from_pos",
+        (user_id, list(room_ids)),
+    )
+
+
+async def room_account_data(db: Queries, user_id: str, room_id: str) -> list[Row]:
+    """(type, content) of all that a user has set for one room."""
+    return await db.fetch(
+        "SELECT type, content FROM account_data WHERE user_id = %s AND room_id = %s ORDER BY pos", (user_id, room_id)
+    )

@@ -24,10 +24,12 @@ from hs_workers.client.leaving import Leaving
 from hs_workers.client.list_joined_rooms import ListJoinedRooms
 from hs_workers.client.list_public_rooms import ListPublicRooms
 from hs_workers.client.message_pagination import MessagePagination
+from hs_workers.client.mutual_rooms import MutualRooms
 from hs_workers.client.read_markers import ReadMarkers
 from hs_workers.client.receipts import Receipts
 from hs_workers.client.redaction import Redaction
 from hs_workers.client.relations import Relations
+from hs_workers.client.report_content import ReportContent
 from hs_workers.client.room.admission import RestrictedRooms
 from hs_workers.client.room.aliases import Aliases
 from hs_workers.client.room.children import Children
@@ -50,6 +52,7 @@ from hs_workers.client.room.settling import Settling
 from hs_workers.client.room.surroundings import Surroundings
 from hs_workers.client.room.upgrading import Upgrading
 from hs_workers.client.room_event_by_timestamp import RoomEventByTimestamp
+from hs_workers.client.room_initial_sync import RoomInitialSync
 from hs_workers.client.room_send import RoomSend
 from hs_workers.client.room_state import RoomState
 from hs_workers.client.room_summary import RoomSummary
@@ -60,8 +63,28 @@ from hs_workers.client.threads_list import ThreadsList
 
 ENDPOINT_CLASSES: tuple[type, ...] = (
     *(Banning, CreateRoomEndpoint, Directory, EventContext, Inviting, Joining, Kicking, Knocking, Leaving),
-    *(ListJoinedRooms, ListPublicRooms, MessagePagination, ReadMarkers, Receipts, Redaction, Relations),
-    *(RoomEventByTimestamp, RoomSend, RoomState, RoomSummary, RoomUpgrades, Rooms, SpaceHierarchy, ThreadsList),
+    *(
+        ListJoinedRooms,
+        ListPublicRooms,
+        MessagePagination,
+        MutualRooms,
+        ReadMarkers,
+        Receipts,
+        Redaction,
+        Relations,
+        ReportContent,
+    ),
+    *(
+        RoomEventByTimestamp,
+        RoomInitialSync,
+        RoomSend,
+        RoomState,
+        RoomSummary,
+        RoomUpgrades,
+        Rooms,
+        SpaceHierarchy,
+        ThreadsList,
+    ),
 )
 """What processes of other roles declare to their routers."""
 
@@ -141,8 +164,11 @@ def _reading(config: Config, outside: Outside, sending: Sending) -> list[object]
         ListJoinedRooms(db),
         ListPublicRooms(db, master, PublishedRooms(db, sizes), name),
         MessagePagination(reading, pages, events, config.limits.page_size),
+        MutualRooms(db),
         Relations(children),
+        ReportContent(db, reading, name, outside.now_ms),
         RoomEventByTimestamp(db, reading, views),
+        RoomInitialSync(db, reading, pages, events),
         RoomSummary(db, summaries, aliases, outside.elsewhere),
         Rooms(reading, Members(db, reading, events), events),
         SpaceHierarchy(Hierarchies(db, summaries, outside.elsewhere)),

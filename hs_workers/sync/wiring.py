@@ -19,6 +19,8 @@ from hs_workers.sync.devices import Devices
 from hs_workers.sync.fast_lane import FastLane
 from hs_workers.sync.general import GeneralWay
 from hs_workers.sync.members_sent import MembersSent
+from hs_workers.sync.old_sync import OldSync
+from hs_workers.sync.peeking import Peeking
 from hs_workers.sync.presence_by_sync import PresenceBySync
 from hs_workers.sync.recent_log import RecentLog
 from hs_workers.sync.sync import Sync
@@ -26,7 +28,7 @@ from hs_workers.sync.sync_log import SyncLog
 from hs_workers.sync.unread_memory import UnreadMemory
 from hs_workers.sync.waiting import WaitingClients
 
-ENDPOINT_CLASSES: tuple[type, ...] = (Sync,)
+ENDPOINT_CLASSES: tuple[type, ...] = (Sync, OldSync)
 """What processes of other roles declare to their routers."""
 
 
@@ -111,8 +113,14 @@ class SyncParts:
             clock.seconds,
         )
         presence = PresenceBySync(outside.master, outside.background, clock.seconds)
-        self.endpoints: list[object] = [Sync(self.answering, ClientFilters(db), presence, outside.maximum_timeout_ms)]
+        self.peeking = Peeking(db, clock, outside.now_ms)
+        longest = outside.maximum_timeout_ms
+        self.endpoints: list[object] = [
+            Sync(self.answering, ClientFilters(db), presence, longest),
+            OldSync(db, self.answering, self.peeking, longest),
+        ]
         following.subscribe(self.log.subscription())
+        following.subscribe(self.peeking.subscription())
         following.when_advanced(self.log.advanced)
         following.when_ephemeral(self.log.heard)
         following.someone_waits = lambda: len(self.waiting) > 0
@@ -120,3 +128,4 @@ class SyncParts:
     def end(self) -> None:
         """Answers all who wait, with the token that they came with."""
         self.waiting.end()
+        self.peeking.end()

@@ -27,6 +27,7 @@ from hs_common.replication.calls import Call, NewSession, RegisterUser, SetAccou
 from hs_common.replication.entry import decode_body
 from hs_common.replication.link_interface import DEFAULT_OPTIONS, CallOptions
 from hs_common.storage.account_data import account_data
+from hs_workers.client.moderation_wiring import moderation_endpoints
 from hs_workers.client.room.elsewhere import Elsewhere, Nowhere, RemoteRoom
 from hs_workers.client.room.policy_servers import PolicyServer, Unreachable
 from hs_workers.client.rooms_wiring import Outside, room_endpoints
@@ -145,7 +146,7 @@ class RoomWorld:
             policy_server=policy_server,
             elsewhere=self,
         )
-        for instance in room_endpoints(settings, outside):
+        for instance in [*room_endpoints(settings, outside), *moderation_endpoints(settings, outside)]:
             self.router.add(instance, role="client")
         authenticator = Authenticator(m.db, lambda: self.now_ms, is_fresh=lambda: False)
         self._dispatcher = Dispatcher(authenticator, RateLimits({}, lambda: 0.0))
