@@ -17,17 +17,20 @@ from typing import Any
 import click
 
 from tests.bench import tables
+from tests.bench.bridge import Bridge
 from tests.bench.calibration import Metronome, quiet_loop_us
 from tests.bench.population import Population
 from tests.bench.processes import Root
 from tests.bench.profiling import Profile, ProfilerMissingError
 from tests.bench.results import FORMAT, summary
 from tests.bench.run import Run
-from tests.bench.scenarios import LIFECYCLE, SCENARIOS
+from tests.bench.scenarios import LIFECYCLE, OF_BRIDGES, SCENARIOS
 from tests.bench.servers import LAYOUTS, OwnServer, RunningServer, Server, ServerError
+from tests.bench.service import Registration, Service
 from tests.bench.size import FULL, QUICK, Size
 
 _NAMES = (*SCENARIOS, *LIFECYCLE)
+_REGISTRATION = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 class _RunByDefault(click.Group):
@@ -77,6 +80,10 @@ class _Wish:
 @click.option("--against", help="Measure this one too, slice by slice in turn.")
 @click.option("--pids", multiple=True, type=_RootType(), help="Processes of --url, each with all below it.")
 @click.option("--against-pids", multiple=True, type=_RootType(), help="Processes of --against.")
+@click.option("--registration", type=_REGISTRATION, help="A service of ours that --url knows: see `registration`.")
+@click.option("--against-registration", type=_REGISTRATION, help="Likewise, that --against knows.")
+@click.option("--database-url", help="The PostgreSQL of --url, to see by how much it grows.")
+@click.option("--against-database-url", help="Likewise, of --against.")
 @click.option("--quick", is_flag=True, help="About a minute for each layout, and rougher figures.")
 @click.option("--slices", type=click.IntRange(1, 100), help="So many slices of each work.")
 @click.option("--seconds", type=click.FloatRange(0.2, 60), help="So long a slice.")
@@ -97,8 +104,17 @@ def run(**options: Any) -> None:
     changed = {name: options[name] for name in ("slices", "seconds") if options[name]}
     if changed:
         size = replace(size, name=f"{size.name} {changed}", **changed)
-    named = (("url", "pids"), ("against", "against_pids"))
-    running = [RunningServer(options[url], options[url], options[pids]) for url, pids in named if options[url]]
+    running = [
+        RunningServer(
+            options[url],
+            options[url],
+            options[f"{more}pids"],
+            options[f"{more}database_url"],
+            _registration(options[f"{more}registration"]),
+        )
+        for url, more in (("url", ""), ("against", "against_"))
+        if options[url]
+    ]
     wish = _Wish(
         scenarios=options["scenarios"] or _NAMES,
         layouts=options["layouts"] or (() if options["url"] else ("split",)),
@@ -120,6 +136,17 @@ def run(**options: Any) -> None:
     _show(document, tables.aligned)
     if tables.errors_of(document):
         raise SystemExit(1)
+
+
+def _registration(path: Path | None) -> Registration | None:
+    return None if path is None else Registration.read(path)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(1024, 65535), default=19_999, show_default=True)
+def registration(port: int) -> None:
+    """Print a registration file for a server that is to be measured with bridges, and for --registration."""
+    click.echo(Registration.made_up(port).file())
 
 
 @main.command()
@@ -154,7 +181,11 @@ async def _run(wish: _Wish) -> dict[str, Any]:
         own = [await _started(layout, wish.data_folder, stack) for layout in wish.layouts]
         servers: list[Server] = [*own, *wish.running]
         found = Run(wish.size, metronome, _say, profile)
-        populations = [Population(server.address, secrets.token_hex(4)) for server in servers]
+        wants_bridges = any(name in OF_BRIDGES for name in wish.scenarios)
+        populations = [
+            Population(server.address, secrets.token_hex(4), await _bridge(server, stack) if wants_bridges else None)
+            for server in servers
+        ]
         for name in wish.scenarios:
             if name in SCENARIOS:
                 await found.scenario(name, servers, populations)
@@ -179,6 +210,22 @@ async def _run(wish: _Wish) -> dict[str, Any]:
         "memory": {when: [asdict(group) for group in groups] for when, groups in found.memory.items()},
         "failures": found.failures,
     }
+
+
+async def _bridge(server: Server, stack: AsyncExitStack) -> Bridge | None:
+    """A service that listens and that the server knows; None if it knows none of ours."""
+    service = Service()
+    if isinstance(server, OwnServer):
+        known = Registration.made_up(await service.start())
+        await asyncio.to_thread(server.register, known)
+    else:
+        assert isinstance(server, RunningServer), "there are two kinds"
+        if server.registration is None:
+            return None
+        known = server.registration
+        await service.start(known.port)
+    stack.callback(service.stop)
+    return Bridge(server.address, known, service)
 
 
 async def _started(layout: str, data_folder: Path | None, stack: AsyncExitStack) -> OwnServer:

@@ -9,6 +9,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import orjson
 
+from tests.bench.http_client import Address, Connection
+
 _REQUEST = re.compile(rb"(\w+) (\S+) HTTP/1.1\r\n")
 _POLL_LIMIT_S = 1.0
 Reply = tuple[int, dict[str, Any]]
@@ -19,10 +21,12 @@ class FakeHomeserver:
 
     def __init__(self, refuse: str = "nothing") -> None:
         self.url = ""
+        self.service_port: int | None = None  # of the application service that is told of every event
         self.seen: Counter[str] = Counter()
         self._refuse = refuse
         self._numbers = itertools.count(1)
         self._timeline: list[dict[str, Any]] = []  # of all rooms
+        self._unsent: list[dict[str, Any]] = []  # what the service has not received
         self._happened = asyncio.Event()
         self._server: asyncio.Server | None = None
 
@@ -62,22 +66,40 @@ class FakeHomeserver:
         if name == "sync":
             return await self._sync(int(query.get("since", 0)), int(query["timeout"]))
         if name == "send":
-            return self._send(parts[5], body)
+            return await self._send(parts[5], body)
+        if name == "ping":
+            await self._tell()
         number = next(self._numbers)
         replies: dict[str, dict[str, Any]] = {
             "versions": {"versions": ["v1.19"]},
             "register": {"user_id": f"@{body.get('username')}:fake", "access_token": str(number)},
+            "whoami": {"user_id": "@bot:fake"},
+            "ping": {},
             "createRoom": {"room_id": f"!{number}:fake"},
             "messages": {"chunk": [{}] * int(query.get("limit", 0)), "end": "more"},
             "join": {},
         }
         return 200, replies[name]
 
-    def _send(self, room_id: str, content: dict[str, Any]) -> Reply:
+    async def _send(self, room_id: str, content: dict[str, Any]) -> Reply:
         self._timeline.append({"room_id": room_id, "content": content})
         self._happened.set()
         self._happened = asyncio.Event()
+        if self.service_port is not None:
+            self._unsent.append({"type": "m.room.message", "content": content})
+            await self._tell()
         return 200, {"event_id": f"${len(self._timeline)}"}
+
+    async def _tell(self) -> None:
+        """A transaction with all that the service has not received."""
+        connection = Connection(Address(f"http://127.0.0.1:{self.service_port}"))
+        events, self._unsent = self._unsent, []
+        body = orjson.dumps({"events": events})
+        path = f"/_matrix/app/v1/transactions/{next(self._numbers)}"
+        answer = await connection.request("PUT", path, token="hs", body=body)
+        connection.close()
+        if answer.status != 200:
+            self._unsent = events + self._unsent
 
     async def _sync(self, since: int, timeout_ms: int) -> Reply:
         if since == len(self._timeline) and timeout_ms:

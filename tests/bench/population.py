@@ -1,29 +1,32 @@
 """Users and rooms that works use, made on demand, several at a time, before anything is measured."""
 
-import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
 
+from tests.bench.bridge import Bridge
 from tests.bench.http_client import Address
 from tests.bench.matrix_client import Client
-from tests.bench.work import FAILURES
+from tests.bench.together import AT_ONCE, each
 
-_AT_ONCE = 16  # enough to fill the server's batches
-_ATTEMPTS = 4
-_PAUSE_S = 0.5
 PASSWORD = "correct horse battery staple"
-_Item = TypeVar("_Item")
 
 
 class Population:
     """What one server holds for the benchmark. `run_id` keeps the names of two runs on one server apart."""
 
-    def __init__(self, address: Address, run_id: str) -> None:
+    def __init__(self, address: Address, run_id: str, bridge: Bridge | None = None) -> None:
         self.address = address
+        self._bridge = bridge
         self._run_id = run_id
         self._numbers = itertools.count()
         self._crowd: list[Client] = []
+
+    @property
+    def bridge(self) -> Bridge:
+        """The application service that the server knows. Raises LookupError."""
+        if self._bridge is None:
+            raise LookupError("the server knows no application service of ours: see --registration")
+        return self._bridge
 
     def next_name(self) -> str:
         """A user name that nobody has."""
@@ -72,7 +75,7 @@ class Population:
 
 async def send_to_all(sender: Client, rooms: Iterable[str]) -> None:
     """One user sends a message into every room of a list, in which a room may stand more than once."""
-    free = [sender.another() for _ in range(_AT_ONCE)]
+    free = [sender.another() for _ in range(AT_ONCE)]
     lanes = tuple(free)
 
     async def send(room_id: str) -> None:
@@ -85,29 +88,3 @@ async def send_to_all(sender: Client, rooms: Iterable[str]) -> None:
     await each(rooms, send)
     for lane in lanes:
         lane.close()
-
-
-async def each(items: Iterable[_Item], action: Callable[[_Item], Awaitable[Any]]) -> None:
-    """Do something for every item, a few at a time, each again when it fails. Raises what fails to the end."""
-    waiting = iter(items)
-
-    async def lane() -> None:
-        for item in waiting:
-            await persistently(lambda item=item: action(item))  # type: ignore[misc]
-
-    async with asyncio.TaskGroup() as lanes:
-        for _ in range(_AT_ONCE):
-            lanes.create_task(lane())
-
-
-async def persistently(action: Callable[[], Awaitable[Any]], attempts: int = _ATTEMPTS) -> None:
-    """Try again after a pause when something fails: preparing may meet a server that has just started."""
-    for attempt in range(attempts):
-        try:
-            await action()
-        except FAILURES:
-            if attempt == attempts - 1:
-                raise
-            await asyncio.sleep(_PAUSE_S)
-        else:
-            return

@@ -32,6 +32,7 @@ class Measurement:
     slices: list[SliceResult] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
+    database_bytes: int | None = None  # by which the database grew, over all slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ def summary(measurement: Measurement, quiet_loop_us: float) -> dict[str, Any]:
     }
     if not slices:
         return found
+    if measurement.database_bytes is not None:
+        found["database_bytes"] = measurement.database_bytes / found["operations"]
     per_slice = [cpu_per_operation(current, quiet_loop_us) for current in slices]
     totals = [sum(groups.values()) for groups in per_slice]
     names = sorted({name for groups in per_slice for name in groups})

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from tests.bench.calibration import Metronome
+from tests.bench.database import size_bytes
 from tests.bench.population import Population
 from tests.bench.processes import Memory, Snapshot, Tree, cpu_between
 from tests.bench.profiling import Profile
@@ -21,8 +22,9 @@ from tests.bench.work import Slice, Work
 _SETTLE_S = 0.1  # followers finish what they do after the last answer; it belongs to the slice
 _WARM_UP_S = 0.5
 _SHORTEST_CALIBRATION_S = 0.3
-_SLICE_TIMEOUT_S = 120.0
-_SCENARIO_TIMEOUT_S = 900.0  # preparing on a slow server
+_SLICE_TIMEOUT_S = 300.0  # what ends by count may take long on a slow server
+_BEFORE_TIMEOUT_S = 3_000.0
+_SCENARIO_TIMEOUT_S = 3_600.0  # preparing on a slow server
 
 
 class Run:
@@ -73,8 +75,10 @@ class Run:
             await work.run(Slice(min(_WARM_UP_S, self._size.seconds)))
 
     async def _measure(self, measurement: Measurement, work: Work, server: Server) -> None:
-        await work.before()
+        async with asyncio.timeout(_BEFORE_TIMEOUT_S):
+            await work.before()
         await asyncio.sleep(_SETTLE_S)
+        held = held_bytes(server)
         before, own_before, began = snapshot(server.tree), time.process_time(), time.monotonic()
         current = Slice(self._size.seconds)
         profiled = self._profile.during(work.name, server) if self._profile else _unprofiled()
@@ -91,6 +95,8 @@ class Run:
                 loop_us=self._metronome.loop_us(began),
             )
         )
+        if held is not None:
+            measurement.database_bytes = (measurement.database_bytes or 0) + (held_bytes(server) or held) - held
         measurement.latencies_ms += current.latencies_ms
         measurement.errors += current.errors
 
@@ -132,6 +138,11 @@ class Run:
 @asynccontextmanager
 async def _unprofiled() -> AsyncIterator[None]:
     yield
+
+
+def held_bytes(server: Server) -> int | None:
+    """What its database holds; None if we cannot look."""
+    return None if server.database_url is None else size_bytes(server.database_url)
 
 
 def snapshot(tree: Tree | None) -> Snapshot:

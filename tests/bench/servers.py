@@ -4,6 +4,7 @@ What is started here gets a data folder of its own, which is removed with it; no
 """
 
 import asyncio
+import itertools
 import os
 import re
 import shutil
@@ -18,8 +19,10 @@ from pathlib import Path
 from typing import Protocol
 
 from hs_common.process.child_process import spawn
+from hs_common.process.data_folder import DataFolder
 from tests.bench.http_client import Address, BrokenAnswerError, Connection, Doors
 from tests.bench.processes import Root, Tree
+from tests.bench.service import Registration
 
 LAYOUTS = ("all-in-one", "split", "split-direct")
 """`split-direct` is the split, its workers asked directly: the cost of a proxy in front is not in its figures."""
@@ -27,10 +30,12 @@ _START_TIMEOUT_S = 120.0  # a first start makes a database
 _ANSWER_TIMEOUT_S = 5.0
 _STOP_TIMEOUT_S = 40.0  # workers drain for up to 25 s, then PostgreSQL writes a checkpoint
 _LOOK_S = 0.005
-_PORT_SPAN = 250  # a split takes some ports above its own
+_PORT_SPAN = 1_000  # of one run
+_PORTS_OF_ONE = 60  # a split takes some above its own, a few of them only when it has answered for the first time
 GREETED = b"All data, the config and the signing key lie in "
 _WORKER_LINE = re.compile(r"^(sync|client)-\d+ +process \d+ +port (\d+)$", re.MULTILINE)
 _VERSIONS = "/_matrix/client/versions"
+_numbers = itertools.count()
 
 
 class ServerError(Exception):
@@ -52,12 +57,25 @@ class Server(Protocol):
     def tree(self) -> Tree | None:
         """Its processes; None when they are not known, as on another machine."""
 
+    @property
+    def database_url(self) -> str | None:
+        """Its PostgreSQL, if we may look into it."""
+
 
 class RunningServer:
     """A server that somebody else runs. `roots` are its processes on this machine, if there are any."""
 
-    def __init__(self, name: str, url: str, roots: Sequence[Root]) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        roots: Sequence[Root],
+        database_url: str | None = None,
+        registration: Registration | None = None,
+    ) -> None:
         self.name = name
+        self.database_url = database_url
+        self.registration = registration  # of a service of ours that it knows
         self.address = Address(url)
         self.tree = Tree(roots) if roots else None
 
@@ -74,6 +92,22 @@ class OwnServer:
         self._port = _free_port()
         self.address = Address(f"http://127.0.0.1:{self._port}")
         self.tree: Tree | None = None
+
+    @property
+    def database_url(self) -> str:
+        """The embedded one, as the running server has noted it."""
+        return DataFolder(self._folder / "data").noted("database-url")
+
+    def register(self, registration: Registration) -> None:
+        """Have the running server know an application service. Raises ServerError."""
+        path = self._folder / "registration.yaml"
+        path.write_text(registration.file())
+        command = ["admin", "appservice", "add", str(path), "--data-dir", str(self._folder / "data")]
+        done = subprocess.run(
+            [sys.executable, "-m", "hs_common.process.command_line", *command], capture_output=True, text=True
+        )
+        if done.returncode:
+            raise ServerError(f"the service cannot be registered: {done.stderr}")
 
     @property
     def log(self) -> Path:
@@ -157,9 +191,10 @@ async def answers(address: Address) -> bool:
 
 
 def _free_port() -> int:
-    """One below which the ports that the kernel hands out begin: a split takes some more above it."""
-    start = 20_000 + os.getpid() % 20 * _PORT_SPAN
-    for port in range(start, start + _PORT_SPAN):
+    """One below which the ports that the kernel hands out begin, with room above it for the ports of a split."""
+    start = 20_000 + os.getpid() % 10 * _PORT_SPAN
+    for _ in range(_PORT_SPAN // _PORTS_OF_ONE):
+        port = start + next(_numbers) * _PORTS_OF_ONE % _PORT_SPAN
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) != 0:
                 return port

@@ -18,6 +18,8 @@ class Size:
     sync_messages: int  # in each of these rooms
     history: int  # messages in the room that is paged through
     joins: int
+    ghost_room: int  # members
+    backlog: int  # events that a service has missed
     starts: int
     idle_seconds: float
 
@@ -33,6 +35,8 @@ QUICK: Final = Size(
     sync_messages=3,
     history=400,
     joins=400,
+    ghost_room=200,
+    backlog=2_000,
     starts=1,
     idle_seconds=3.0,
 )
@@ -48,6 +52,8 @@ FULL: Final = Size(
     sync_messages=20,
     history=2000,
     joins=4000,
+    ghost_room=2_000,
+    backlog=50_000,
     starts=5,
     idle_seconds=30.0,
 )

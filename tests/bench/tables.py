@@ -42,7 +42,7 @@ def result_rows(document: Mapping[str, Any], target: str) -> list[Row]:
     """One target's works: rate, CPU of all and of each group, latencies, errors."""
     results = list(by_work(document["results"], target).values())
     groups = sorted({group for result in results for group in result.get("cpu_ms_by_group", ())})
-    heading = ["work", "per s", "CPU ms", "±", *groups, "generator", "p50 ms", "p95 ms", "p99 ms", "errors"]
+    heading = ["work", "per s", "CPU ms", "±", *groups, "generator", "p50 ms", "p95 ms", "p99 ms", "DB bytes", "errors"]
     return [heading, *(_result_row(result, groups) for result in results)]
 
 
@@ -58,6 +58,7 @@ def _result_row(result: Mapping[str, Any], groups: Iterable[str]) -> Row:
         *(figure(by_group.get(group)) for group in groups),
         figure(result.get("generator_cpu_ms")),
         *(figure(latencies.get(name)) for name in ("p50", "p95", "p99")),
+        figure(result.get("database_bytes"), digits=4),
         str(sum(result["errors"].values())),
     ]
 

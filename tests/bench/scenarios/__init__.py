@@ -5,6 +5,7 @@ from typing import Final
 
 from tests.bench.population import Population
 from tests.bench.scenarios.accounts import join, register
+from tests.bench.scenarios.bridging import catch_up, ghost_join, ghost_register, ghost_send, ghost_send_big
 from tests.bench.scenarios.reading import incremental_sync, initial_sync, messages
 from tests.bench.scenarios.sending import fanout, send_big, send_many
 from tests.bench.size import Size
@@ -21,7 +22,15 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "initial-sync": initial_sync,
     "incremental-sync": incremental_sync,
     "messages": messages,
+    "ghost-register": ghost_register,
+    "ghost-join": ghost_join,
+    "ghost-send": ghost_send,
+    "ghost-send-big": ghost_send_big,
+    "catch-up": catch_up,
 }
+
+OF_BRIDGES: Final = ("ghost-register", "ghost-join", "ghost-send", "ghost-send-big", "catch-up")
+"""These need an application service that the server knows."""
 
 LIFECYCLE: Final = ("start", "idle")
 """Measured on servers that the benchmark itself starts, after everything else."""

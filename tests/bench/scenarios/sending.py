@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.bench.matrix_client import Client
-from tests.bench.population import Population, each
+from tests.bench.population import Population
 from tests.bench.size import Size
+from tests.bench.together import each
 from tests.bench.work import FAILURES, Slice, Work, closed_loop
 
 _TEXT = "The quick brown fox jumps over the lazy dog."
