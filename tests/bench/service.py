@@ -87,13 +87,11 @@ class Service:
                 body = await reader.readexactly(int(length[1])) if length else b""
                 request = _HEAD.match(head)
                 if request is None:
-                    break
+                    raise ConnectionError("not a request")
                 writer.write(self._answer(request[2], body))
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the server closed it
-        finally:
-            writer.close()
+            writer.close()  # the server closed it
 
     def _answer(self, path: bytes, body: bytes) -> bytes:
         if b"/transactions/" not in path:

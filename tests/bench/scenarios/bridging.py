@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 from tests.bench.bridge import Bridge, Ghost
@@ -170,10 +169,10 @@ class _Sending:
 
     async def _all_received(self, current: Slice) -> None:
         self._all_came.clear()
-        if self._sent_at:
-            with suppress(TimeoutError):
+        try:
+            if self._sent_at:
                 await asyncio.wait_for(self._all_came.wait(), _DELIVERY_TIMEOUT_S)
-        if self._sent_at:
+        except TimeoutError:
             current.failed(TimeoutError(f"the service did not receive {len(self._sent_at)} events"))
             self._sent_at.clear()
 
