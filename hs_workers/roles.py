@@ -45,6 +45,7 @@ class RoleParts:
         threads: WorkerThreads,
         limits: RateLimits,
         egress: EgressClient,
+        trusted_egress: EgressClient,
     ) -> None:
         self.node = node
         self.following = following
@@ -52,6 +53,7 @@ class RoleParts:
         self.threads = threads
         self.limits = limits
         self.egress = egress
+        self.trusted_egress = trusted_egress
         self.made_federation: FederationParts | None = None
 
     @property
@@ -96,6 +98,7 @@ def client(parts: RoleParts) -> Iterable[object]:
             node.config.server.name,
             read_signing_key(Path(node.config.server.signing_key_file)),
         ),
+        trusted=parts.trusted_egress,
     )
     yield from account_endpoints(node.config, outside)
     rooms = RoomsOutside(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
@@ -49,7 +50,12 @@ class WorkerParts:
         self.limits = RateLimits(buckets_of(config.rate_limits), node.reactor.seconds, is_exempt)
         self._threads = WorkerThreads(node.reactor, HASHING_THREADS, "hashing")
         self._egress = make_egress(node.reactor, config.egress, node.metrics)
-        self._parts = RoleParts(node, following, link, self._threads, self.limits, self._egress.client)
+        # What the config names is where the operator says, in private networks too.
+        anywhere = replace(config.egress, allow=("0.0.0.0/0", "::/0"), deny=())
+        self._trusted = make_egress(node.reactor, anywhere, node.metrics)
+        self._parts = RoleParts(
+            node, following, link, self._threads, self.limits, self._egress.client, self._trusted.client
+        )
         self._last_seen = LastSeen(node.db, node.outside.now_ms)
         self._confirmation = RefreshConfirmation(node.db, link)
         following.authenticator.on_expiring_token = self._token_used
@@ -95,6 +101,7 @@ class WorkerParts:
         )
         node.service.step("forwarding", _nothing, forwarder.close)
         node.service.step("connections to the outside", _nothing, self._egress.close)
+        node.service.step("connections to what the config names", _nothing, self._trusted.close)
         node.service.step("hashing threads", _nothing, self._close_threads)
         node.service.step("devices last seen", self._start_flushing, self._flush)
         listener = Listener(reception, node.reactor, connections_limit=config.limits.open_connections)

@@ -14,6 +14,7 @@ from hs_common.config.option import Section, describe
 from hs_common.config.push import Push
 from hs_common.config.rate_limits import RateLimits
 from hs_common.config.services import Cluster, Database, Listen, Logging, Metrics, Redis
+from hs_common.config.terms import Captcha, Terms
 
 
 class Config(Section, frozen=True):
@@ -34,6 +35,8 @@ class Config(Section, frozen=True):
     registration: Registration = Registration()
     accounts: Accounts = Accounts()
     email: Email = Email()
+    terms: Terms = Terms()
+    captcha: Captcha = Captcha()
     rate_limits: RateLimits = RateLimits()
     limits: Limits = Limits()
     presence: Presence = Presence()

@@ -28,6 +28,7 @@ _FILE_OPTIONS = {
     "shared_secret_file": "shared_secret",
     "password_file": "password",
     "secret_access_key_file": "secret_access_key",
+    "private_key_file": "private_key",
 }
 _S3_UPLOAD_BYTES = 5 << 30  # what S3 takes in one request
 
@@ -171,6 +172,7 @@ def _with_files(config: Config, folder: Path) -> Config:
         cluster=_with_secret_file(config.cluster, "cluster", folder),
         registration=_with_secret_file(config.registration, "registration", folder),
         email=_with_secret_file(config.email, "email", folder),
+        captcha=_with_secret_file(config.captcha, "captcha", folder),
         appservices=replace(
             config.appservices, registrations=tuple(str(folder / name) for name in config.appservices.registrations)
         ),
@@ -209,6 +211,8 @@ def _check(config: Config) -> None:
         raise ConfigError("Option server.public_baseurl: is needed for the links in mails.")
     if config.registration.requires_email and not config.email.smtp_host:
         raise ConfigError("Option registration.requires_email: needs email.smtp_host, or nobody can register.")
+    if config.captcha.public_key and not config.captcha.private_key:
+        raise ConfigError("Option captcha.private_key: answers to the captcha cannot be checked without it.")
     if config.email.username and config.email.security == "none":
         raise ConfigError("Option email.security: a password is only sent over an encrypted connection.")
     if config.egress.ca_file and not Path(config.egress.ca_file).is_file():

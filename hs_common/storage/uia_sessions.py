@@ -21,13 +21,14 @@ class StoredSession:
     user_id: str | None
     completed: tuple[str, ...]
     details: dict[str, Any]
+    flows: tuple[tuple[str, ...], ...] = ()
 
 
 async def add_session(db: Queries, session: StoredSession, now_ms: int) -> None:
     await db.execute(
         """
-        INSERT INTO uia_sessions (session_id, made, operation, body_hash, user_id, completed, details)
-        VALUES (%s, to_timestamp(%s / 1000.0), %s, %s, %s, %s, %s)
+        INSERT INTO uia_sessions (session_id, made, operation, body_hash, user_id, completed, details, flows)
+        VALUES (%s, to_timestamp(%s / 1000.0), %s, %s, %s, %s, %s, %s)
         """,
         (
             session.session_id,
@@ -37,6 +38,7 @@ async def add_session(db: Queries, session: StoredSession, now_ms: int) -> None:
             session.user_id,
             list(session.completed),
             orjson.dumps(session.details).decode(),
+            orjson.dumps(session.flows).decode(),
         ),
     )
 
@@ -45,7 +47,7 @@ async def session(db: Queries, session_id: str, made_after_ms: int) -> StoredSes
     """The session, unless it is older than that or claimed."""
     row = await db.fetch_one(
         """
-        SELECT session_id, operation, body_hash, user_id, completed, details
+        SELECT session_id, operation, body_hash, user_id, completed, details, flows
           FROM uia_sessions
          WHERE session_id = %s AND made > to_timestamp(%s / 1000.0) AND NOT (details::jsonb ? 'claimed')
         """,
@@ -53,7 +55,8 @@ async def session(db: Queries, session_id: str, made_after_ms: int) -> StoredSes
     )
     if row is None:
         return None
-    return StoredSession(row[0], row[1], bytes(row[2]), row[3], tuple(row[4]), orjson.loads(row[5]))
+    flows = tuple(tuple(flow) for flow in orjson.loads(row[6] or "[]"))
+    return StoredSession(row[0], row[1], bytes(row[2]), row[3], tuple(row[4]), orjson.loads(row[5]), flows)
 
 
 async def complete_stage(db: Queries, session_id: str, stage: str, details: dict[str, Any]) -> bool:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from hs_common.appservices.registry import ServiceRegistry
 from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.config import Config
 from hs_common.email.mailer import Mailer
+from hs_common.http.egress.client import EgressClient
 from hs_common.process.password_hasher import PasswordHasher
 from hs_common.process.worker_threads import Threads
 from hs_common.replication.link_interface import Link
@@ -25,6 +26,7 @@ from hs_workers.client.arrivals import Arrivals
 from hs_workers.client.pages.pages import Pages
 from hs_workers.client.presence import PresenceView
 from hs_workers.client.uia import UserInteractiveAuthentication
+from hs_workers.client.uia_captcha import CaptchaStage
 from hs_workers.client.uia_email import EmailStage
 from hs_workers.client.wellknown import client_well_known
 
@@ -47,9 +49,10 @@ class Outside:
     services: ServiceRegistry | None = None
     queries: ServiceQueries | None = None
     unstable_features: Mapping[str, bool] | None = None
-    terms: Mapping[str, Any] | None = None
     mailer: Mailer | None = None
     identity_servers: IdentityServers | None = None
+    trusted: EgressClient | None = None
+    """Asks what the operator has named in the config, in private networks too."""
 
 
 class AccountParts:
@@ -77,6 +80,7 @@ class AccountParts:
             db, outside.mailer, config.email, config.server.public_baseurl, outside.failures, now_ms, random
         )
         self.threepids = Threepids(db, self.validation, outside.identity_servers, now_ms)
+        self.policies = uia_stages.policies_of(config.terms)
         self.uia = self._uia()
 
     @property
@@ -91,7 +95,9 @@ class AccountParts:
             uia_stages.PASSWORD: uia_stages.PasswordStage(self.passwords, self.identifiers),
             uia_stages.EMAIL: EmailStage(outside.db, self.validation),
             uia_stages.REGISTRATION_TOKEN: uia_stages.RegistrationTokenStage(outside.db, outside.now_ms),
-            uia_stages.TERMS: uia_stages.TermsStage(dict(outside.terms or {})),
+            uia_stages.TERMS: uia_stages.TermsStage(self.policies),
         }
+        if config.captcha.public_key and outside.trusted is not None:
+            stages[uia_stages.RECAPTCHA] = CaptchaStage(outside.trusted, config.captcha)
         lifetime_ms = config.accounts.interactive_auth_lifetime_ms
         return UserInteractiveAuthentication(outside.db, stages, lifetime_ms, outside.now_ms, outside.random)

@@ -6,6 +6,7 @@ from hs_workers.client.account_deactivation import AccountDeactivation
 from hs_workers.client.account_parts import AccountParts
 from hs_workers.client.accounts.shared_secret import SharedSecret
 from hs_workers.client.administrative_contact import AdministrativeContact
+from hs_workers.client.auth_fallback import AuthFallback, StagePage
 from hs_workers.client.confirm_address import ConfirmAddress
 from hs_workers.client.login import Login
 from hs_workers.client.login_token import LoginToken
@@ -15,12 +16,14 @@ from hs_workers.client.refresh import Refresh
 from hs_workers.client.registration import Registration
 from hs_workers.client.registration_tokens import RegistrationTokens
 from hs_workers.client.shared_secret_registration import SharedSecretRegistration
+from hs_workers.client.stage_pages import stage_pages
+from hs_workers.client.static_pages import StaticPages
 from hs_workers.client.uia import Flows
 from hs_workers.client.validation_tokens import ValidationTokens
 
 ENDPOINT_CLASSES: tuple[type, ...] = (
     *(AccountDeactivation, AdministrativeContact, ConfirmAddress, Login, LoginToken, Logout, PasswordManagement),
-    *(Refresh, Registration, RegistrationTokens, SharedSecretRegistration, ValidationTokens),
+    *(AuthFallback, Refresh, Registration, RegistrationTokens, SharedSecretRegistration, StaticPages, ValidationTokens),
 )
 
 
@@ -32,6 +35,7 @@ def sign_in_endpoints(parts: AccountParts) -> list[object]:
     secret = SharedSecret(config.registration.shared_secret, now_ms, outside.random)
     return [
         AccountDeactivation(parts.uia, parts.threepids, master),
+        AuthFallback(parts.pages, parts.uia, _stage_pages(parts)),
         AdministrativeContact(parts.threepids, parts.uia, config.accounts.threepid_changes),
         ConfirmAddress(parts.pages, parts.validation),
         Login(parts.logging_in, parts.arrivals, parts.services, parts.identifiers),
@@ -44,14 +48,19 @@ def sign_in_endpoints(parts: AccountParts) -> list[object]:
         SharedSecretRegistration(
             name, secret, parts.usernames, parts.rules, parts.hasher, parts.registering, parts.arrivals
         ),
+        StaticPages(parts.pages),
         ValidationTokens(parts.validation, config.registration.enabled, parts.can_change_threepids),
     ]
+
+
+def _stage_pages(parts: AccountParts) -> dict[str, StagePage]:
+    return stage_pages(parts.pages, parts.policies, parts.config.captcha, parts.validation, parts.outside.random)
 
 
 def _registration(parts: AccountParts) -> Registration:
     return Registration(
         parts.config.registration,
-        registration_flows(parts.config, bool(parts.outside.terms), parts.validation.is_possible),
+        registration_flows(parts.config, parts.validation.is_possible),
         parts.uia,
         parts.usernames,
         parts.rules,
@@ -63,7 +72,7 @@ def _registration(parts: AccountParts) -> Registration:
     )
 
 
-def registration_flows(config: Config, has_terms: bool, has_email: bool) -> Flows:
+def registration_flows(config: Config, has_email: bool) -> Flows:
     """What clients register by. Without anything to ask it is the dummy; a mail address is asked for where there can be
     one, and only where it has to be there is no flow without it.
 
@@ -71,7 +80,8 @@ def registration_flows(config: Config, has_terms: bool, has_email: bool) -> Flow
     """
     stages = (
         *([uia_stages.REGISTRATION_TOKEN] if config.registration.requires_token else []),
-        *([uia_stages.TERMS] if has_terms else []),
+        *([uia_stages.RECAPTCHA] if config.captcha.public_key else []),
+        *([uia_stages.TERMS] if config.terms.policies else []),
     )
     if not has_email:
         return (stages or (uia_stages.DUMMY,),)

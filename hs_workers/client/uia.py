@@ -105,12 +105,12 @@ class UserInteractiveAuthentication:
         if session_id is None:
             session: StoredSession | None = await self._begin(guarded, remember)
         else:
-            session = await uia_sessions.session(self._db, session_id, self._now_ms() - self._lifetime_ms)
+            session = await self.session(session_id)
         if session is None or not guarded.is_for(session):
             failure = StageFailed("M_FORBIDDEN", "The session is unknown, has expired, or belongs to another request")
             return self._challenge(guarded, await self._begin(guarded, remember), failure)
         try:
-            session = await self._attempt(guarded.flows, session, auth)
+            session = await self.attempt(guarded.flows, session, auth)
         except StageFailed as failure:
             return self._challenge(guarded, session, failure)
         if session.completed not in guarded.flows:
@@ -126,12 +126,20 @@ class UserInteractiveAuthentication:
             user_id=guarded.user_id,
             completed=(),
             details=await remember(),
+            flows=guarded.flows,
         )
         await uia_sessions.add_session(self._db, session, self._now_ms())
         return session
 
-    async def _attempt(self, flows: Flows, session: StoredSession, auth: dict[str, Any]) -> StoredSession:
-        """The session after the stage that `auth` is for. One that is complete already stays so, whatever is sent."""
+    async def session(self, session_id: str) -> StoredSession | None:
+        """A session that is not too old and not in use; for the pages of stages too."""
+        return await uia_sessions.session(self._db, session_id, self._now_ms() - self._lifetime_ms)
+
+    async def attempt(self, flows: Flows, session: StoredSession, auth: dict[str, Any]) -> StoredSession:
+        """The session after the stage that `auth` is for. One that is complete already stays so, whatever is sent.
+
+        Raises StageFailed, and MatrixError for what is not even an attempt.
+        """
         name = auth.get("type")
         if name is None or name in session.completed:
             return session

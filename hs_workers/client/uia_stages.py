@@ -10,6 +10,7 @@ Spec: client-server API, #authentication-types.
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from hs_common.config.terms import Terms
 from hs_common.matrix.errors import bad_json, missing_param
 from hs_common.storage.queries import Queries
 from hs_common.storage.registration_tokens import complete_token, release_token, reserve_token
@@ -22,8 +23,10 @@ DUMMY = "m.login.dummy"
 REGISTRATION_TOKEN = "m.login.registration_token"
 TERMS = "m.login.terms"
 EMAIL = "m.login.email.identity"
+RECAPTCHA = "m.login.recaptcha"
 
 Details = Mapping[str, Any]
+Policies = dict[str, dict[str, Any]]
 
 
 class StageFailed(Exception):
@@ -83,7 +86,7 @@ class TermsStage(StatelessStage):
     accepted is remembered with the session's details.
     """
 
-    def __init__(self, policies: dict[str, Any]) -> None:
+    def __init__(self, policies: Policies) -> None:
         self._policies = policies
 
     async def attempt(self, auth: dict[str, Any], user_id: str | None) -> dict[str, Any]:
@@ -93,6 +96,15 @@ class TermsStage(StatelessStage):
     def params(self) -> dict[str, Any] | None:
         """The policies."""
         return {"policies": self._policies}
+
+
+def policies_of(terms: Terms) -> Policies:
+    """The configured policies as clients are shown them."""
+    policies: Policies = {}
+    for policy in terms.policies:
+        shown = policies.setdefault(policy.id, {"version": policy.version})
+        shown[policy.language] = {"name": policy.name, "url": policy.url}
+    return policies
 
 
 class PasswordStage(StatelessStage):

@@ -39,6 +39,7 @@ class Purpose(Enum):
     PREVIEW = "preview"
     PUSH = "push"
     IDENTITY = "identity"
+    SIGN_IN = "sign_in"
 
 
 class Observer(Protocol):

@@ -8,7 +8,7 @@ from hs_common.matrix.errors import MatrixError
 from hs_common.replication.calls import RegisterUser
 from hs_common.storage.registration_tokens import add_token
 from tests.workers.client.conftest import Play
-from tests.workers.client.world import PASSWORD, World
+from tests.workers.client.world import PASSWORD, POLICY, World
 
 TAKEN = MatrixError(400, "M_USER_IN_USE", "taken")
 DUMMY = {"type": "m.login.dummy"}
@@ -242,16 +242,19 @@ def test_an_expired_registration_token_is_not_valid(play: Play) -> None:
 
 
 def test_terms_are_shown_and_accepted(play: Play) -> None:
-    policies = {"privacy": {"version": "1.2", "en": {"name": "Privacy", "url": "https://example.org/privacy"}}}
+    german = {**POLICY, "language": "de", "name": "Datenschutz"}
+    shown = {
+        name: {"name": title, "url": POLICY["url"]} for name, title in (("en", POLICY["name"]), ("de", "Datenschutz"))
+    }
 
     async def scenario(world: World) -> None:
         first = await world.ask("POST", "/register", {"username": "alice", "password": PASSWORD})
         assert first.json["flows"] == [{"stages": ["m.login.terms"]}]
-        assert first.json["params"] == {"m.login.terms": {"policies": policies}}
+        assert first.json["params"] == {"m.login.terms": {"policies": {"privacy": {"version": "1", **shown}}}}
         auth = {"type": "m.login.terms", "session": first.json["session"]}
         assert (await world.ask("POST", "/register", {"auth": auth})).status == 200
 
-    play(scenario, {"terms": policies})
+    play(scenario, terms={"policies": [POLICY, german]})
 
 
 def signed(nonce: str, secret: str = "open sesame", **more: Any) -> dict[str, Any]:

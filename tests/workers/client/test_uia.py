@@ -5,7 +5,7 @@ from twisted.internet.defer import ensureDeferred, gatherResults
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication.calls import CloseSessions, DeactivateUser, RegisterUser, SetPassword, SetUserState
 from tests.workers.client.conftest import Play
-from tests.workers.client.world import PASSWORD, World, with_password
+from tests.workers.client.world import PASSWORD, POLICY, World, with_password
 
 NEW = {"new_password": "battery staple"}
 DUMMY = {"type": "m.login.dummy"}
@@ -175,8 +175,6 @@ def test_of_two_requests_at_once_with_one_session_one_is_done(play: Play) -> Non
 
 
 def test_stages_come_in_the_order_of_their_flow(play: Play) -> None:
-    policies = {"privacy": {"version": "1", "en": {"name": "P", "url": "https://example.org"}}}
-
     async def scenario(world: World) -> None:
         await world.db.execute("INSERT INTO registration_tokens (token, uses_allowed) VALUES ('secret', 1)")
         body = {"username": "alice", "password": PASSWORD}
@@ -201,7 +199,7 @@ def test_stages_come_in_the_order_of_their_flow(play: Play) -> None:
         done = await world.ask("POST", "/register", {**body, "auth": {"type": "m.login.terms", **session}})
         assert done.status == 200
 
-    play(scenario, {"terms": policies}, registration={"requires_token": True})
+    play(scenario, registration={"requires_token": True}, terms={"policies": [POLICY]})
 
 
 def test_deactivating_takes_the_password_and_may_erase(play: Play) -> None:

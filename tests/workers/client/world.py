@@ -39,6 +39,7 @@ V3 = "/_matrix/client/v3"
 START_MS = 1_700_000_000_000
 PASSWORD = "correct horse"
 NAME = "example.org"
+POLICY = {"id": "privacy", "version": "1", "name": "Privacy policy", "url": "https://example.org/privacy"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def config(**sections: dict[str, Any]) -> Config:
     }
     for name, section in sections.items():
         given[name] = {**given.get(name, {}), **section}
-    return msgspec.convert(given, Config)
+    return msgspec.convert(given, Config, dec_hook=lambda kind, value: kind(value))
 
 
 class World:
