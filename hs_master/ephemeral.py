@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from hs_common.replication.calls import Answer, Call, HintKeyCounts, SetPresence, SetTyping
 from hs_common.replication.clock import Clock, pause
 from hs_common.replication.ephemeral import EphemeralState, Message, encode_message
+from hs_common.replication.remote_calls import SetRemotePresence
 
 PASS_TIME_S = 1.0
 
@@ -41,6 +42,9 @@ class EphemeralDesk:
         elif isinstance(call, SetPresence):
             told = self._state.set_presence(call.user_id, call.presence, now_ms, call.status_msg, call.status_msg_given)
             self._tell(told)
+        elif isinstance(call, SetRemotePresence):
+            for update in call.updates:
+                self._tell(self._state.set_remote_presence(update, now_ms))
         elif isinstance(call, HintKeyCounts):
             for user_id, device_id in call.devices:
                 self._tell(self._state.hint_key_counts(user_id, device_id))

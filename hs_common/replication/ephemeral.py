@@ -14,12 +14,16 @@ from typing import Final
 
 import msgspec
 
+from hs_common.replication.remote_calls import RemotePresence
+
 TYPING_LONGEST_MS: Final = 120_000  # whatever a client asks for: who types longer says so again
 TYPISTS_LIMIT: Final = 100  # in one room; nobody reads more names
 TYPING_REFRESH_MS: Final = 10_000  # a worker that starts, or missed a message, learns within this time
 PRESENCE_REFRESH_MS: Final = 300_000  # likewise; presence is dearer to repeat and matters less
 IDLE_MS: Final = 300_000  # online without activity becomes unavailable
 OFFLINE_MS: Final = 60_000  # without a sync for two usual long polls: offline
+REMOTE_OFFLINE_MS: Final = 45 * 60_000
+"""Servers repeat their users' presence about twice an hour; one that says nothing for longer is taken to be gone."""
 USERS_LIMIT: Final = 100_000  # users whose presence is held; the longest silent are forgotten
 
 
@@ -87,6 +91,7 @@ class _User:
     value: Presence
     seen_ms: int  # last sign of life
     told_ms: int
+    is_remote: bool = False  # another server says what his presence is
 
 
 class EphemeralState:
@@ -133,6 +138,18 @@ class EphemeralState:
             del self._users[next(iter(self._users))]
         return [] if same_presence(old, value) else [self._tell_user(user, now_ms)]
 
+    def set_remote_presence(self, update: RemotePresence, now_ms: int) -> list[tuple[int, Message]]:
+        """What another server says of its user."""
+        old = self._users.pop(update.user_id, None)
+        last_active_ms = max(0, now_ms - update.last_active_ago_ms)
+        active = update.presence == "online" and update.currently_active
+        value = Presence(update.user_id, update.presence, last_active_ms, active, update.status_msg)
+        told_ms = now_ms if old is None else old.told_ms
+        self._users[update.user_id] = user = _User(value, now_ms, told_ms, is_remote=True)
+        if len(self._users) > USERS_LIMIT:
+            del self._users[next(iter(self._users))]
+        return [] if old is not None and same_presence(old.value, value) else [self._tell_user(user, now_ms)]
+
     def hint_key_counts(self, user_id: str, device_id: str) -> list[tuple[int, Message]]:
         """A device's key counts changed."""
         return [self._tell(KeyCounts(user_id, device_id))]
@@ -175,6 +192,8 @@ class EphemeralState:
 
 def _decay(user: _User, now_ms: int) -> str:
     """What a user's presence has become without signs of life."""
+    if user.is_remote:
+        return "offline" if now_ms - user.seen_ms >= REMOTE_OFFLINE_MS else user.value.presence
     if now_ms - user.seen_ms >= OFFLINE_MS:
         return "offline"
     if user.value.presence == "online" and now_ms - user.value.last_active_ms >= IDLE_MS:

@@ -19,14 +19,22 @@ def call_key(random_bytes: bytes) -> bytes:
 
 def client_key(user_id: str, device_id: str | None, method: str, path: str, txn_id: str) -> bytes:
     """The key of a request that its client may repeat under a transaction id."""
-    parts = (user_id, device_id or "", method, path, txn_id)
-    digest = blake2b(digest_size=KEY_LENGTH - 1)
-    for part in parts:
-        encoded = part.encode("utf-8", "surrogatepass")
-        digest.update(len(encoded).to_bytes(4, "big") + encoded)
-    return bytes([OF_CLIENT]) + digest.digest()
+    return _hashed(user_id, device_id or "", method, path, txn_id)
+
+
+def server_key(origin: str, what: str, message_id: str) -> bytes:
+    """The key of what another server may send again."""
+    return _hashed("", "", origin, what, message_id)
 
 
 def is_of_client(key: bytes) -> bool:
     """Whether a client may repeat the call under this key."""
     return key[0] == OF_CLIENT
+
+
+def _hashed(*parts: str) -> bytes:
+    digest = blake2b(digest_size=KEY_LENGTH - 1)
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(4, "big") + encoded)
+    return bytes([OF_CLIENT]) + digest.digest()

@@ -1,6 +1,6 @@
 """Which decider decides which call: the whole of what the master does, on one page."""
 
-from hs_common.replication import calls, federation_calls
+from hs_common.replication import calls, federation_calls, remote_calls
 from hs_master.decisions import (
     accounts,
     adopting,
@@ -12,6 +12,7 @@ from hs_master.decisions import (
     out_of_band,
     pushers,
     receiving,
+    remote_users,
     rooms,
     sessions,
     storing,
@@ -53,6 +54,8 @@ def deciders(composer: Composer, server_name: str, preparing: Preparing) -> Deci
             calls.SetDirectory: rooms.SetDirectoryDecider(),
             calls.ForgetRoom: rooms.ForgetRoomDecider(),
             calls.SetReceipts: rooms.SetReceiptsDecider(),
+            remote_calls.SetRemoteReceipts: remote_users.SetRemoteReceiptsDecider(),
+            remote_calls.RemoteDevicesChanged: remote_users.RemoteDevicesChangedDecider(),
             calls.RegisterUser: accounts.RegisterUserDecider(),
             calls.SetPassword: accounts.SetPasswordDecider(),
             calls.SetUserState: accounts.SetUserStateDecider(),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from hs_common.appservices.registry import ServiceRegistry
 from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.config import Config
+from hs_common.federation.policy_servers import PolicyServer, PolicyServers, Unreachable
 from hs_common.reading.client_events import ClientEvents
 from hs_common.reading.room_summaries import RoomSummaries
 from hs_common.reading.room_view import RoomViews
@@ -42,7 +43,6 @@ from hs_workers.client.room.marking import Marking
 from hs_workers.client.room.members import Members
 from hs_workers.client.room.memberships import Memberships
 from hs_workers.client.room.pages import Pages
-from hs_workers.client.room.policy_servers import PolicyServer, PolicyServers, Unreachable
 from hs_workers.client.room.published_rooms import PublishedRooms
 from hs_workers.client.room.reading import Reading
 from hs_workers.client.room.redacting import Redacting

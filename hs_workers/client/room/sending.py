@@ -3,6 +3,7 @@
 Spec: client-server API, #sending-events-to-a-room; server-server API, #policy-servers.
 """
 
+from hs_common.federation.policy_servers import Policy, PolicyServers, is_policy
 from hs_common.http.request import Requester
 from hs_common.matrix.errors import not_found
 from hs_common.replication.calls import AppendedEvents, AppendEvents, AppendReady, ComposedEvent, ComposeEvent, Intent
@@ -10,7 +11,6 @@ from hs_common.replication.keys import client_key
 from hs_common.replication.link_interface import Link
 from hs_common.storage import room_state
 from hs_common.storage.queries import Queries
-from hs_workers.client.room.policy_servers import Policy, PolicyServers, is_policy
 
 
 class Sending:

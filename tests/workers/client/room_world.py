@@ -14,6 +14,7 @@ import orjson
 from twisted.web.http_headers import Headers
 
 from hs_common.config import Config
+from hs_common.federation.policy_servers import PolicyServer, Unreachable
 from hs_common.http.authentication import Authenticator
 from hs_common.http.credentials import hash_token
 from hs_common.http.dispatcher import Dispatcher
@@ -29,7 +30,6 @@ from hs_common.replication.link_interface import DEFAULT_OPTIONS, CallOptions
 from hs_common.storage.account_data import account_data
 from hs_workers.client.moderation_wiring import moderation_endpoints
 from hs_workers.client.room.elsewhere import Elsewhere, Nowhere, RemoteRoom
-from hs_workers.client.room.policy_servers import PolicyServer, Unreachable
 from hs_workers.client.rooms_wiring import Outside, room_endpoints
 from tests.master.harness import SERVER, START_MS, TestMaster, master
 from tests.reactor import run

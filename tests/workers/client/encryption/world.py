@@ -5,10 +5,10 @@ from hashlib import sha256
 from typing import Any
 
 from hs_common.config import Config
+from hs_common.federation.policy_servers import Unreachable
 from hs_common.matrix import canonical_json
 from hs_common.matrix.signing import SigningKey
 from hs_workers.client.encryption_wiring import Outside, encryption_endpoints
-from hs_workers.client.room.policy_servers import Unreachable
 from hs_workers.client.uia import UserInteractiveAuthentication
 from hs_workers.client.uia_stages import PASSWORD, DummyStage
 from tests.master.harness import SERVER, TestMaster, master

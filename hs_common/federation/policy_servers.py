@@ -6,7 +6,7 @@ where it was made here, and by `forget`, which whoever follows the log calls.
 Spec: server-server API, #policy-servers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -14,7 +14,7 @@ import orjson
 
 from hs_common.matrix.canonical_json import encode
 from hs_common.matrix.errors import MatrixError, forbidden
-from hs_common.matrix.room_versions import ROOM_VERSIONS
+from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
 from hs_common.matrix.signing import SignatureError, VerifyKey, signatures_of, verify_event
 from hs_common.replication.calls import Intent
 from hs_common.storage import room_state
@@ -35,6 +35,15 @@ class Policy:
 
     server: str
     public_key: str
+
+    def has_signed(self, pdu: Mapping[str, Any], version: RoomVersion) -> bool:
+        """Whether a complete event has its valid signature."""
+        try:
+            key = VerifyKey.from_base64(KEY_ID, self.public_key)
+            verify_event(pdu, version, self.server, {KEY_ID: key})
+        except (SignatureError, ValueError):
+            return False
+        return True
 
 
 class PolicyServer(Protocol):
@@ -87,11 +96,8 @@ class PolicyServers:
         signature = signatures_of(given, policy.server).get(KEY_ID)
         ours = pdu["signatures"].get(policy.server, {})
         pdu["signatures"][policy.server] = {**ours, KEY_ID: signature}
-        try:
-            key = VerifyKey.from_base64(KEY_ID, policy.public_key)
-            verify_event(pdu, ROOM_VERSIONS[version], policy.server, {KEY_ID: key})
-        except (SignatureError, ValueError) as error:
-            raise MatrixError(403, "M_FORBIDDEN", "The policy server's signature is not valid") from error
+        if not policy.has_signed(pdu, ROOM_VERSIONS[version]):
+            raise MatrixError(403, "M_FORBIDDEN", "The policy server's signature is not valid")
         return encode(pdu)
 
     async def _read(self, room_id: str) -> Policy | None:

@@ -1,0 +1,86 @@
+"""What a room is to a server that asks about it: whether we are in it, in which version, and whether it is kept out.
+
+Facts are kept for a second, since a busy room is asked about with each transaction. Only a *yes* comes from what is
+kept: who is to be refused is looked up anew.
+
+Spec: server-server API, #server-access-control-lists-acls.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from hs_common.federation.fetching import Room
+from hs_common.matrix.errors import not_found
+from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
+from hs_common.matrix.server_acl import ServerAcl, denied
+from hs_common.storage import federated_rooms
+from hs_common.storage.federated_rooms import RoomFacts
+from hs_common.storage.queries import Queries
+
+KEPT_S: Final = 1.0
+MAXIMUM_KEPT: Final = 2_000
+"""Rooms; an access control list may have 60 kB."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomStanding:
+    """`version` is also known of a room that is just being joined. `acl` None: everybody may take part."""
+
+    version: RoomVersion | None
+    joined: bool
+    joining: bool
+    acl: ServerAcl | None
+
+    def allows(self, server: str) -> bool:
+        return self.acl is None or self.acl.allows(server)
+
+
+class RoomAdmission:
+    """Looks at rooms for other servers. `seconds`: a clock that never goes back."""
+
+    def __init__(self, db: Queries, server_name: str, seconds: Callable[[], float]) -> None:
+        self._db = db
+        self._server_name = server_name
+        self._seconds = seconds
+        self._kept: dict[str, tuple[float, RoomStanding]] = {}
+
+    async def standings(self, room_ids: Collection[str], origin: str) -> dict[str, RoomStanding]:
+        """How each of the rooms stands, known here or not."""
+        now = self._seconds()
+        found = {}
+        for room_id in room_ids:
+            kept = self._kept.get(room_id)
+            if kept is not None and now - kept[0] < KEPT_S and kept[1].joined and kept[1].allows(origin):
+                found[room_id] = kept[1]
+        others = [room_id for room_id in room_ids if room_id not in found]
+        if others:
+            for room_id, facts in (await federated_rooms.room_facts(self._db, self._server_name, others)).items():
+                found[room_id] = self._keep(room_id, now, facts)
+        return found
+
+    async def room(self, room_id: str, origin: str) -> Room:
+        """A room that this server is in and `origin` may take part in. 404 `M_NOT_FOUND`, 403 `M_FORBIDDEN`."""
+        standing = (await self.standings([room_id], origin))[room_id]
+        if not standing.joined or standing.version is None:
+            raise not_found("This server is not in the room")
+        if not standing.allows(origin):
+            raise denied(origin)
+        return Room(room_id, standing.version)
+
+    def _keep(self, room_id: str, now: float, facts: RoomFacts) -> RoomStanding:
+        standing = standing_of(facts)
+        self._kept.pop(room_id, None)
+        while len(self._kept) >= MAXIMUM_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[room_id] = (now, standing)
+        return standing
+
+
+def standing_of(facts: RoomFacts) -> RoomStanding:
+    """The facts, parsed."""
+    version = ROOM_VERSIONS.get(facts.version or facts.joining or "")
+    acl = None if facts.acl is None else ServerAcl(orjson.loads(facts.acl)["content"])
+    return RoomStanding(version, facts.joined, facts.joining is not None, acl)

@@ -1,0 +1,222 @@
+"""Events that were staged, worked off room by room: one bundle of a room at a time, many rooms at once.
+
+A process works for the shards of rooms that it holds, so no room is fetched for by two. Rows stay until the master has
+answered, so a crash or a change of hands loses nothing, and what is given to the master twice is known by its id.
+Events that this process staged itself are handed over in memory; others, and those that were left over, are read.
+
+Spec: server-server API, #checks-performed-on-receipt-of-a-pdu.
+"""
+
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from hs_common.federation.completing import Completing
+from hs_common.federation.fetching import Room
+from hs_common.federation.policy_checks import PolicyChecks
+from hs_common.matrix import canonical_json
+from hs_common.matrix.errors import MatrixError
+from hs_common.matrix.identifiers import domain_of
+from hs_common.matrix.limits import MAX_EVENT_BYTES
+from hs_common.matrix.received_pdu import ReceivedPdu, read_pdu
+from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
+from hs_common.process.shares import ShareKeeper, shard_of
+from hs_common.replication.clock import Clock, pause
+from hs_common.replication.federation_calls import Verdict
+from hs_common.storage import federated_rooms, inbound_pdus
+from hs_common.storage.federated_rooms import RoomFacts
+from hs_common.storage.inbound_pdus import StagedPdu
+from hs_common.storage.queries import DatabaseError, Queries
+
+DUTY: Final = "inbound"
+BUNDLE_EVENTS: Final = 100
+"""Of a room at a time; what comes meanwhile waits for the next."""
+MEMORY_EVENTS: Final = 500
+"""Of a room handed over in memory; beyond, the rows are read when their turn comes."""
+ROOMS_AT_ONCE: Final = 100
+"""Rooms worked for at the same time; most of them wait for other servers."""
+ALONE_LOOK_S: Final = 5.0
+LOOK_S: Final = 0.25
+"""How soon a process sees what another one has staged for its rooms."""
+ATTEMPTS: Final = 6
+RETRY_S: Final = 15.0
+"""The first wait of an event that could not be completed; it grows fourfold, to some hours in all."""
+JOINING_RETRY_S: Final = 1.0
+
+_log = Logger()
+
+
+@dataclass(slots=True)
+class _Queue:
+    """What waits for a room. `unread`: rows may be there that are not in `events`."""
+
+    events: deque[tuple[str, ReceivedPdu, int]] = field(default_factory=deque)  # (origin, event, attempts)
+    unread: bool = False
+
+
+class RoomQueues:
+    """The work of one process. `background` starts what nobody waits for."""
+
+    def __init__(
+        self,
+        db: Queries,
+        completing: Completing,
+        policies: PolicyChecks,
+        clock: Clock,
+        server_name: str,
+        is_alone: Callable[[], bool],
+        background: Callable[[str, Coroutine[Any, Any, object]], None],
+    ) -> None:
+        self._db = db
+        self._completing = completing
+        self._policies = policies
+        self._clock = clock
+        self._server_name = server_name
+        self._is_alone = is_alone
+        self._background = background
+        self._queues: dict[str, _Queue] = {}  # of rooms that are worked for
+        self._keeper: ShareKeeper | None = None
+        self._looking: Deferred[None] | None = None
+
+    def start(self, keeper: ShareKeeper) -> None:
+        self._keeper = keeper
+        self._looking = Deferred.fromCoroutine(self._look_on())
+        self._looking.addErrback(lambda failure: failure.trap(CancelledError))
+
+    def stop(self) -> None:
+        """Start nothing more."""
+        self._keeper = None
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def offer(self, room_id: str, origin: str, events: Sequence[ReceivedPdu]) -> None:
+        """Events that this process has just staged."""
+        if not self._may_work(room_id):
+            return
+        queue = self._queues.get(room_id)
+        if queue is None and len(self._queues) >= ROOMS_AT_ONCE:
+            return  # the rows are found later
+        if queue is None:
+            queue = self._queues[room_id] = _Queue()
+            self._add(queue, origin, events)
+            self._background("take in events", self._work(room_id, queue))
+        else:
+            self._add(queue, origin, events)
+
+    @staticmethod
+    def _add(queue: _Queue, origin: str, events: Sequence[ReceivedPdu]) -> None:
+        if queue.unread or len(queue.events) + len(events) > MEMORY_EVENTS:
+            queue.unread = True  # in order: what comes later is read later
+        else:
+            queue.events.extend((origin, event, 0) for event in events)
+
+    def _may_work(self, room_id: str) -> bool:
+        keeper = self._keeper
+        return keeper is not None and shard_of(room_id) in keeper.held and keeper.may_start()
+
+    async def _look_on(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except DatabaseError as error:
+                _log.warn("events that wait cannot be looked for: {error}", error=error)
+            await pause(self._clock, ALONE_LOOK_S if self._is_alone() else LOOK_S)
+
+    async def look(self) -> None:
+        """Begin with rooms for which rows wait."""
+        keeper = self._keeper
+        if keeper is None or not keeper.held or not keeper.may_start():
+            return
+        free = ROOMS_AT_ONCE - len(self._queues)
+        if free <= 0:
+            return
+        for room_id in await inbound_pdus.waiting_rooms(self._db, sorted(keeper.held), free + len(self._queues)):
+            queue = self._queues.get(room_id)
+            if queue is not None:
+                queue.unread = True
+            elif len(self._queues) < ROOMS_AT_ONCE and self._may_work(room_id):
+                self._queues[room_id] = queue = _Queue(unread=True)
+                self._background("take in events", self._work(room_id, queue))
+
+    async def _work(self, room_id: str, queue: _Queue) -> None:
+        """Bundle after bundle, until nothing waits."""
+        try:
+            while self._may_work(room_id) and await self._one_bundle(room_id, queue):
+                pass
+        except DatabaseError as error:
+            _log.warn("{room} waits for the database: {error}", room=room_id, error=error)
+        except MatrixError as error:
+            _log.warn("{room} waits for the master: {error}", room=room_id, error=error)
+        finally:
+            del self._queues[room_id]
+
+    async def _one_bundle(self, room_id: str, queue: _Queue) -> bool:
+        if not queue.events and queue.unread:
+            queue.unread = False
+            await self._read(room_id, queue)
+        if not queue.events:
+            return False
+        bundle = [queue.events.popleft() for _ in range(min(BUNDLE_EVENTS, len(queue.events)))]
+        facts = (await federated_rooms.room_facts(self._db, self._server_name, [room_id]))[room_id]
+        ids = [event.event_id for _, event, _ in bundle]
+        if not facts.joined or facts.version is None:
+            await self._put_off(room_id, ids, facts)
+            return True
+        room = Room(room_id, ROOM_VERSIONS[facts.version])
+        servers = [name for origin, event, _ in bundle for name in (origin, domain_of(event.event.sender))]
+        try:
+            events = await self._policies.signed(room, [event for _, event, _ in bundle])
+            verdicts = await self._completing.take_in(room, events, servers)
+        except MatrixError as error:
+            if error.status != 500:
+                raise
+            verdicts = {}  # a fault of ours about one of them: the others may pass another time
+        await self._settle(room_id, bundle, verdicts)
+        return True
+
+    async def _put_off(self, room_id: str, event_ids: Sequence[str], facts: RoomFacts) -> None:
+        """Events of a room that this server is not in: kept for as long as it is about to be."""
+        if not event_ids:
+            return
+        if facts.joining is not None:
+            await inbound_pdus.wait(self._db, room_id, event_ids, JOINING_RETRY_S)
+        else:
+            await inbound_pdus.remove(self._db, room_id, event_ids)
+
+    async def _settle(
+        self, room_id: str, bundle: Sequence[tuple[str, ReceivedPdu, int]], verdicts: dict[str, Verdict]
+    ) -> None:
+        done: list[str] = []
+        again: dict[int, list[str]] = {}
+        for _, event, attempts in bundle:
+            verdict = verdicts.get(event.event_id)
+            if verdict is not None and verdict.status not in ("missing", "later"):
+                done.append(event.event_id)
+            elif attempts + 1 >= ATTEMPTS:
+                _log.warn("{event} in {room} cannot be completed", event=event.event_id, room=room_id)
+                done.append(event.event_id)
+            else:
+                again.setdefault(attempts, []).append(event.event_id)
+        if done:
+            await inbound_pdus.remove(self._db, room_id, done)
+        for attempts, event_ids in again.items():
+            await inbound_pdus.retry_later(self._db, room_id, event_ids, RETRY_S * 4**attempts)
+
+    async def _read(self, room_id: str, queue: _Queue) -> None:
+        rows = await inbound_pdus.of_room(self._db, room_id, BUNDLE_EVENTS)
+        facts = (await federated_rooms.room_facts(self._db, self._server_name, [room_id]))[room_id]
+        version = ROOM_VERSIONS.get(facts.version or "")
+        if version is None or not facts.joined:
+            await self._put_off(room_id, [row.event_id for row in rows], facts)
+            return
+        queue.unread = len(rows) == BUNDLE_EVENTS
+        queue.events.extend((row.origin, _event(row, version), row.attempts) for row in rows)
+
+
+def _event(row: StagedPdu, version: RoomVersion) -> ReceivedPdu:
+    """What was staged has been checked already."""
+    return read_pdu(canonical_json.decode(row.encoded, MAX_EVENT_BYTES), version)
