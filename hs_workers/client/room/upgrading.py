@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from hs_common.federation.policy_servers import PolicyServers
 from hs_common.matrix import room_upgrades
 from hs_common.matrix.errors import MatrixError, forbidden, invalid_param, unknown, unsupported_room_version
 from hs_common.matrix.event import Event
@@ -19,7 +20,6 @@ from hs_common.replication.calls import Intent, NewRoomEvent, RoomUpgraded, Upgr
 from hs_common.replication.link_interface import Link
 from hs_common.storage import jobs, room_directory, room_heads, room_state
 from hs_common.storage.queries import Queries, Row
-from hs_workers.client.room.policy_servers import PolicyServers
 from hs_workers.client.room.power import levels_of
 from hs_workers.client.room.profiles import member_profiles
 from hs_workers.client.room.room_ids import RoomIds
