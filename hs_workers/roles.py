@@ -28,7 +28,7 @@ from hs_workers.client.services_wiring import service_endpoints
 from hs_workers.federation_inbound.wiring import Outside as InboundOutside
 from hs_workers.federation_inbound.wiring import inbound_endpoints
 from hs_workers.following import Following
-from hs_workers.media.wiring import MediaParts
+from hs_workers.media.wiring import media_endpoints
 from hs_workers.push.wiring import PushParts
 from hs_workers.sync.wiring import Outside as SyncOutside
 from hs_workers.sync.wiring import SyncParts
@@ -157,10 +157,8 @@ async def _nothing() -> None:
 
 
 def media(parts: RoleParts) -> Iterable[object]:
-    """Uploads, downloads, thumbnails."""
-    made = MediaParts(parts.node)
-    made.add_steps()
-    yield from made.endpoints
+    """Uploads, downloads, thumbnails, previews."""
+    return media_endpoints(parts.node, parts.egress)
 
 
 def push(parts: RoleParts) -> Iterable[object]:

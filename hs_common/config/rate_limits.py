@@ -34,6 +34,9 @@ class RateLimits(Section, frozen=True):
     download: Annotated[Bucket, describe("Downloading media and thumbnails; a client's list of rooms is some 300.")] = (
         Bucket(per_second=50, burst=1000)
     )
+    preview: Annotated[Bucket, describe("Previews of URLs; a page of messages may have tens.")] = Bucket(
+        per_second=2, burst=60
+    )
     search: Annotated[Bucket, describe("Searches in messages, users and public rooms.")] = Bucket(
         per_second=1, burst=10
     )

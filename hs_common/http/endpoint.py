@@ -59,6 +59,7 @@ class Rate(Enum):
     CREATE_ROOM = "create_room"
     MEDIA = "media"
     DOWNLOAD = "download"
+    PREVIEW = "preview"
     SEARCH = "search"
     KEYS = "keys"
     FEDERATION = "federation"

@@ -1,4 +1,4 @@
-"""Media of local users: what was uploaded, which contents the storage holds, thumbnails, what a user's media take.
+"""Media of this server: what was uploaded, which contents the storage holds, thumbnails, what a user's media take.
 
 Rules: a content is claimed before its bytes are put in place, and pointed at after; see the migration for why.
 """
@@ -20,6 +20,7 @@ class Media:
     content_type: str
     file_name: str | None
     is_public: bool
+    is_quarantined: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,9 @@ class ThumbnailKey:
 async def find_media(db: Queries, media_id: str) -> Media | None:
     row = await db.fetch_one(
         """
-        SELECT media_id, user_id, expires_ts, sha256, size, content_type, file_name, is_public
+        SELECT media_id, user_id, expires_ts, sha256, size, content_type, file_name, is_public,
+               quarantined_by IS NOT NULL OR NOT is_protected AND
+               EXISTS (SELECT FROM media_quarantined q WHERE q.sha256 = media.sha256)
           FROM media WHERE media_id = %s
         """,
         (media_id,),
@@ -117,19 +120,29 @@ async def delete_expired(db: Queries, before_ms: int) -> int:
 # What a user's media take
 
 
-async def used_bytes(db: Queries, user_id: str) -> int:
-    row = await db.fetch_one("SELECT bytes FROM media_usage WHERE user_id = %s", (user_id,))
-    return 0 if row is None else int(row[0])
+async def has_room(db: Queries, user_id: str, size: int, most: int | None) -> bool:
+    """Whether the user may have so many bytes more; `most` is what users may have who have no limit of their own."""
+    row = await db.fetch_one(
+        """
+        SELECT bytes + %(size)s <= coalesce(most_bytes, %(most)s::bigint) FROM media_usage WHERE user_id = %(user_id)s
+        """,
+        {"user_id": user_id, "size": size, "most": most},
+    )
+    if row is None:
+        return most is None or size <= most
+    return row[0] is not False
 
 
 async def add_usage(db: Queries, user_id: str, size: int, most: int | None) -> bool:
-    """Counts one more of the user's media; False, and nothing is counted, if that is more than `most` bytes in all."""
+    """Counts one more of the user's media; False, and nothing is counted, if that is more than he may have."""
     touched = await db.execute(
         """
         INSERT INTO media_usage AS used (user_id, bytes, count)
-        SELECT %(user_id)s, %(size)s, 1 WHERE %(most)s::bigint IS NULL OR %(size)s <= %(most)s::bigint
+        SELECT %(user_id)s, %(size)s, 1
+         WHERE %(most)s::bigint IS NULL OR %(size)s <= %(most)s::bigint
+            OR EXISTS (SELECT FROM media_usage WHERE user_id = %(user_id)s AND most_bytes IS NOT NULL)
             ON CONFLICT (user_id) DO UPDATE SET bytes = used.bytes + excluded.bytes, count = used.count + 1
-         WHERE %(most)s::bigint IS NULL OR used.bytes + excluded.bytes <= %(most)s::bigint
+         WHERE (used.bytes + excluded.bytes <= coalesce(used.most_bytes, %(most)s::bigint)) IS NOT FALSE
         """,
         {"user_id": user_id, "size": size, "most": most},
     )
@@ -157,6 +170,7 @@ async def unused_blobs(db: Queries, touched_before_ms: int, limit: int) -> list[
         SELECT sha256 FROM media_blobs blob
          WHERE touched_ts < %s
            AND NOT EXISTS (SELECT FROM media WHERE media.sha256 = blob.sha256)
+           AND NOT EXISTS (SELECT FROM remote_media remote WHERE remote.sha256 = blob.sha256)
            AND NOT EXISTS (SELECT FROM media_thumbnails t WHERE t.sha256 = blob.sha256 AND t.source <> blob.sha256)
          LIMIT %s
         """,
@@ -196,6 +210,12 @@ async def known_blobs(db: Queries, digests: list[bytes]) -> set[bytes]:
 
 
 # Thumbnails
+
+
+async def thumbnail_contents(db: Queries, source: bytes) -> list[bytes]:
+    """The contents of thumbnails that were made of a content."""
+    rows = await db.fetch("SELECT DISTINCT sha256 FROM media_thumbnails WHERE source = %s", (source,))
+    return [bytes(row[0]) for row in rows]
 
 
 async def find_thumbnail(db: Queries, key: ThumbnailKey) -> StoredThumbnail | None:

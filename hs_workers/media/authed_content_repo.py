@@ -1,4 +1,4 @@
-"""Downloads and thumbnails for who has an access token.
+"""Downloads, thumbnails and previews for who has an access token.
 
 https://spec.matrix.org/v1.19/client-server-api/#content-repository
 """
@@ -7,12 +7,13 @@ from typing import Final
 
 from hs_common.config.media import Media as MediaConfig
 from hs_common.http.endpoint import Auth, Rate, endpoint
-from hs_common.http.reply import Reply
+from hs_common.http.reply import Encoded, Reply
 from hs_common.http.request import Request
 from hs_common.matrix.errors import invalid_param, unknown
 from hs_common.storage.media import ThumbnailKey
 from hs_workers.media.disposition import UNKNOWN_TYPE, essence
 from hs_workers.media.downloading import Described, Downloading
+from hs_workers.media.previews.previewing import Previewing
 from hs_workers.media.thumbnail_sizes import rounded
 from hs_workers.media.thumbnails import Thumbnails
 
@@ -25,10 +26,13 @@ _PICTURES: Final = _MAYBE_ANIMATED | {"image/jpeg", "image/jpg", UNKNOWN_TYPE}
 class AuthedContentRepo:
     """Says what is asked for; the rest is in `downloading` and `thumbnails`."""
 
-    def __init__(self, config: MediaConfig, downloading: Downloading, thumbnails: Thumbnails) -> None:
+    def __init__(
+        self, config: MediaConfig, downloading: Downloading, thumbnails: Thumbnails, previewing: Previewing
+    ) -> None:
         self._config = config
         self._downloading = downloading
         self._thumbnails = thumbnails
+        self._previewing = previewing
 
     @endpoint(
         "GET",
@@ -61,6 +65,21 @@ class AuthedContentRepo:
     async def thumbnail(self, request: Request) -> Reply:
         """A picture no smaller than asked for, if it was no smaller to begin with."""
         return await self.send_thumbnail(request, public_only=False)
+
+    @endpoint(
+        "GET",
+        "/_matrix/client/v1/media/preview_url",
+        auth=Auth.USER,
+        rate=Rate.PREVIEW,
+        reads=False,
+        waits=True,
+        aliases=("/_matrix/client/unstable/org.matrix.msc3916/media/preview_url",),
+        spec="client-server-api/#get_matrixclientv1mediapreview_url",
+    )
+    async def preview_url(self, request: Request) -> Reply:
+        """What a page says of itself. `ts` is a preference, and a newer preview may be answered: it always is."""
+        request.query.integer("ts", None)
+        return Encoded(await self._previewing.find(request.query.string("url")))
 
     @endpoint(
         "GET",

@@ -162,6 +162,20 @@ class ContentRepo:
 
     @endpoint(
         "GET",
+        "/_matrix/media/v3/preview_url",
+        auth=Auth.USER,
+        rate=Rate.PREVIEW,
+        reads=False,
+        waits=True,
+        aliases=("/_matrix/media/r0/preview_url", "/_matrix/media/v1/preview_url"),
+        spec="client-server-api/#get_matrixmediav3preview_url",
+    )
+    async def preview_url(self, request: Request) -> Reply:
+        """What a page says of itself."""
+        return await self._downloads.preview_url(request)
+
+    @endpoint(
+        "GET",
         "/_matrix/media/v3/config",
         auth=Auth.USER_OR_GUEST,
         reads=False,

@@ -5,7 +5,8 @@ from typing import Final, Literal
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 Outcome = Literal["made", "found", "original", "refused", "failed"]
-Swept = Literal["unfinished", "unused", "stray", "expired"]
+Swept = Literal["unfinished", "unused", "stray", "expired", "preview", "local", "remote"]
+PreviewOutcome = Literal["found", "made", "empty", "without picture", "refused", "failed"]
 THUMBNAIL_BUCKETS_S: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 
 
@@ -26,6 +27,9 @@ class MediaMetrics:
             "Time to make a thumbnail",
             buckets=THUMBNAIL_BUCKETS_S,
             registry=registry,
+        )
+        self._previews = Counter(
+            "viaduct_media_previews", "Previews of URLs, by what became of it", ("outcome",), registry=registry
         )
         self._swept = Counter("viaduct_media_swept", "What sweepers deleted, by kind", ("what",), registry=registry)
 
@@ -48,6 +52,10 @@ class MediaMetrics:
     def made(self, seconds: float) -> None:
         """Making one took that long."""
         self._thumbnail_seconds.observe(seconds)
+
+    def preview(self, outcome: PreviewOutcome) -> None:
+        """A preview was asked for, and that became of it."""
+        self._previews.labels(outcome).inc()
 
     def swept(self, what: Swept, count: int) -> None:
         """A sweeper deleted so many."""

@@ -5,7 +5,7 @@ a transaction that has its row locked, and an upload claims the row first: so it
 brings its own. Several workers may sweep at once.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -23,13 +23,16 @@ FIRST_S: Final = 300.0
 INTERVAL_S: Final = 3600.0
 GRACE_S: Final = 3600.0
 """Far above the seconds between an upload's last byte and its row, and the longest pause within an upload."""
+CLAIM_S: Final = 60.0
+"""Within a minute of its claim an upload is recorded, unless it is large and the storage slow: it would then fail, were
+the same content just being deleted by an operator."""
 BATCH: Final = 500
 PREFIXES_AT_ONCE: Final = 8
 """The whole place is listed every 32 hours: only a database that was set back leaves contents without rows."""
 
 
 class Sweeper:
-    """`now_ms` is the time of day."""
+    """`now_ms` is the time of day; `forget` ends the media that are due, so that their bytes can go."""
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class Sweeper:
         clock: Clock,
         now_ms: Callable[[], int],
         metrics: MediaMetrics,
+        forget: Callable[[], Awaitable[None]],
         grace_s: float = GRACE_S,
     ) -> None:
         self._db = db
@@ -45,6 +49,7 @@ class Sweeper:
         self._clock = clock
         self._now_ms = now_ms
         self._metrics = metrics
+        self._forget = forget
         self._grace_s = grace_s
         self._next_prefix = 0
         self._sweeping: Deferred[Any] | None = None
@@ -75,6 +80,7 @@ class Sweeper:
         """Sweeps once; those parts of the place are listed in search of contents without a row."""
         self._metrics.swept("unfinished", await self._store.delete_unfinished(self._grace_s))
         self._metrics.swept("expired", await media.delete_expired(self._db, self._now_ms()))
+        await self._forget()
         await self._sweep_unused()
         for prefix in prefixes:
             await self._sweep_strays(prefix)
@@ -88,16 +94,26 @@ class Sweeper:
             unused = await media.unused_blobs(self._db, self._grace_begins_ms(), BATCH)
             deleted = 0
             for sha256 in unused:
-                deleted += await self._delete_unused(sha256)
+                deleted += await self._delete_unused(sha256, self._grace_begins_ms())
             self._metrics.swept("unused", deleted)
             if deleted == 0:
                 return
 
-    async def _delete_unused(self, sha256: bytes) -> bool:
+    async def delete_now(self, digests: Iterable[bytes]) -> None:
+        """Deletes those of the contents that nobody has any more, and their thumbnails, unless one was claimed within
+        the last minute: those go later. Raises StorageFailed."""
+        before_ms = self._now_ms() - round(CLAIM_S * 1000)
+        for sha256 in set(digests):
+            thumbnails = await media.thumbnail_contents(self._db, sha256)
+            if await self._delete_unused(sha256, before_ms):
+                for thumbnail in thumbnails:
+                    await self._delete_unused(thumbnail, before_ms)
+
+    async def _delete_unused(self, sha256: bytes, touched_before_ms: int) -> bool:
         try:
             async with self._db.transaction() as txn:
                 await media.delete_thumbnails(txn, sha256)
-                if not await media.delete_blob(txn, sha256, self._grace_begins_ms()):
+                if not await media.delete_blob(txn, sha256, touched_before_ms):
                     return False
                 await self._store.delete(sha256)
         except StatementRefused:

@@ -11,7 +11,7 @@ from typing import Final
 
 from PIL import Image, ImageOps, ImageSequence
 
-from hs_workers.media.thumbnail_protocol import Answer, Job, Kind, PipeEnded, read_job, write_answer
+from hs_workers.media.thumbnail_protocol import Answer, Job, Kind, PipeEnded, Size, encode_size, read_job, write_answer
 from hs_workers.media.thumbnail_sizes import cropped, scaled
 
 _TYPES: Final = {
@@ -42,6 +42,8 @@ def make(job: Job) -> Answer:
         with Image.open(BytesIO(job.data), formats=_FORMATS) as image:
             if image.width * image.height > job.maximum_pixels:
                 return Answer(Kind.TOO_LARGE)
+            if job.width == 0:
+                return _measured(image)
             return _thumbnail(image, job)
     except MemoryError:
         return Answer(Kind.TOO_LARGE)
@@ -64,6 +66,12 @@ def _thumbnail(image: Image.Image, job: Job) -> Answer:
     if image.format in ("JPEG", "MPO") and not job.crop:
         image.draft("RGB", size if orientation < 5 else (size[1], size[0]))
     return _static(image, orientation, size, part)
+
+
+def _measured(image: Image.Image) -> Answer:
+    is_turned = image.getexif().get(_ORIENTATION, 1) >= 5
+    size = Size(image.height, image.width) if is_turned else Size(image.width, image.height)
+    return Answer(Kind.MEASURED, _TYPES[image.format or ""], encode_size(size))
 
 
 def _static(

@@ -12,6 +12,7 @@ CONTENT_TYPES: Final = ("image/png", "image/jpeg", "image/webp", "image/gif")
 """All that a thumbnail can be, and all that it can be made of."""
 
 _JOB: Final = struct.Struct(">IIQQ??")
+_SIZE: Final = struct.Struct(">II")
 _ANSWER: Final = struct.Struct(">BBQ")
 
 
@@ -26,11 +27,14 @@ class Kind(IntEnum):
     """It has too many pixels, or takes too much memory or time."""
     UNREADABLE = 3
     """It is no picture of a known kind, or a broken one."""
+    MEASURED = 4
+    """Its size was wanted, and follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A picture's bytes and the box to make of it; with `crop` the box is filled, else the picture fits into it."""
+    """A picture's bytes and the box to make of it; with `crop` the box is filled, else the picture fits into it. A box
+    without width asks for the picture's own size, for which the beginning of the bytes is enough."""
 
     data: bytes
     width: int
@@ -47,6 +51,14 @@ class Answer:
     kind: Kind
     content_type: str = CONTENT_TYPES[0]
     data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of a picture, in pixels."""
+
+    width: int
+    height: int
 
 
 class PipeEnded(Exception):
@@ -73,6 +85,14 @@ def read_answer(pipe: IO[bytes]) -> Answer:
     """Raises PipeEnded."""
     kind, content_type, size = _ANSWER.unpack(_read(pipe, _ANSWER.size))
     return Answer(Kind(kind), CONTENT_TYPES[content_type], _read(pipe, size))
+
+
+def encode_size(size: Size) -> bytes:
+    return _SIZE.pack(size.width, size.height)
+
+
+def decode_size(data: bytes) -> Size:
+    return Size(*_SIZE.unpack(data))
 
 
 def _write(pipe: IO[bytes], head: bytes, data: bytes) -> None:

@@ -79,10 +79,10 @@ def test_a_sweep_deletes_what_nobody_has(play: Playing, object_store: ObjectStor
 
 def test_a_list_of_many_pages(play: Playing, object_store: ObjectStore) -> None:
     async def scenario(world: World) -> None:
-        real = world.store._bucket.list  # type: ignore[attr-defined]
-        world.store._bucket.list = lambda parameters: real({**parameters, "max-keys": "2"})  # type: ignore[attr-defined]
+        real = world.store._bucket.list
+        world.store._bucket.list = lambda parameters: real({**parameters, "max-keys": "2"})
         for number in range(5):
-            world.store._key = lambda sha256: f"blobs/00/{sha256.hex()}"  # type: ignore[attr-defined]
+            world.store._key = lambda sha256: f"blobs/00/{sha256.hex()}"
             await world.uploaded(b"%d" % number)
         assert len(await world.store.contents(0)) == 5
         assert await world.store.contents(1) == []

@@ -93,7 +93,7 @@ def test_an_upload_of_what_is_just_being_deleted_waits_and_brings_its_own(play: 
                 await sleep(0.3)  # time in which the upload could go wrong, did it not wait
             await real(sha256)
 
-        world.store.delete = slowly  # type: ignore[method-assign]
+        world.store.delete = slowly
         await world.later(HOURS_LATER)
         await delete(world)
         assert len(uploads) == 1
@@ -137,7 +137,7 @@ def test_what_media_are_made_of_cannot_be_forgotten(play: Playing) -> None:
         assert found is not None
         assert found.sha256 is not None
         await world.later(HOURS_LATER)
-        assert not await world.sweeper._delete_unused(found.sha256)
+        assert not await world.sweeper._delete_unused(found.sha256, world.moment[0])
         assert (await world.download(media_id)).body == b"kept"
 
     play(scenario)
@@ -146,7 +146,7 @@ def test_what_media_are_made_of_cannot_be_forgotten(play: Playing) -> None:
 def test_it_sweeps_now_and_then_and_goes_on_after_a_failure(play: Playing) -> None:
     async def scenario(world: World) -> None:
         clock, swept = Clock(), []
-        sweeper = Sweeper(world.db, world.store, clock, lambda: 0, world.sweeper._metrics)
+        sweeper = Sweeper(world.db, world.store, clock, lambda: 0, world.sweeper._metrics, world.sweeper._forget)
 
         async def sweep(prefixes: Iterable[int]) -> None:
             swept.append(list(prefixes))

@@ -13,29 +13,24 @@ from urllib.parse import quote, urlencode
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from hs_common.config.egress import Egress
 from hs_common.config.media import Media as MediaConfig
+from hs_common.http.egress.client import EgressClient
+from hs_common.http.egress.making import make_egress
 from hs_common.http.rate_limits import RateLimits
 from hs_common.process.background import Background
-from hs_common.process.worker_threads import WorkerThreads
 from hs_common.storage.database import Database
-from hs_workers.media.arrivals import Arrivals
-from hs_workers.media.authed_content_repo import AuthedContentRepo
 from hs_workers.media.blobs import BlobStore
-from hs_workers.media.content_repo import ContentRepo
-from hs_workers.media.disk import Disk
-from hs_workers.media.downloading import Downloading
-from hs_workers.media.local_blobs import LocalBlobs
 from hs_workers.media.metrics import MediaMetrics
-from hs_workers.media.s3.wiring import object_store
-from hs_workers.media.sweeping import Sweeper
+from hs_workers.media.parts import MediaParts, Outside
 from hs_workers.media.thumbnail_processes import ThumbnailProcesses
-from hs_workers.media.thumbnails import Thumbnails
-from hs_workers.media.uploading import Uploading
+from tests.common.http.egress.outside import Seen
 from tests.common.http.served import Answer, Served, compose, serving
 from tests.reactor import reactor, run
 
 NAME = "example.org"
-START_MS = 1_700_000_000_000
+START_MS = round(time.time() * 1000)
+"""Of the day's clock, which then moves by `later` alone. Files and objects are dated by the real one."""
 V3 = "/_matrix/media/v3"
 AUTHED = "/_matrix/client/v1/media"
 ALICE = {"Authorization": "Bearer alice"}
@@ -51,12 +46,23 @@ class World:
     served: Served
     db: Database
     folder: Path
-    store: BlobStore
-    sweeper: Sweeper
+    parts: MediaParts
     registry: CollectorRegistry
-    processes: ThumbnailProcesses
     background: Background
     moment: list[int]
+
+    @property
+    def store(self) -> Any:
+        """Where bytes are kept. Tests replace its methods."""
+        return self.parts.store
+
+    @property
+    def sweeper(self) -> Any:
+        return self.parts.sweeper
+
+    @property
+    def processes(self) -> ThumbnailProcesses:
+        return self.parts.processes
 
     async def upload(
         self, data: bytes, content_type: str | None = None, name: str | None = None, **more: str
@@ -105,67 +111,50 @@ class World:
         self.moment[0] += round(seconds * 1000)
 
 
+def nothing_is_found(name: str) -> list[str]:
+    """The outside of a worker that is given none."""
+    raise OSError(f"{name} has no address here")
+
+
 @asynccontextmanager
 async def media_worker(
     url: str, folder: Path, wrap: Callable[[BlobStore], BlobStore] = lambda store: store, **options: Any
 ) -> AsyncIterator[World]:
-    """`options` as in the config's table `media`, and `time_limit_s` and `limits`."""
+    """`options` as in the config's table `media`, and `time_limit_s`, `limits` and `egress`."""
+    egress: EgressClient | None = options.pop("egress", None)
     time_limit_s, limits = options.pop("time_limit_s", 10.0), options.pop("limits", None)
     config = msgspec.convert({"folder": str(folder), **options}, MediaConfig)
     moment = [START_MS]
-    registry = CollectorRegistry()
-    metrics, background = MediaMetrics(registry), Background()
-    db = Database(url, reactor, lambda: 0.5)
-    disk_threads = WorkerThreads(reactor, 4, "disk", 1000)
-    thumbnail_threads = WorkerThreads(reactor, 2, "thumbnails")
-
-    def random(size: int) -> bytes:
-        return sha256(str(next(_numbers)).encode()).digest()[:size]
-
-    # Files are dated by the real clock; the moment's distance from its start is added to it.
-    def seconds() -> float:
-        return time.time() + (moment[0] - START_MS) / 1000
-
-    disk, bucket = Disk(disk_threads, metrics.storage_failed), None
-    real: BlobStore
-    if config.s3.endpoint:
-        # S3's dates and signatures are of the real day.
-        real, bucket = object_store(config.s3, reactor, disk, lambda: round(seconds() * 1000), metrics.storage_failed)
-    else:
-        real = LocalBlobs(folder, disk, random, seconds)
-    await real.start()
-    store = wrap(real)
-    processes = ThumbnailProcesses(thumbnail_threads, config.thumbnail_pixels, time_limit_s)
-    arrivals = Arrivals(db, reactor, lambda: moment[0])
-    thumbnails = Thumbnails(
+    registry, background, db = CollectorRegistry(), Background(), Database(url, reactor, lambda: 0.5)
+    outside = Outside(
+        server_name=NAME,
+        reactor=reactor,
         db=db,
-        store=store,
-        processes=processes,
         background=background,
-        metrics=metrics,
+        metrics=MediaMetrics(registry),
+        egress=egress or make_egress(reactor, Egress(), Seen(), lookup=nothing_is_found).client,
         now_ms=lambda: moment[0],
-        seconds=reactor.seconds,
-        maximum_pixels=config.thumbnail_pixels,
-        at_once=2,
+        random=random,
+        wrap=wrap,
+        thumbnail_time_limit_s=time_limit_s,
     )
-    downloads = AuthedContentRepo(config, Downloading(NAME, store, arrivals, metrics), thumbnails)
-    uploading = Uploading(config, db, store, background, lambda: moment[0], metrics)
-    uploads = ContentRepo(NAME, config, db, uploading, arrivals, downloads, lambda: moment[0], random)
-    sweeper = Sweeper(db, store, reactor, lambda: moment[0], metrics)
+    parts = MediaParts(config, outside)
+    await parts.store.start()
     gate = limits or RateLimits({}, reactor.seconds)
     try:
-        async with serving(downloads, uploads, limits=gate, trusted=lambda address: True) as served:
+        async with serving(*parts.endpoints, limits=gate, trusted=lambda address: True) as served:
             for name in ("alice", "bob"):
                 served.accounts.add(name, user_id=f"@{name}:{NAME}")
-            yield World(served, db, folder, store, sweeper, registry, processes, background, moment)
+            yield World(served, db, folder, parts, registry, background, moment)
     finally:
         await background.drained()
-        await processes.close()
-        if bucket is not None:
-            await bucket.close()
-        disk_threads.close()
-        thumbnail_threads.close()
+        await parts.close()
         await db.close()
+
+
+def random(size: int) -> bytes:
+    """Never the same twice."""
+    return sha256(str(next(_numbers)).encode()).digest()[:size]
 
 
 Play = Callable[[World], Awaitable[None]]

@@ -1,0 +1,140 @@
+"""Puts the role's parts together, for a worker and for tests alike: where bytes are kept, what makes thumbnails and
+previews, the endpoints, what is started and stopped."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from hs_common.config.media import Media as MediaConfig
+from hs_common.http.egress.client import EgressClient
+from hs_common.process.background import Background
+from hs_common.process.worker_threads import WorkerThreads
+from hs_common.storage.database import Database
+from hs_workers.media.arrivals import Arrivals
+from hs_workers.media.authed_content_repo import AuthedContentRepo
+from hs_workers.media.blobs import BlobStore
+from hs_workers.media.content_repo import ContentRepo
+from hs_workers.media.disk import Disk
+from hs_workers.media.downloading import Downloading
+from hs_workers.media.keeping import Keeping
+from hs_workers.media.local_blobs import LocalBlobs
+from hs_workers.media.metrics import MediaMetrics
+from hs_workers.media.previews.making import Making
+from hs_workers.media.previews.pictures import Pictures
+from hs_workers.media.previews.previewing import Previewing
+from hs_workers.media.retention import Retention
+from hs_workers.media.s3.requests import Bucket
+from hs_workers.media.s3.wiring import object_store
+from hs_workers.media.sweeping import Sweeper
+from hs_workers.media.thumbnail_processes import TIME_LIMIT_S, ThumbnailProcesses
+from hs_workers.media.thumbnails import Thumbnails
+from hs_workers.media.uploading import Uploading
+
+DISK_THREADS: Final = 8
+"""So many files can wait for the disk at once."""
+DISK_QUEUE_LIMIT: Final = 20_000
+"""More than connections are accepted: an upload that has come half its way is not told to come back."""
+PAGE_THREADS: Final = 1
+"""Reading a page takes some milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the role uses. `now_ms` is the time of day, `random(n)` gives n unpredictable bytes; `wrap` puts something
+    before the store, in tests."""
+
+    server_name: str
+    reactor: Any
+    db: Database
+    background: Background
+    metrics: MediaMetrics
+    egress: EgressClient
+    now_ms: Callable[[], int]
+    random: Callable[[int], bytes]
+    wrap: Callable[[BlobStore], BlobStore] = lambda store: store
+    thumbnail_time_limit_s: float = TIME_LIMIT_S
+
+
+class MediaParts:
+    """The role's parts."""
+
+    def __init__(self, config: MediaConfig, outside: Outside) -> None:
+        self._config = config
+        self._outside = outside
+        metrics, now_ms = outside.metrics, outside.now_ms
+        self._disk_threads = WorkerThreads(outside.reactor, DISK_THREADS, "media disk", DISK_QUEUE_LIMIT)
+        self._page_threads = WorkerThreads(outside.reactor, PAGE_THREADS, "pages")
+        self._thumbnail_threads = WorkerThreads(outside.reactor, config.thumbnail_processes, "thumbnails")
+        self._bucket: Bucket | None = None
+        self.store = outside.wrap(self._make_store(Disk(self._disk_threads, metrics.storage_failed)))
+        self.processes = ThumbnailProcesses(
+            self._thumbnail_threads, config.thumbnail_pixels, outside.thumbnail_time_limit_s
+        )
+        retention = Retention(config, outside.db, now_ms, metrics)
+        self.sweeper = Sweeper(outside.db, self.store, outside.reactor, now_ms, metrics, retention.forget)
+        self._keeping = Keeping(outside.db, self.store, outside.background, now_ms)
+        self.arrivals = Arrivals(outside.db, outside.reactor, now_ms)
+        self.thumbnails = self._make_thumbnails()
+        self.previewing = self._make_previewing()
+        downloading = Downloading(outside.server_name, self.store, self.arrivals, metrics)
+        downloads = AuthedContentRepo(config, downloading, self.thumbnails, self.previewing)
+        uploading = Uploading(config, outside.db, self._keeping, metrics, lambda: 0)
+        uploads = ContentRepo(
+            outside.server_name, config, outside.db, uploading, self.arrivals, downloads, now_ms, outside.random
+        )
+        self.endpoints: Iterable[object] = (downloads, uploads)
+
+    def _make_store(self, disk: Disk) -> BlobStore:
+        outside, s3 = self._outside, self._config.s3
+        if not s3.endpoint:
+            folder = Path(self._config.folder)
+            return LocalBlobs(folder, disk, outside.random, lambda: outside.now_ms() / 1000)
+        store, self._bucket = object_store(s3, outside.reactor, disk, outside.now_ms, outside.metrics.storage_failed)
+        return store
+
+    def _make_thumbnails(self) -> Thumbnails:
+        outside = self._outside
+        return Thumbnails(
+            db=outside.db,
+            store=self.store,
+            processes=self.processes,
+            background=outside.background,
+            metrics=outside.metrics,
+            now_ms=outside.now_ms,
+            seconds=outside.reactor.seconds,
+            maximum_pixels=self._config.thumbnail_pixels,
+            at_once=self._config.thumbnail_processes,
+        )
+
+    def _make_previewing(self) -> Previewing:
+        outside, config = self._outside, self._config.previews
+        pictures = Pictures(
+            keeping=self._keeping,
+            processes=self.processes,
+            now_ms=outside.now_ms,
+            random=outside.random,
+            limit_bytes=config.image_bytes,
+            maximum_pixels=self._config.thumbnail_pixels,
+            is_public=self._config.unauthenticated_access,
+        )
+        making = Making(
+            config=config,
+            server_name=outside.server_name,
+            egress=outside.egress,
+            pictures=pictures,
+            threads=self._page_threads,
+            metrics=outside.metrics,
+            seconds=outside.reactor.seconds,
+        )
+        return Previewing(
+            config, outside.db, making, outside.background, outside.metrics, outside.now_ms, outside.reactor
+        )
+
+    async def close(self) -> None:
+        """Ends processes, threads and connections."""
+        await self.processes.close()
+        if self._bucket is not None:
+            await self._bucket.close()
+        for threads in (self._disk_threads, self._thumbnail_threads, self._page_threads):
+            threads.close()
