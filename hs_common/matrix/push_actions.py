@@ -26,6 +26,11 @@ class Actions:
     # As sent to the push gateway.
     tweaks: Mapping[str, Any] = field(default_factory=dict)
 
+    def as_json(self) -> list[Any]:
+        """The actions as clients get them."""
+        tweaks = [{"set_tweak": name, "value": value} for name, value in self.tweaks.items()]
+        return ["notify", *tweaks] if self.notify else []
+
 
 NOTHING = Actions()
 

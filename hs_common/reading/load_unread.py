@@ -42,7 +42,7 @@ class UnreadCounter:
         """The counts of rooms, given the position of the reader's join of each."""
         if not joined_at:
             return {}
-        rooms = await self._bounds(joined_at)
+        rooms = await self.bounds(joined_at)
         fresh = {room_id: lower_copy(room) for room_id, room in rooms.items()}
         cached: dict[str, list[CachedCount]] = {}
         for row in await unread.cached(self._db, self._user_id, list(rooms)):
@@ -54,7 +54,8 @@ class UnreadCounter:
             await self._count(again)
         return {**rooms, **again}
 
-    async def _bounds(self, joined_at: Mapping[str, int]) -> dict[str, RoomUnread]:
+    async def bounds(self, joined_at: Mapping[str, int]) -> dict[str, RoomUnread]:
+        """Up to where rooms are read, without counts."""
         receipts: dict[str, list[tuple[str, int, int]]] = {}
         for room_id, thread, pos, sub in await unread.own_receipts(self._db, self._user_id, list(joined_at), self._now):
             receipts.setdefault(room_id, []).append((thread, pos, sub))

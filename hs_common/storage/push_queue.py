@@ -221,16 +221,6 @@ async def missed_receipts(db: Queries, user_ids: Sequence[str], after: int, upto
 # --- what is counted and shown -------------------------------------------------------------------------------------
 
 
-async def joined_rooms(db: Queries, user_id: str, room_ids: Sequence[str] | None) -> list[Row]:
-    """(room_id, from_pos, version) of rooms that a user is in: all, or those of them."""
-    return await db.fetch(
-        "SELECT m.room_id, m.from_pos, r.version FROM local_membership AS m JOIN rooms AS r USING (room_id)"
-        " WHERE m.user_id = %s AND m.to_pos = 9223372036854775807 AND m.membership = 'join'"
-        " AND (%s::text[] IS NULL OR m.room_id = ANY(%s))",
-        (user_id, *([None if room_ids is None else list(room_ids)] * 2)),
-    )
-
-
 async def missed_calls(db: Queries, user_id: str, lows: Mapping[str, int]) -> dict[str, int]:
     """Room → how many calls of others came in after low. 256 is the bit of .m.rule.call."""
     rows = await db.fetch(

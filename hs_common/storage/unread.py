@@ -128,3 +128,13 @@ async def mentions(db: Queries, user_id: str, room_ids: Sequence[str], low: int,
         (user_id, list(room_ids), low, upto),
     )
     return {event_id for (event_id,) in rows}
+
+
+async def joined_rooms(db: Queries, user_id: str, room_ids: Sequence[str] | None) -> list[Row]:
+    """(room_id, from_pos, version) of rooms that a user is in: all, or those of them."""
+    return await db.fetch(
+        "SELECT m.room_id, m.from_pos, r.version FROM local_membership AS m JOIN rooms AS r USING (room_id)"
+        " WHERE m.user_id = %s AND m.to_pos = 9223372036854775807 AND m.membership = 'join'"
+        " AND (%s::text[] IS NULL OR m.room_id = ANY(%s))",
+        (user_id, *([None if room_ids is None else list(room_ids)] * 2)),
+    )

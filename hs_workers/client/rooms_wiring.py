@@ -26,6 +26,7 @@ from hs_workers.client.list_joined_rooms import ListJoinedRooms
 from hs_workers.client.list_public_rooms import ListPublicRooms
 from hs_workers.client.message_pagination import MessagePagination
 from hs_workers.client.mutual_rooms import MutualRooms
+from hs_workers.client.notifications import Notifications
 from hs_workers.client.read_markers import ReadMarkers
 from hs_workers.client.receipts import Receipts
 from hs_workers.client.redaction import Redaction
@@ -42,6 +43,7 @@ from hs_workers.client.room.invitees import Invitees
 from hs_workers.client.room.marking import Marking
 from hs_workers.client.room.members import Members
 from hs_workers.client.room.memberships import Memberships
+from hs_workers.client.room.notified import Notified
 from hs_workers.client.room.pages import Pages
 from hs_workers.client.room.published_rooms import PublishedRooms
 from hs_workers.client.room.reading import Reading
@@ -68,6 +70,7 @@ ENDPOINT_CLASSES: tuple[type, ...] = (
         ListPublicRooms,
         MessagePagination,
         MutualRooms,
+        Notifications,
         ReadMarkers,
         Receipts,
         Redaction,
@@ -165,6 +168,7 @@ def _reading(config: Config, outside: Outside, sending: Sending) -> list[object]
         ListPublicRooms(db, master, PublishedRooms(db, sizes), name),
         MessagePagination(reading, pages, events, config.limits.page_size),
         MutualRooms(db),
+        Notifications(Notified(db, views, events)),
         Relations(children),
         ReportContent(db, reading, name, outside.now_ms),
         RoomEventByTimestamp(db, reading, views),

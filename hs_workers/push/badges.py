@@ -125,7 +125,7 @@ class Badges:
     async def _count(self, user_id: str, user: _User, now: int) -> None:
         dirty, user.dirty = user.dirty, set()
         try:
-            rows = await push_queue.joined_rooms(self._db, user_id, sorted(dirty) if user.is_known else None)
+            rows = await unread.joined_rooms(self._db, user_id, sorted(dirty) if user.is_known else None)
             joined_at = {room_id: pos for room_id, pos, _ in rows if pos <= now}
             versions = {room_id: version for room_id, _, version in rows}
             counter = UnreadCounter(self._db, user_id, await self._settings.of(user_id), versions, now)
