@@ -64,7 +64,7 @@ def parse(data: Mapping[str, Any], folder: Path, environment: Mapping[str, str])
 def for_development(config: Config) -> Config:
     """The same config with open registration, without rate limits, with cheap password hashes, and quick to end.
 
-    Push gateways may be on the same machine.
+    What this server connects to may be on the same machine.
     """
     return replace(
         config,
@@ -74,6 +74,7 @@ def for_development(config: Config) -> Config:
         rate_limits=replace(config.rate_limits, disabled=True),
         accounts=replace(config.accounts, password_hash=_CHEAP_HASH),
         push=replace(config.push, allow_any_gateway=True),
+        egress=replace(config.egress, allow=(*config.egress.allow, "127.0.0.0/8", "::1/128")),
     )
 
 

@@ -31,7 +31,7 @@ class Push(Section, frozen=True):
     allow_any_gateway: Annotated[
         bool,
         describe(
-            "Take gateways without TLS, under other paths and in private networks. For tests on one machine: whoever "
-            "has an account can have this server send requests into its network."
+            "Take gateways without TLS and under other paths. For tests: what they are told can be read on the way. "
+            "Gateways in private networks need egress.allow besides."
         ),
     ] = False
