@@ -63,7 +63,10 @@ STATE_DELTA = _insert(
     "state_delta",
     (("delta_id", "bigint"), ("type", "text"), ("state_key", "text"), ("event_id", "text")),
 )
-RELAYED = _insert("relayed", "relayed_events", (*_ROOM, ("pos", "bigint"), ("event_id", "text")))
+OUTGOING_EVENT = _insert(
+    "outgoing_event", "outgoing_events", (*_ROOM, ("pos", "bigint"), ("event_id", "text"), ("target", "text"))
+)
+OUTGOING_EDU = _insert("outgoing_edu", "outgoing_edus", (("destination", "text"), ("pos", "bigint"), ("edu", "text")))
 # The events wanted, one space between them; none: the gap is closed.
 GAP = _with_rows(
     "gap",
@@ -305,7 +308,9 @@ ACCOUNT_DATA = _insert(
     (("user_id", "text"), *_ROOM, ("type", "text"), ("content", "text"), ("pos", "bigint")),
     "ON CONFLICT (user_id, room_id, type) DO UPDATE SET content = excluded.content, pos = excluded.pos",
 )
-DEVICE_LIST_CHANGE = _insert("device_list_change", "device_list_changes", (("pos", "bigint"), ("user_id", "text")))
+DEVICE_LIST_CHANGE = _insert(
+    "device_list_change", "device_list_changes", (("pos", "bigint"), ("user_id", "text"), ("device_ids", "text"))
+)
 JOB_DELETE = _with_rows(
     "job_delete", (("job_id", "bigint"),), "DELETE FROM jobs USING {new} WHERE jobs.job_id = new.job_id"
 )
@@ -414,8 +419,8 @@ SERVERS: Final = IntervalTable(SERVER_CLOSE, SERVER_BEGIN)
 AS_ROOMS: Final = IntervalTable(AS_ROOM_CLOSE, AS_ROOM_BEGIN)
 
 ORDER: Final[tuple[Write, ...]] = (
-    ROOM, ROOM_DIRECTORY, EVENT, EVENT_RECEIVED, EVENT_STORED, EVENT_STATE, STATE_DELTA, RELAYED, GAP,
-    TIMELINE, STATE_CLOSE, STATE_BEGIN, MEMBERSHIP_FORGET, MEMBERSHIP_CLOSE,
+    ROOM, ROOM_DIRECTORY, EVENT, EVENT_RECEIVED, EVENT_STORED, EVENT_STATE, STATE_DELTA, OUTGOING_EVENT, OUTGOING_EDU,
+    GAP, TIMELINE, STATE_CLOSE, STATE_BEGIN, MEMBERSHIP_FORGET, MEMBERSHIP_CLOSE,
     MEMBERSHIP_BEGIN, SERVER_CLOSE, SERVER_BEGIN, FORK, RELATION, MENTION, REDACT, REDACT_RULE_BITS,
     REDACT_RELATION, REDACT_MENTION, HELD_REDACTION_END, HELD_REDACTION,
     ALIAS_DELETE, ALIAS, ALIAS_MOVE, RECEIPT, USER, DEVICE_DELETE,

@@ -18,4 +18,5 @@ ENDPOINTS: Final[dict[str, tuple[type, ...]]] = {
     "media": MEDIA,
     "push": (),
     "federation-inbound": FEDERATION_INBOUND,
+    "federation-sender": (),
 }

@@ -27,6 +27,7 @@ from hs_workers.client.services_wiring import Outside as ServicesOutside
 from hs_workers.client.services_wiring import service_endpoints
 from hs_workers.federation_inbound.wiring import Outside as InboundOutside
 from hs_workers.federation_inbound.wiring import inbound_endpoints
+from hs_workers.federation_sender.wiring import SenderParts
 from hs_workers.following import Following
 from hs_workers.media.wiring import media_endpoints
 from hs_workers.push.wiring import PushParts
@@ -173,6 +174,13 @@ def federation_inbound(parts: RoleParts) -> Iterable[object]:
     yield from inbound_endpoints(node.config, InboundOutside(node.db, parts.federation, node.outside.now_ms))
 
 
+def federation_sender(parts: RoleParts) -> Iterable[object]:
+    """Sends other servers what is for them. Serves nothing."""
+    if parts.node.config.federation.enabled:
+        SenderParts(parts.node, parts.following, parts.federation.client).add_steps()
+    return ()
+
+
 MAKERS: Final[dict[str, Callable[[RoleParts], Iterable[object]]]] = {
     "client": client,
     "sync": sync,
@@ -180,4 +188,5 @@ MAKERS: Final[dict[str, Callable[[RoleParts], Iterable[object]]]] = {
     "media": media,
     "push": push,
     "federation-inbound": federation_inbound,
+    "federation-sender": federation_sender,
 }

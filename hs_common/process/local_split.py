@@ -19,7 +19,17 @@ from hs_common.process.greeting import Greeting
 from hs_common.process.options import say
 from hs_common.process.supervisor import MASTER, Program, Supervisor
 
-_WORKER_ROLES = ("client", "client", "sync", "sync", "appservice", "media", "push", "federation-inbound")
+_WORKER_ROLES = (
+    "client",
+    "client",
+    "sync",
+    "sync",
+    "appservice",
+    "media",
+    "push",
+    "federation-inbound",
+    "federation-sender",
+)
 _FRONT = "front"
 FIRST_ANSWER_S = 10.0  # the others are started then even if nothing answers yet
 _PORT_SPAN = 200  # free ports are looked for in this many above the front door's

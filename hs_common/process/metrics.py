@@ -96,6 +96,12 @@ class Metrics:
             "viaduct_egress_seconds", "Time until a server outside answered, or did not: by purpose and outcome",
             ("purpose", "outcome"), buckets=EGRESS_BUCKETS_S, registry=registry,
         )  # fmt: skip
+        self._sent_to_servers = Counter(
+            "viaduct_federation_sent", "PDUs and EDUs that other servers received", ("kind",), registry=registry
+        )
+        self._failed_transactions = Counter(
+            "viaduct_federation_failed_transactions", "Transactions that did not arrive", registry=registry
+        )
         self._watched = _Watched()
         registry.register(self._watched)
         registry.register(_GarbageCollection())
@@ -132,6 +138,14 @@ class Metrics:
 
     def egress_finished(self, purpose: str, outcome: str, seconds: float) -> None:
         self._egress_seconds.labels(purpose, outcome).observe(seconds)
+
+    def sent_to_servers(self, pdus: int, edus: int, failed: bool) -> None:
+        """A transaction with so many was received by another server, or failed."""
+        if failed:
+            self._failed_transactions.inc()
+            return
+        self._sent_to_servers.labels("pdu").inc(pdus)
+        self._sent_to_servers.labels("edu").inc(edus)
 
     # The database, the log and its followers
 

@@ -65,6 +65,7 @@ class EventItem(msgspec.Struct, array_like=True, frozen=True):
     device_id: str | None  # of the sender's request
     txn_id: str | None
     services: list[str] = []  # application services that are sent the event
+    introduced: bool = False  # this server sends it to the others in the room
 
 
 class MembershipItem(msgspec.Struct, array_like=True, frozen=True):
@@ -142,6 +143,13 @@ class ToDeviceItem(msgspec.Struct, array_like=True, frozen=True):
     services: list[str] = []  # application services that are sent messages
 
 
+class DestinationsItem(msgspec.Struct, array_like=True, frozen=True):
+    """Something waits for other servers; or `woken`: they can be reached again."""
+
+    destinations: list[str]
+    woken: bool = False
+
+
 class ProfileItem(msgspec.Struct, array_like=True, frozen=True):
     user_id: str
     field: str
@@ -189,6 +197,7 @@ Item = (
     | CrossSigningItem
     | PrivateKeysItem
     | ToDeviceItem
+    | DestinationsItem
     | ProfileItem
     | AliasItem
     | DirectoryItem
@@ -209,6 +218,7 @@ KINDS: Final[dict[str, type[Item]]] = {
     "cross_signing": CrossSigningItem,
     "private_keys": PrivateKeysItem,
     "to_device": ToDeviceItem,
+    "destinations": DestinationsItem,
     "profile": ProfileItem,
     "alias": AliasItem,
     "directory": DirectoryItem,

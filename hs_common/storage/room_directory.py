@@ -48,7 +48,7 @@ async def described(db: Queries, room_ids: Sequence[str], types: Sequence[str]) 
     return await db.fetch(
         "SELECT s.room_id, s.type, e.json FROM unnest(%s::text[]) AS w (room_id)"
         " CROSS JOIN unnest(%s::text[]) AS k (type)"
-        " JOIN state AS s ON s.room_id = w.room_id AND s.type = k.type AND s.state_key = ''"  # by the primary key
-        " AND s.to_pos + 0 = 9223372036854775807 JOIN events AS e ON e.event_id = s.event_id",
+        " JOIN state AS s ON s.room_id = w.room_id AND s.type = k.type AND s.state_key = ''"
+        " AND s.to_pos = 9223372036854775807 JOIN events AS e ON e.event_id = s.event_id",
         (list(room_ids), list(types)),
     )

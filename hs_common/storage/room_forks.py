@@ -134,7 +134,7 @@ async def current_entries(db: Queries, room_id: str, keys: Sequence[tuple[str, s
     return await db.fetch(
         "SELECT s.type, s.state_key, s.event_id FROM unnest(%s::text[], %s::text[]) AS k (type, state_key)"
         " JOIN state AS s ON s.room_id = %s AND s.type = k.type AND s.state_key = k.state_key"
-        " AND s.to_pos + 0 = 9223372036854775807",  # by the primary key, see room_heads.state_entries
+        " AND s.to_pos = 9223372036854775807",
         [list(types), list(state_keys), room_id],
     )
 

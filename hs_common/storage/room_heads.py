@@ -51,18 +51,13 @@ async def joined_by_server(db: Queries, room_ids: Sequence[str]) -> list[Row]:
 
 
 async def state_entries(db: Queries, keys: Sequence[tuple[str, str, str]]) -> list[Row]:
-    """Rows (room_id, type, state_key, event_id, json) for (room_id, type, state_key) now in the resolved state.
-
-    One look into the primary key for each: `+ 0` keeps planners that know nothing of the table yet from choosing
-    another index, by which they would read all members of a room.
-    """
+    """Rows (room_id, type, state_key, event_id, json) for (room_id, type, state_key) now in the resolved state."""
     room_ids, types, state_keys = zip(*keys, strict=True)
     return await db.fetch(
         "SELECT s.room_id, s.type, s.state_key, s.event_id, e.json "
         "FROM unnest(%s::text[], %s::text[], %s::text[]) AS k (room_id, type, state_key) "
-        "CROSS JOIN LATERAL (SELECT * FROM state WHERE state.room_id = k.room_id AND state.type = k.type "
-        "AND state.state_key = k.state_key AND state.to_pos + 0 = 9223372036854775807 LIMIT 1) AS s "
-        "JOIN events AS e ON e.event_id = s.event_id",
+        "JOIN state AS s ON s.room_id = k.room_id AND s.type = k.type AND s.state_key = k.state_key "
+        "AND s.to_pos = 9223372036854775807 JOIN events AS e ON e.event_id = s.event_id",
         [list(room_ids), list(types), list(state_keys)],
     )
 

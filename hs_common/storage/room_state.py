@@ -53,34 +53,15 @@ async def joined_members(db: Queries, room_id: str) -> list[Row]:
 
 
 async def entries(db: Queries, room_id: str, keys: Sequence[tuple[str, str]], at: int) -> list[Row]:
-    """(type, state_key, event_id, json) of those of the places (type, state_key) that are filled.
-
-    One look into the primary key for each: `+ 0` keeps planners that know nothing of the table yet from choosing
-    another index, by which they would read all members of a room.
-    """
+    """(type, state_key, event_id, json) of those of the places (type, state_key) that are filled."""
     if not keys:
         return []
     types, state_keys = zip(*keys, strict=True)
     return await db.fetch(
         "SELECT s.type, s.state_key, s.event_id, e.json FROM unnest(%s::text[], %s::text[]) AS k (type, state_key)"
-        " CROSS JOIN LATERAL (SELECT * FROM state WHERE state.room_id = %s AND state.type = k.type"
-        " AND state.state_key = k.state_key AND state.to_pos + 0 > %s AND state.from_pos + 0 <= %s LIMIT 1) AS s"
-        " JOIN events AS e ON e.event_id = s.event_id",
+        " JOIN state AS s ON s.room_id = %s AND s.type = k.type AND s.state_key = k.state_key"
+        " AND s.to_pos > %s AND s.from_pos <= %s JOIN events AS e ON e.event_id = s.event_id",
         (list(types), list(state_keys), room_id, at, at),
-    )
-
-
-async def entries_now(db: Queries, room_id: str, keys: Sequence[tuple[str, str]]) -> list[Row]:
-    """(room version, type, state_key, event_id, json) of the places, with None for those that are empty; no row if the
-    room is not known here. See `entries`."""
-    types, state_keys = zip(*keys, strict=True)
-    return await db.fetch(
-        "SELECT r.version, s.type, s.state_key, s.event_id, e.json"
-        " FROM rooms AS r CROSS JOIN unnest(%s::text[], %s::text[]) AS k (type, state_key)"
-        " LEFT JOIN LATERAL (SELECT * FROM state WHERE state.room_id = r.room_id AND state.type = k.type"
-        " AND state.state_key = k.state_key AND state.to_pos + 0 = 9223372036854775807 LIMIT 1) AS s ON true"
-        " LEFT JOIN events AS e ON e.event_id = s.event_id WHERE r.room_id = %s",
-        (list(types), list(state_keys), room_id),
     )
 
 

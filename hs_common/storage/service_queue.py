@@ -118,10 +118,11 @@ async def failed(db: Queries, service_id: str, term: int, failures: int, error: 
 async def events(db: Queries, service_id: str, after: int, upto: int | None, limit: int) -> list[Row]:
     """(pos, event_id, room_id, room version, replaces_state, redacted_by, json) of what waits, in order."""
     return await db.fetch(
-        "SELECT q.pos, e.event_id, e.room_id, r.version, e.replaces_state, e.redacted_by, e.json"
+        # An invite from a room that this server is not in: of memberships all versions have the same form.
+        "SELECT q.pos, e.event_id, e.room_id, coalesce(r.version, '11'), e.replaces_state, e.redacted_by, e.json"
         " FROM (SELECT pos, event_id FROM service_events WHERE service_id = %(service)s AND pos > %(after)s"
         " AND pos <= %(upto)s ORDER BY pos LIMIT %(limit)s) AS q"
-        " JOIN events AS e ON e.event_id = q.event_id JOIN rooms AS r ON r.room_id = e.room_id ORDER BY q.pos",
+        " JOIN events AS e ON e.event_id = q.event_id LEFT JOIN rooms AS r ON r.room_id = e.room_id ORDER BY q.pos",
         {"service": service_id, "after": after, "upto": 2**63 - 1 if upto is None else upto, "limit": limit},
     )
 

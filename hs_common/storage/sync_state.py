@@ -51,7 +51,7 @@ async def entries(db: Queries, keys: Sequence[tuple[str, str, str, int, int]]) -
     return await db.fetch(
         f"SELECT {_COLUMNS} FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[])"
         " AS w (room_id, type, state_key, start, high) JOIN state AS s ON s.room_id = w.room_id AND s.type = w.type"
-        " AND s.state_key = w.state_key AND s.to_pos + 0 > w.start AND s.from_pos + 0 <= w.high",  # by its key
+        " AND s.state_key = w.state_key AND s.to_pos > w.start AND s.from_pos <= w.high",
         (room_ids, types, state_keys, starts, highs),
     )
 

@@ -17,8 +17,9 @@ from hs_common.storage import master_reads
 from hs_common.storage.cross_signing import CrossSigningKey, cross_signing_keys
 from hs_common.storage.device_keys import DeviceKeys, KeySignature, keys_of_devices, signatures_seen
 from hs_common.storage.queries import Queries, Row
-from hs_master import encryption_tables, tables
+from hs_master import encryption_tables
 from hs_master.decisions.sessions import user_queue
+from hs_master.device_lists import tell_device_list
 from hs_master.step import Step
 
 MASTER: Final = "master"
@@ -47,7 +48,7 @@ class SetDeviceKeysDecider:
             step.row(encryption_tables.DEVICE_KEYS_END, call.user_id, call.device_id)
         pos = step.item(DevicesItem(call.user_id, [call.device_id]))
         step.row(encryption_tables.DEVICE_KEYS, call.user_id, call.device_id, keys, signatures, pos)
-        step.row(tables.DEVICE_LIST_CHANGE, pos, call.user_id)
+        tell_device_list(step, pos, call.user_id, [call.device_id])
         return Answer(pos=pos)
 
 
@@ -69,7 +70,7 @@ class SetCrossSigningKeysDecider:
         end_cross_signing(step, [current[usage] for usage in ended])
         if {*ended, *written} - {USER_SIGNING}:
             pos = step.item(CrossSigningItem(call.user_id))
-            step.row(tables.DEVICE_LIST_CHANGE, pos, call.user_id)
+            tell_device_list(step, pos, call.user_id, [])
         elif written:
             tell_privately(step, call.user_id, [call.user_id])
         for usage in written:
@@ -138,9 +139,9 @@ class AddSignaturesDecider:
         others = {one.user_id for one in new if one.user_id != signer}
         if own - masters:
             pos = step.item(DevicesItem(signer, sorted(own - masters)))
-            step.row(tables.DEVICE_LIST_CHANGE, pos, signer)
+            tell_device_list(step, pos, signer, sorted(own - masters))
         if own & masters:
             pos = step.item(CrossSigningItem(signer))
-            step.row(tables.DEVICE_LIST_CHANGE, pos, signer)
+            tell_device_list(step, pos, signer, [])
         if others:
             tell_privately(step, signer, sorted(others))

@@ -21,7 +21,6 @@ from hs_common.replication.calls import AppendedEvents, AppendReady
 from hs_common.replication.federation_calls import IncomingEvent, Received, ReceiveEvents, Verdict
 from hs_common.storage import room_forks, room_state
 from hs_common.storage.queries import Queries
-from hs_master import tables
 from hs_master.rooms import references
 from hs_master.rooms.append import Place, Source
 from hs_master.rooms.head import NotLoaded, RoomDraft, RoomHead
@@ -227,10 +226,8 @@ class _Receiving:
         judgement = judge(self._room, event, self._ready.auth, placed.placement)
         if judgement.status == "accepted":
             held = self._ready.held.get(event.event_id)
-            source, pos = Source(is_received=True), self._step.next_pos()
+            source = Source(is_received=True, introduced=self._introduced)
             enter(self._step, self._room, event, encoded, self._server_name, source, placed.place, held)
-            if self._introduced:
-                self._step.row(tables.RELAYED, event.room_id, pos, event.event_id)
             self._branch = placed
         else:
             keep_aside(self._step, self._room, event, encoded, judgement.status, placed.place)

@@ -39,7 +39,7 @@ def deciders(composer: Composer, server_name: str, preparing: Preparing) -> Deci
             AdvanceJob: AdvanceJobDecider(appender),
             RemoveGuests: RemoveGuestsDecider(appender),
             CarryOver: CarryOverDecider(appender),
-            calls.SendToDevice: to_device.SendToDeviceDecider(),
+            calls.SendToDevice: to_device.SendToDeviceDecider(server_name),
         },
         serial={
             calls.CreateRoom: create_room.CreateRoomDecider(composer, appender),

@@ -6,15 +6,24 @@ looked up by the statement that writes, at the very position of the message.
 Spec: client-server-api/#send-to-device-messaging.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from hs_common.matrix.auth_rules import domain_of
 from hs_common.replication.calls import Answer, SendToDevice
-from hs_common.replication.items import ToDeviceItem
-from hs_master import encryption_tables
+from hs_common.replication.items import DestinationsItem, ToDeviceItem
+from hs_master import encryption_tables, tables
 from hs_master.rooms.needs import Needs
 from hs_master.step import Knowledge, Step
 
 
 class SendToDeviceDecider:
     """Needs nothing from memory, so that many of one sender go into one batch, in their order."""
+
+    def __init__(self, server_name: str) -> None:
+        self._suffix = ":" + server_name
 
     def queue(self, call: SendToDevice) -> str:
         return f"to device {call.sender}"
@@ -26,16 +35,40 @@ class SendToDeviceDecider:
         return []
 
     def decide(self, call: SendToDevice, step: Step) -> Answer:
-        if not any(call.messages.values()):
-            return Answer(pos=step.pos)
-        told = {user_id: step.services.told_of_devices(user_id) for user_id in call.messages}
-        services = sorted({service_id for services in told.values() for service_id in services})
-        devices_of = {user_id: sorted(devices) for user_id, devices in call.messages.items()}
-        pos = step.item(ToDeviceItem(devices_of, services))
-        for user_id, devices in call.messages.items():
-            for service_id in told[user_id]:
-                step.row(encryption_tables.SERVICE_TO_DEVICE, service_id, pos, user_id)
-            for device_id, message in devices.items():
-                step.row(encryption_tables.INBOX, user_id, device_id, pos, message.decode())
-            step.row(encryption_tables.INBOX_TRIM, user_id)
-        return Answer(pos=pos)
+        messages = {user_id: devices for user_id, devices in call.messages.items() if devices}
+        here = {user_id: devices for user_id, devices in messages.items() if user_id.endswith(self._suffix)}
+        if here:
+            _deliver(step, here)
+        if len(here) < len(messages):
+            _send_out(step, call.sender, {user_id: messages[user_id] for user_id in messages.keys() - here.keys()})
+        return Answer(pos=step.pos)
+
+
+def _deliver(step: Step, messages: Mapping[str, Mapping[str, bytes]]) -> None:
+    """Into the inboxes of this server's users."""
+    told = {user_id: step.services.told_of_devices(user_id) for user_id in messages}
+    services = sorted({service_id for services in told.values() for service_id in services})
+    devices_of = {user_id: sorted(devices) for user_id, devices in messages.items()}
+    pos = step.item(ToDeviceItem(devices_of, services))
+    for user_id, devices in messages.items():
+        for service_id in told[user_id]:
+            step.row(encryption_tables.SERVICE_TO_DEVICE, service_id, pos, user_id)
+        for device_id, message in devices.items():
+            step.row(encryption_tables.INBOX, user_id, device_id, pos, message.decode())
+        step.row(encryption_tables.INBOX_TRIM, user_id)
+
+
+def _send_out(step: Step, sender: str, messages: Mapping[str, Mapping[str, bytes]]) -> None:
+    """One EDU for each other server. Spec: server-server-api.md#send-to-device-messaging."""
+    contents: dict[str, dict[str, dict[str, Any]]] = {}
+    event_type = ""
+    for user_id, devices in sorted(messages.items()):
+        parsed = {device_id: orjson.loads(message) for device_id, message in devices.items()}
+        event_type = next(iter(parsed.values()))["type"]
+        by_device = {device_id: message["content"] for device_id, message in parsed.items()}
+        contents.setdefault(domain_of(user_id), {})[user_id] = by_device
+    pos = step.item(DestinationsItem(list(contents)))
+    for destination, its_messages in contents.items():
+        content = {"sender": sender, "type": event_type, "message_id": str(pos), "messages": its_messages}
+        edu = {"edu_type": "m.direct_to_device", "content": content}
+        step.row(tables.OUTGOING_EDU, destination, pos, orjson.dumps(edu).decode())

@@ -4,11 +4,11 @@ Whether the event may enter was decided before (`compose`); here nothing is refu
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from hs_common.matrix.auth_rules import CREATE_KEY, POWER_LEVELS_KEY
+from hs_common.matrix.auth_rules import CREATE_KEY, POWER_LEVELS_KEY, domain_of
 from hs_common.matrix.event import Event, StateKey
 from hs_common.matrix.power_levels import PowerLevels
 from hs_common.matrix.push_conditions import EventFacts
@@ -21,15 +21,17 @@ from hs_master.rooms.interest import count_member, count_room, find_interested
 from hs_master.rooms.membership import MembershipChanges, change_membership
 from hs_master.step import KnownEvent, Step
 
+_NOT_IN_THE_ROOM: Final = ("invite", "knock", "ban")
+
 
 class Source:
-    """Where an event came from: a user's device, or another server.
+    """Where an event came from: a user's device, or another server. `introduced`: this server brings it into the room.
 
     `is_received`: it came whole, so it may be here already as an event without state. `redacted_by`: the redaction that
     came before it.
     """
 
-    __slots__ = ("device_id", "is_received", "redacted_by", "txn_id")
+    __slots__ = ("device_id", "introduced", "is_received", "redacted_by", "txn_id")
 
     def __init__(
         self,
@@ -37,11 +39,13 @@ class Source:
         txn_id: str | None = None,
         *,
         is_received: bool = False,
+        introduced: bool = True,
         redacted_by: str | None = None,
     ) -> None:
         self.device_id = device_id
         self.txn_id = txn_id
         self.is_received = is_received
+        self.introduced = introduced
         self.redacted_by = redacted_by
 
 
@@ -81,6 +85,8 @@ def append(
     guests_may_have_to_leave = guest_access.may_be_ended_by(step, room, event)
     services = find_interested(step, room, event, pos)
     members = MembershipChanges()
+    others_before = room.joined - room.server_joined(server_name)
+    target = _target_elsewhere(room, event, server_name)
     changes = [_change_state(step, room, key, new, server_name, pos, members) for key, new in place.changes.items()]
     if event.is_state and event.key == CREATE_KEY:
         count_room(step, room, pos)
@@ -91,11 +97,24 @@ def append(
     mentions = references.write_mentions(step, room, event, server_name, pos)
     _write(step, event, encoded, place, pos, bits, root, source)
     _advance(step, room, event, place)
+    goes_out = source.introduced and bool(others_before or room.joined - room.server_joined(server_name) or target)
+    if goes_out:
+        step.row(tables.OUTGOING_EVENT, event.room_id, pos, event.event_id, target)
     step.events[event.event_id] = KnownEvent(event, pos, 0, root)
     item = _item(event, encoded, place, pos, bits, root, mentions, changes, members, redacted, relation, source)
-    step.item(msgspec.structs.replace(item, services=services) if services else item)
+    if services or goes_out:
+        item = msgspec.structs.replace(item, services=services, introduced=goes_out)
+    step.item(item)
     if guests_may_have_to_leave:
         guest_access.end(step, room)
+
+
+def _target_elsewhere(room: RoomDraft, event: Event, server_name: str) -> str | None:
+    """The server of a user that the event is about, who was not in the room: it would not hear of it otherwise."""
+    if event.type != "m.room.member" or event.state_key is None or event.state_key.endswith(":" + server_name):
+        return None
+    before = room.entry(event.key)
+    return domain_of(event.state_key) if before is not None and before.membership in _NOT_IN_THE_ROOM else None
 
 
 def _change_state(

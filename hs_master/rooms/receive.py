@@ -146,7 +146,13 @@ def enter(
     if held is not None and references.may_redact(room, held.sender, event):
         pdu = redact(dict(event.pdu), room.version)
         encoded = canonical_json.encode(pdu)
-        source = Source(source.device_id, source.txn_id, is_received=True, redacted_by=held.event_id)
+        source = Source(
+            source.device_id,
+            source.txn_id,
+            is_received=True,
+            introduced=source.introduced,
+            redacted_by=held.event_id,
+        )
         event = Event.from_pdu(pdu, room.version, event.event_id)
         step.row(tables.HELD_REDACTION_END, event.event_id)
     append(step, room, event, encoded, server_name, source, place)

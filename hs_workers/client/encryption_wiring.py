@@ -40,5 +40,5 @@ def encryption_endpoints(outside: Outside) -> list[object]:
         CrossSigning(CrossSigningKeys(db, master), Signing(db, master), outside.uia),
         KeyBackup(Backups(db, outside.now_ms)),
         Keys(db, Uploading(db, master, hints), Querying(db, name), Claiming(db, hints, name)),
-        ToDevice(Messaging(master, name)),
+        ToDevice(Messaging(master)),
     ]

@@ -10,11 +10,17 @@ def by_server(user_ids: Iterable[str], server_name: str) -> tuple[list[str], set
     """The local users, and the servers of the others. Raises M_INVALID_PARAM for what is no user id."""
     local, servers = [], set()
     for user_id in user_ids:
-        if not is_user_id(user_id):
-            raise invalid_param(f"{user_id[:80]!r} is not a user id")
+        check_user_ids([user_id])
         server = user_id.partition(":")[2]
         if server == server_name:
             local.append(user_id)
         else:
             servers.add(server)
     return local, servers
+
+
+def check_user_ids(user_ids: Iterable[str]) -> None:
+    """Raises M_INVALID_PARAM for what is no user id."""
+    for user_id in user_ids:
+        if not is_user_id(user_id):
+            raise invalid_param(f"{user_id[:80]!r} is not a user id")

@@ -10,27 +10,26 @@ import orjson
 
 from hs_common.replication.calls import SendToDevice
 from hs_common.replication.link_interface import Link
-from hs_workers.client.encryption.local_users import by_server
+from hs_workers.client.encryption.local_users import check_user_ids
 
 
 class Messaging:
-    """Sends to devices of this server's users."""
+    """Sends to devices of users here and elsewhere."""
 
-    def __init__(self, master: Link, server_name: str) -> None:
+    def __init__(self, master: Link) -> None:
         self._master = master
-        self._server_name = server_name
 
     async def send(self, sender: str, event_type: str, messages: Mapping[str, Mapping[str, Any]], key: bytes) -> None:
         """Contents by user and device (`*`: all devices of the user). What was sent under `key` is not sent again."""
-        local, _ = by_server(messages, self._server_name)
+        check_user_ids(messages)
         call = SendToDevice(
             sender=sender,
             messages={
                 user_id: {
                     device_id: orjson.dumps({"type": event_type, "sender": sender, "content": content})
-                    for device_id, content in messages[user_id].items()
+                    for device_id, content in devices.items()
                 }
-                for user_id in local
+                for user_id, devices in messages.items()
             },
         )
         await self._master.call(call, key)

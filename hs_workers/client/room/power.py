@@ -19,13 +19,13 @@ State = dict[StateKey, Event]
 
 async def read_state(db: Queries, room_id: str, keys: list[StateKey]) -> State | None:
     """Entries of a room's current state; None if the room is not known here."""
-    rows = await room_state.entries_now(db, room_id, keys)
-    if not rows:
+    version = await room_state.room_version(db, room_id)
+    if version is None:
         return None
+    rows = await room_state.entries(db, room_id, keys, room_state.NOW)
     return {
         (event_type, state_key): Event.from_pdu(orjson.loads(json), ROOM_VERSIONS[version], event_id)
-        for version, event_type, state_key, event_id, json in rows
-        if event_id is not None
+        for event_type, state_key, event_id, json in rows
     }
 
 

@@ -49,7 +49,17 @@ def answering_port() -> Iterator[int]:
 
 def test_split_is_a_master_workers_of_each_role_and_a_front_door() -> None:
     found = programs(config_on(18800), Path("/data/viaduct.toml"), masters=1)
-    workers = ["client-1", "client-2", "sync-1", "sync-2", "appservice-1", "media-1", "push-1", "federation-inbound-1"]
+    workers = [
+        "client-1",
+        "client-2",
+        "sync-1",
+        "sync-2",
+        "appservice-1",
+        "media-1",
+        "push-1",
+        "federation-inbound-1",
+        "federation-sender-1",
+    ]
     assert [program.name for program in found] == ["master-1", *workers, "front-1"]
     assert found[-1].port == 18800
     arguments = [argument for program in found for argument in program.arguments]

@@ -1,0 +1,1 @@
+"""The role federation-sender: sends other servers what is for them."""

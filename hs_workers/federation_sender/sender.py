@@ -1,0 +1,287 @@
+"""Sends to one other server: one transaction in flight, in the order of the log, until it is received.
+
+Rules: a transaction (its id, its PDUs by their ids, its EDUs) is in the database before it is sent, and is sent again
+as it was after whatever failure, by this worker or its successor. What was received and what is under way next are one
+write. Every write names the share's term. The cursor never skips; typing, presence and receipts have none. Messages to
+devices go in the same transaction as events and never wait for them. A server that was away for long gets of each room
+the newest event alone, and asks for the rest. Spec: server-server-api.md#transactions.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Final, TypeVar
+
+import orjson
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.logger import Logger
+
+from hs_common.federation.client import FederationClient
+from hs_common.federation.failures import FederationError, NotFederating
+from hs_common.process.alarm import Alarm
+from hs_common.replication.clock import Clock, pause
+from hs_common.storage import destinations
+from hs_common.storage.destinations import Under
+from hs_common.storage.queries import DatabaseError, Queries
+from hs_workers.federation_sender import transaction
+from hs_workers.federation_sender.devices import DeviceLane
+from hs_workers.federation_sender.ephemeral import EphemeralLane
+
+FIRST_RETRY_S: Final = 2.0
+LONGEST_RETRY_S: Final = 3600.0
+"""A server that is back asks something of us, which wakes its sender at once; this is for those that do not."""
+RETRY_GROWTH: Final = 3.0
+RETRY_JITTER: Final = 0.3
+FORBIDDEN_RETRY_S: Final = 3600.0
+"""The config forbids to talk with it: a look now and then is enough."""
+LONG_AWAY_FAILURES: Final = 5
+"""In a row: some minutes. After that the backlog is told by its newest events."""
+IDLE_S: Final = 60.0
+"""How long a sender that has nothing to do is kept."""
+STOP_LIMIT_S: Final = 5.0
+DATABASE_RETRY_S: Final = 1.0
+FENCE_LOOK_S: Final = 0.5
+
+T = TypeVar("T")
+
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What senders use. `may_start`: whether the share still surely is this worker's; `head`: a position up to which
+    everything is committed; `now_ms`: the time of day; `told`: is called with PDUs and EDUs received, and failures."""
+
+    db: Queries
+    client: FederationClient
+    clock: Clock
+    random: Random
+    now_ms: Callable[[], int]
+    may_start: Callable[[], bool]
+    head: Callable[[], int]
+    devices: DeviceLane
+    ephemeral: EphemeralLane
+    told: Callable[[int, int, bool], None]
+    slots: DeferredSemaphore
+    """Requests under way at a time, to all servers together."""
+
+
+class _Lost(Exception):
+    """Another worker holds the share."""
+
+
+class DestinationSender:
+    """The sending to one server, as long as this worker holds its share. `start`, then `news` and `retry_now`."""
+
+    def __init__(
+        self, world: World, destination: str, term: int, clean_to: int, ended: Callable[["DestinationSender"], None]
+    ) -> None:
+        """`clean_to`: up to there it has received all, if no row says otherwise. `ended` is called when nothing is left
+        to do."""
+        self.destination = destination
+        self.term = term
+        self.is_claimed = False
+        self.failures = 0
+        self._world = world
+        self._clean_to = clean_to
+        self._ended = ended
+        self._news = Alarm(world.clock)
+        self._retry = Alarm(world.clock)
+        self._events_to = 0
+        self._devices_to = 0
+        self._under: Under | None = None
+        self._pdus: list[str] | None = None  # of what is under way; None: to be read
+        self._has_news = True  # something may wait in the tables
+        self._was_long_away = False
+        self._catch_up_to = 0
+        self._asking = False
+        self._stopping = False
+        self._running: Deferred[None] | None = None
+
+    # --- what others say ---
+
+    def start(self) -> None:
+        self._running = Deferred.fromCoroutine(self._run())
+        self._running.addErrback(lambda failure: failure.trap(CancelledError))
+
+    def news(self) -> None:
+        """Something waits in the tables."""
+        self._has_news = True
+        self._news.ring()
+
+    def ephemeral(self) -> None:
+        """Something that is not kept has come up."""
+        self._news.ring()
+
+    def retry_now(self) -> None:
+        """The server can be reached again, they say."""
+        self._retry.ring()
+
+    async def stop(self) -> None:
+        """Ends when the request under way has, or soon; what is under way stays so in the database."""
+        self._stopping = True
+        running = self._running
+        if running is None:
+            return
+        if not self._asking:
+            running.cancel()
+        finished: Deferred[None] = Deferred()
+        running.addBoth(lambda _: finished.callback(None))
+        timer = self._world.clock.callLater(STOP_LIMIT_S, running.cancel)
+        await finished
+        if timer.active():
+            timer.cancel()
+
+    def abandon(self) -> None:
+        """Ends at once."""
+        if self._running is not None:
+            self._running.cancel()
+
+    # --- the work ---
+
+    async def _run(self) -> None:
+        try:
+            await self._claim()
+            while not self._stopping:
+                if not await self._step():
+                    break
+        except _Lost:
+            _log.info("another worker sends to {destination}", destination=self.destination)
+        except CancelledError:
+            raise
+        except Exception:
+            _log.failure("sending to {destination} has failed for good", destination=self.destination)
+        if not self._stopping:
+            self._ended(self)
+
+    async def _claim(self) -> None:
+        world = self._world
+        claimed = await self._insist(lambda: destinations.claim(world.db, self.destination, self.term, self._clean_to))
+        if claimed is None:
+            raise _Lost
+        self._events_to, self._devices_to, self._under = claimed.events_to, claimed.devices_to, claimed.under
+        self.failures = claimed.failures
+        self._was_long_away = claimed.failures >= LONG_AWAY_FAILURES
+        self.is_claimed = True
+        left_s = (claimed.retry_at_ms - world.now_ms()) / 1000
+        if claimed.failures and left_s > 0:
+            await self._retry.wait(min(left_s, LONGEST_RETRY_S))
+
+    async def _step(self) -> bool:
+        """False: nothing has come up for long, and nothing is left to do."""
+        if not self._world.may_start():
+            await self._news.wait(FENCE_LOOK_S)
+            return True
+        if self._under is not None:
+            if await self._deliver(self._under):
+                await self._advance(self._under.events_to, self._under.devices_to)
+            return True
+        if await self._advance(self._events_to, self._devices_to):
+            return True
+        return await self._news.wait(IDLE_S) or self._has_news or self._world.ephemeral.has(self.destination)
+
+    async def _advance(self, events_to: int, devices_to: int) -> bool:
+        """Everything up to there was received: put the next transaction under way; false if there is none."""
+        received, under = (events_to, devices_to), None
+        if not self._stopping:
+            received, under = await self._next(events_to, devices_to)
+        was_waiting = self._under is not None or received != (self._events_to, self._devices_to)
+        if under is None and not was_waiting:
+            return False
+        is_behind = under is not None or self._has_news
+        db, name, term = self._world.db, self.destination, self.term
+        if not await self._insist(lambda: destinations.advance(db, name, term, received, under, is_behind)):
+            raise _Lost
+        (self._events_to, self._devices_to), self._under = received, under
+        return under is not None or self._has_news
+
+    async def _next(self, events_to: int, devices_to: int) -> tuple[tuple[int, int], Under | None]:
+        """How far it has received everything, and the next transaction. Sets `_pdus`."""
+        world, pdus, ids, edus = self._world, [], [], []
+        reach = (events_to, devices_to)
+        if self._has_news:
+            self._has_news = False
+            head = max(world.head(), events_to, devices_to)
+            rows, told_to = await self._read_events(events_to, head)
+            told = rows[: transaction.fitting([len(row[2]) for row in rows])]
+            ids, pdus = [row[1] for row in told], [row[2] for row in told]
+            is_whole = len(told) == len(rows) < transaction.PDUS_LIMIT
+            news = await self._insist(lambda: world.devices.next(self.destination, devices_to, head))
+            edus = news.edus
+            reach = (told_to if is_whole else told[-1][0], news.upto)
+            self._has_news = self._has_news or reach != (head, head)
+        edus = edus + world.ephemeral.take(self.destination)
+        if not ids and not edus:
+            return reach, None
+        self._pdus = pdus
+        ts = world.now_ms()
+        txn_id = f"{ts}-{world.random.getrandbits(48):012x}"
+        text = orjson.dumps(edus[: transaction.EDUS_LIMIT]).decode()
+        return (events_to, devices_to), Under(txn_id, ts, *reach, " ".join(ids), text)
+
+    async def _read_events(self, after: int, head: int) -> tuple[list[tuple[int, str, str]], int]:
+        """The next rows, and up to where they are all if they are not as many as fit."""
+        db, limit = self._world.db, transaction.PDUS_LIMIT
+        if self._was_long_away:
+            self._was_long_away, self._catch_up_to = False, head
+        upto = self._catch_up_to
+        if after < upto:
+            rows = await self._insist(lambda: destinations.newest_events(db, self.destination, after, upto, limit))
+            return [(pos, event_id, json) for pos, event_id, json in rows], upto
+        rows = await self._insist(lambda: destinations.events(db, self.destination, after, head, limit))
+        return [(pos, event_id, json) for pos, event_id, json in rows], head
+
+    async def _deliver(self, under: Under) -> bool:
+        """Whether the transaction was received; if not, some time has passed."""
+        pdus = self._pdus
+        if pdus is None:
+            ids = under.pdus.split()
+            found = await self._insist(lambda: destinations.pdus(self._world.db, ids)) if ids else {}
+            pdus = self._pdus = [found[event_id] for event_id in ids if event_id in found]
+        client = self._world.client
+        encoded = transaction.body(client.identity.server_name, under.ts, pdus, under.edus)
+        await self._world.slots.acquire()
+        self._asking = True
+        try:
+            await client.json(self.destination, "PUT", transaction.path(under.txn_id), None, encoded, backs_off=False)
+        except FederationError as error:
+            reason, is_forbidden = error.reason, isinstance(error, NotFederating)
+        else:
+            self.failures = 0
+            self._world.told(len(pdus), under.edus.count('"edu_type"'), False)
+            return True
+        finally:
+            self._asking = False
+            self._world.slots.release()
+        await self._wait_after_failure(reason, is_forbidden)
+        return False
+
+    async def _wait_after_failure(self, reason: str, is_forbidden: bool) -> None:
+        world, name, term = self._world, self.destination, self.term
+        self.failures += 1
+        failures = self.failures
+        self._was_long_away = self._was_long_away or failures >= LONG_AWAY_FAILURES
+        world.ephemeral.forget(name)
+        world.told(0, 0, True)
+        seconds = FORBIDDEN_RETRY_S if is_forbidden else retry_s(failures, world.random)
+        _log.info("{name} receives nothing ({count}): {why}", name=name, count=failures, why=reason)
+        retry_at_ms, why = world.now_ms() + round(seconds * 1000), reason[:500].replace("\0", "")
+        if not await self._insist(lambda: destinations.failed(world.db, name, term, failures, retry_at_ms, why)):
+            raise _Lost
+        if not self._stopping and await self._retry.wait(seconds):
+            self.failures = 0
+
+    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Tries until the database answers."""
+        while True:
+            try:
+                return await work()
+            except DatabaseError as error:
+                _log.warn("{name} has to wait for the database: {error}", name=self.destination, error=error)
+            await pause(self._world.clock, DATABASE_RETRY_S)
+
+
+def retry_s(failures: int, random: Random) -> float:
+    """How long to wait after so many failures in a row."""
+    seconds = min(LONGEST_RETRY_S, FIRST_RETRY_S * RETRY_GROWTH ** min(failures - 1, 10))
+    return seconds * (1 - RETRY_JITTER * random.random())

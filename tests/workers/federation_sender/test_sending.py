@@ -1,0 +1,197 @@
+"""Every event reaches every server that is meant to have it, in order, once per transaction id, whoever fails."""
+
+import orjson
+
+from hs_common.replication.calls import NewSession, OpenSession, RegisterUser, SendToDevice, SetDeviceKeys
+from hs_common.replication.ephemeral import Presence, Typing
+from hs_common.storage import destinations
+from tests.reactor import run, sleep, until
+from tests.workers.federation_sender.world import ALICE, World, world
+
+BOB, CAROL = "@bob:there", "@carol:else"
+
+
+def unchanged(w: World) -> bool:
+    """Whether each repeated transaction was the same to the letter."""
+    return all(first == again for first, again in w.elsewhere.repeats)
+
+
+def memberships_of(w: World, user_id: str) -> list[str]:
+    """Of a user, as his own server received them."""
+    bodies = w.elsewhere.transactions.get(user_id.partition(":")[2], {}).values()
+    pdus = [pdu for body in bodies for pdu in body["pdus"] if pdu.get("state_key") == user_id]
+    return [pdu["content"]["membership"] for pdu in pdus]
+
+
+def test_events_go_to_who_is_in_the_room(database_url: str) -> None:
+    async def play() -> None:
+        async with world(database_url) as w:
+            w.start_worker()
+            alone = await w.master.create_room(ALICE)
+            await w.master.send(alone, ALICE, "for nobody")
+            room = await w.shared_room(BOB)
+            await w.master.send(room, ALICE, "for there")
+            await w.join(room, CAROL)
+            await w.master.send(room, ALICE, "for both")
+            await until(lambda: w.elsewhere.bodies("there") == ["for there", "for both"])
+            await until(lambda: w.elsewhere.bodies("else") == ["for both"])
+            received = [pdu for body in w.elsewhere.transactions["there"].values() for pdu in body["pdus"]]
+            assert [pdu["state_key"] for pdu in received if pdu["type"] == "m.room.member"] == [BOB, CAROL]
+            body = next(iter(w.elsewhere.transactions["there"].values()))
+            assert (body["origin"], isinstance(body["origin_server_ts"], int)) == ("test", True)
+            assert "unsigned" not in received[0]
+
+    run(play())
+
+
+def test_who_leaves_hears_of_it_and_of_nothing_more(database_url: str) -> None:
+    async def play() -> None:
+        async with world(database_url) as w:
+            w.start_worker()
+            room = await w.shared_room(BOB, CAROL)
+            await w.master.member(room, ALICE, "leave", BOB)
+            await w.master.send(room, ALICE, "without him")
+            await until(lambda: w.elsewhere.bodies("else") == ["without him"])
+            await until(lambda: memberships_of(w, BOB)[-1:] == ["leave"])
+            await sleep(0.1)
+            assert w.elsewhere.bodies("there") == []
+            # Whoever is out of the room is told what concerns him all the same.
+            await w.master.member(room, ALICE, "ban", BOB)
+            await w.master.member(room, ALICE, "leave", BOB)
+            await until(lambda: memberships_of(w, BOB) == ["join", "leave", "leave"])
+
+    run(play())
+
+
+def test_what_waited_while_no_worker_ran_is_found(database_url: str) -> None:
+    async def play() -> None:
+        async with world(database_url) as w:
+            room = await w.shared_room(BOB)
+            sent = [f"m{number}" for number in range(70)]
+            for text in sent:
+                await w.master.send(room, ALICE, text)
+            w.start_worker()
+            await until(lambda: w.elsewhere.bodies("there") == sent)
+            assert [len(body["pdus"]) for body in w.elsewhere.transactions["there"].values()] == [50, 21]
+
+    run(play())
+
+
+def test_lost_answers_are_asked_for_again_with_the_same_content(database_url: str) -> None:
+    async def play() -> None:
+        async with world(database_url) as w:
+            worker = w.start_worker()
+            room = await w.shared_room(BOB)
+            w.elsewhere.losing.add("there")
+            await w.master.send(room, ALICE, "one")
+            await until(lambda: worker.deliveries.failing == 1)
+            for sender in worker.deliveries._senders.values():
+                sender.retry_now()
+            await w.master.send(room, ALICE, "two")
+            await until(lambda: w.elsewhere.bodies("there") == ["one", "two"])
+            assert len(w.elsewhere.repeats) == 1
+            assert unchanged(w)
+
+    run(play())
+
+
+def test_a_successor_goes_on_where_a_killed_worker_was(database_url: str) -> None:
+    async def play() -> None:
+        async with world(database_url) as w:
+            first = w.start_worker()
+            room = await w.shared_room(BOB, CAROL)
+            await w.master.send(room, ALICE, "zero")
+            await until(lambda: w.elsewhere.bodies("there") == ["zero"] == w.elsewhere.bodies("else"))
+            w.elsewhere.hanging.add("there")
+            await w.master.send(room, ALICE, "one")
+            await until(lambda: w.elsewhere.bodies("else") == ["zero", "one"])
+            await w.kill(first)
+            w.elsewhere.hanging.clear()
+            await w.master.send(room, ALICE, "two")
+            w.start_worker()
+            await until(lambda: w.elsewhere.bodies("there") == ["zero", "one", "two"], timeout=10)
+            await until(lambda: w.elsewhere.bodies("else") == ["zero", "one", "two"], timeout=10)
+            assert unchanged(w)
+
+    run(play())
+
+
+def test_a_server_that_was_away_for_long_gets_the_newest_of_each_room(database_url: str) -> None:
+    async def play() -> None:
+        async with world(database_url) as w:
+            first, second = await w.shared_room(BOB), await w.shared_room(BOB)
+            for number in range(60):
+                await w.master.send(first, ALICE, f"first {number}")
+            await w.master.send(second, ALICE, "second")
+            assert await destinations.claim(w.master.db, "there", 0, 0) is not None
+            await destinations.failed(w.master.db, "there", 0, 9, 0, "away")
+            w.start_worker()
+            await until(lambda: len(w.elsewhere.bodies("there")) == 2)
+            assert w.elsewhere.bodies("there") == ["first 59", "second"]
+            await w.master.send(first, ALICE, "and on")
+            await until(lambda: w.elsewhere.bodies("there")[-1] == "and on")
+
+    run(play())
+
+
+def test_devices_of_others_get_their_messages_and_hear_of_changes(database_url: str) -> None:
+    async def play() -> None:
+        async with world(database_url) as w:
+            w.start_worker()
+            await w.shared_room(BOB)
+            session = NewSession(device_id="A", token_hash=b"t" * 32)
+            await w.master.call(RegisterUser(user_id=ALICE, password_hash=None))
+            await w.master.call(OpenSession(user_id=ALICE, session=session))
+            keys = orjson.dumps({"user_id": ALICE, "device_id": "A", "algorithms": [], "keys": {"ed25519:A": "x"}})
+            await w.master.call(SetDeviceKeys(user_id=ALICE, device_id="A", keys=keys, signatures=b"{}"))
+            message = orjson.dumps({"type": "m.test", "sender": ALICE, "content": {"n": 1}})
+            await w.master.call(SendToDevice(sender=ALICE, messages={BOB: {"B": message}, CAROL: {"*": message}}))
+            await until(lambda: len(w.elsewhere.edus("else", "m.direct_to_device")) == 1)
+            await until(lambda: len(w.elsewhere.edus("there", "m.direct_to_device")) == 1)
+            (told,) = w.elsewhere.edus("there", "m.direct_to_device")
+            assert told["messages"] == {BOB: {"B": {"n": 1}}}
+            assert (told["sender"], told["type"]) == (ALICE, "m.test")
+            updates = w.elsewhere.edus("there", "m.device_list_update")
+            assert updates[-1]["keys"]["keys"] == {"ed25519:A": "x"}
+            assert updates[-1]["prev_id"] == [updates[-2]["stream_id"]]
+            assert w.elsewhere.edus("else", "m.device_list_update") == []
+            while await w.master.db.fetch("SELECT 1 FROM outgoing_edus"):
+                await sleep(0.02)
+
+    run(play())
+
+
+def test_what_passes_is_told_while_it_lasts(database_url: str) -> None:
+    async def play() -> None:
+        async with world(database_url) as w:
+            worker = w.start_worker()
+            room = await w.shared_room(BOB)
+            await until(lambda: "there" in w.elsewhere.transactions)
+            worker.deliveries.heard(Typing(room, (ALICE,)))
+            await until(lambda: len(w.elsewhere.edus("there", "m.typing")) == 1)
+            worker.deliveries.heard(Typing(room, (BOB,)))
+            worker.deliveries.heard(Presence(ALICE, "online", 0, True, "here"))
+            worker.deliveries.heard(Presence(BOB, "online", 0, True, None))
+            await until(lambda: len(w.elsewhere.edus("there", "m.presence")) == 1)
+            await until(lambda: len(w.elsewhere.edus("there", "m.typing")) == 2)
+            assert [edu["typing"] for edu in w.elsewhere.edus("there", "m.typing")] == [True, False]
+            (told,) = w.elsewhere.edus("there", "m.presence")
+            assert [(push["user_id"], push["status_msg"]) for push in told["push"]] == [(ALICE, "here")]
+
+    run(play())
+
+
+def test_two_workers_share_the_servers(database_url: str) -> None:
+    async def play() -> None:
+        async with world(database_url) as w:
+            w.start_worker()
+            w.start_worker()
+            servers = [f"s{number}" for number in range(12)]
+            room = await w.shared_room(*(f"@u:{server}" for server in servers))
+            for number in range(5):
+                await w.master.send(room, ALICE, f"m{number}")
+            wanted = [f"m{number}" for number in range(5)]
+            await until(lambda: all(w.elsewhere.bodies(server) == wanted for server in servers), timeout=20)
+            assert unchanged(w)
+
+    run(play())

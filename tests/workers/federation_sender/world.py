@@ -1,0 +1,191 @@
+"""A real master, a real database, workers of the role in this process, and servers that answer from memory."""
+
+import itertools
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
+
+import orjson
+from twisted.internet.defer import Deferred
+
+from hs_common.federation.client import FederationClient
+from hs_common.federation.failures import ServerUnreachable
+from hs_common.matrix.room_versions import ROOM_VERSIONS
+from hs_common.matrix.seal import seal
+from hs_common.matrix.signing import SigningKey
+from hs_common.process.background import Background
+from hs_common.process.shares import Timing
+from hs_common.replication.entry import Entry, decode_body
+from hs_common.replication.federation_calls import (
+    ComposeTemplate,
+    IncomingEvent,
+    Received,
+    ReceiveEvents,
+    Template,
+)
+from hs_common.replication.subscription import hand_out
+from hs_common.storage.database import Database
+from hs_workers.federation_sender.deliveries import Deliveries
+from tests.master.harness import SERVER, START_MS, TestMaster, master
+from tests.reactor import reactor
+
+ALICE = "@alice:test"
+# As in production, but forty times as fast.
+QUICK = Timing(look_s=0.025, renew_s=0.05, fence_s=0.15, expires_s=0.25, steady_s=0.1)
+
+
+class Elsewhere:
+    """All other servers: what each has received, by transaction id. `away`: those that cannot be reached."""
+
+    def __init__(self) -> None:
+        self.transactions: dict[str, dict[str, dict[str, Any]]] = {}
+        self.repeats: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self.away: set[str] = set()
+        self.losing: set[str] = set()  # servers whose next answer is lost
+        self.hanging: set[str] = set()
+
+    async def json(self, destination: str, method: str, path: str, query: Any, body: bytes, **_: Any) -> dict[str, Any]:
+        assert method == "PUT"
+        if destination in self.hanging:
+            await Deferred()
+        if destination in self.away:
+            raise ServerUnreachable(destination, "connect", "nobody listens")
+        txn_id = path.removeprefix("/_matrix/federation/v1/send/")
+        received = orjson.loads(body)
+        there = self.transactions.setdefault(destination, {})
+        if txn_id in there:
+            self.repeats.append((there[txn_id], received))
+        there[txn_id] = received
+        if destination in self.losing:
+            self.losing.remove(destination)
+            raise ServerUnreachable(destination, "broken", "the answer was lost")
+        return {"pdus": {}}
+
+    def bodies(self, destination: str) -> list[str]:
+        """Texts of the messages received, in order."""
+        pdus = [pdu for body in self.transactions.get(destination, {}).values() for pdu in body["pdus"]]
+        return [pdu["content"]["body"] for pdu in pdus if pdu["type"] == "m.room.message"]
+
+    def edus(self, destination: str, edu_type: str) -> list[dict[str, Any]]:
+        """Contents of the EDUs received, in order."""
+        edus = [edu for body in self.transactions.get(destination, {}).values() for edu in body["edus"]]
+        return [edu["content"] for edu in edus if edu["edu_type"] == edu_type]
+
+
+class Worker:
+    """One process of the role."""
+
+    def __init__(self, database_url: str, seed: int, members: list[str], elsewhere: Elsewhere, pos: int) -> None:
+        random = Random(seed)
+        self.id = str(uuid.UUID(int=random.getrandbits(128)))
+        self.db = Database(database_url, reactor, random.random, size=2)
+        self.pos = pos
+        self._background = Background()
+        self.deaf = False
+        client = SimpleNamespace(
+            identity=SimpleNamespace(server_name=SERVER),
+            domains=SimpleNamespace(may_talk=lambda server: True),
+            json=elsewhere.json,
+        )
+        self.deliveries = Deliveries(
+            db=self.db,
+            client=cast(FederationClient, client),
+            clock=reactor,
+            random=random,
+            now_ms=lambda: START_MS,
+            me=self.id,
+            members=lambda: members,
+            head=lambda: self.pos,
+            background=self._background,
+            timing=QUICK,
+        )
+        self._subscriptions = [self.deliveries.subscription()]
+        self.deliveries.start()
+
+    def hear(self, entry: Entry) -> None:
+        if not self.deaf:
+            self.pos = entry.pos
+            hand_out(self._subscriptions, entry, decode_body(entry))
+
+    async def stop(self) -> None:
+        await self.deliveries.stop()
+        await self._end()
+
+    async def kill(self) -> None:
+        self.deaf = True
+        self.deliveries.abandon()
+        await self._end()
+
+    async def _end(self) -> None:
+        await self._background.drained()
+        await self.db.close()
+
+
+class World:
+    def __init__(self, database_url: str, near: TestMaster) -> None:
+        self.master = near
+        self.elsewhere = Elsewhere()
+        self.workers: list[Worker] = []
+        self.members: list[str] = []
+        self._database_url = database_url
+        self._seeds = itertools.count(1)
+
+    def start_worker(self) -> Worker:
+        pos = self.master.entries[-1].pos if self.master.entries else 0
+        worker = Worker(self._database_url, next(self._seeds), self.members, self.elsewhere, pos)
+        self.workers.append(worker)
+        self.members.append(worker.id)
+        return worker
+
+    async def kill(self, worker: Worker) -> None:
+        self.workers.remove(worker)
+        self.members.remove(worker.id)
+        await worker.kill()
+
+    async def stop(self, worker: Worker) -> None:
+        self.workers.remove(worker)
+        self.members.remove(worker.id)
+        await worker.stop()
+
+    async def join(self, room: str, user_id: str) -> None:
+        """A user of another server joins through this one."""
+        await self.change(room, user_id, "join")
+
+    async def change(self, room: str, user_id: str, membership: Any) -> None:
+        template = await self.master.call(ComposeTemplate(room_id=room, user_id=user_id, membership=membership))
+        assert isinstance(template, Template)
+        key = SigningKey("a_there", b"\x02" * 32)
+        version = ROOM_VERSIONS[template.room_version]
+        sealed = seal(orjson.loads(template.pdu), version, user_id.partition(":")[2], key)
+        event = IncomingEvent(event_id=sealed.event_id, pdu=sealed.encoded)
+        answer = await self.master.call(ReceiveEvents(room_id=room, events=[event], introduced=True))
+        assert isinstance(answer, Received)
+        assert answer.verdicts[0].status == "accepted", answer
+
+    async def shared_room(self, *users: str) -> str:
+        room = await self.master.create_room(ALICE)
+        for user_id in users:
+            await self.join(room, user_id)
+        return room
+
+
+@asynccontextmanager
+async def world(database_url: str) -> AsyncIterator[World]:
+    heard: list[World] = []
+
+    def hear(entry: Entry) -> None:
+        for one in heard:
+            for worker in one.workers:
+                worker.hear(entry)
+
+    async with master(database_url, hear) as near:
+        made = World(database_url, near)
+        heard.append(made)
+        try:
+            yield made
+        finally:
+            for worker in list(made.workers):
+                await made.stop(worker)
