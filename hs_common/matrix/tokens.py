@@ -2,9 +2,11 @@
 
 - A sync token `s<position>_<to-device>_<ephemeral ms>-<ephemeral seq>` has three numbers, since three streams advance
   independently: the log, the device's inbox, and what is only kept for a while (typing, presence).
+- A token of sliding sync `c<position>_<ephemeral>_<version>` names a place in the log, one in what is only kept for a
+  while, and what the connection had been sent by then.
 - A room token `t<order_pos>_<order_sub>` is the place just after the event with this place in the room's timeline
-  (`order_sub` is 0 for live events, negative for history found before one). A sync token is accepted wherever a room
-  token is, as the place just after (position, 0); the other way round it is not.
+  (`order_sub` is 0 for live events, negative for history found before one). A token of either sync is accepted wherever
+  a room token is, as the place just after (position, 0); the other way round it is not.
 
 Spec: client-server API, #pagination.
 """
@@ -18,6 +20,7 @@ from hs_common.matrix.errors import MatrixError, invalid_param
 _LARGEST = 2**63 - 1
 
 _SYNC = re.compile(r"s([0-9]{1,19})_([0-9]{1,19})_([0-9]{1,19})-([0-9]{1,19})")
+_SLIDING = re.compile(r"c([0-9]{1,19})_([0-9]{1,19})_([0-9a-f]{16})")
 _ROOM = re.compile(r"t([0-9]{1,19})_(-?[0-9]{1,19})")
 _POSITION = re.compile(r"([0-9]{1,19})")
 
@@ -57,6 +60,31 @@ class SyncToken:
         return RoomToken(self.position, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class SlidingToken:
+    """The `pos` of sliding sync. `version` identifies what the connection has been sent."""
+
+    position: int
+    ephemeral: int
+    version: str
+
+    def __str__(self) -> str:
+        return f"c{self.position}_{self.ephemeral}_{self.version}"
+
+    def room_token(self) -> RoomToken:
+        """The same place in any room's timeline."""
+        return RoomToken(self.position, 0)
+
+
+def parse_sliding_token(token: str) -> SlidingToken | None:
+    """The `pos` of sliding sync; None for what is none."""
+    parsed = _SLIDING.fullmatch(token)
+    if parsed is None:
+        return None
+    position, ephemeral = int(parsed[1]), int(parsed[2])
+    return SlidingToken(position, ephemeral, parsed[3]) if max(position, ephemeral) <= _LARGEST else None
+
+
 def parse_sync_token(token: str) -> SyncToken:
     """The `since` of /sync, the `from` and `to` of /keys/changes. Raises M_INVALID_PARAM."""
     numbers = _numbers(_SYNC, token)
@@ -67,12 +95,15 @@ def parse_sync_token(token: str) -> SyncToken:
 
 
 def parse_room_token(token: str) -> RoomToken:
-    """A token of /messages, /context, /relations, /threads or /members, or one of /sync. Raises M_INVALID_PARAM."""
+    """A token of /messages, /context, /relations, /threads or /members, or one of a sync. Raises M_INVALID_PARAM."""
     numbers = _numbers(_ROOM, token)
     if numbers is not None:
         return RoomToken(*numbers)
     if _numbers(_SYNC, token) is not None:
         return parse_sync_token(token).room_token()
+    sliding = parse_sliding_token(token)
+    if sliding is not None:
+        return sliding.room_token()
     raise _invalid(token, "a token of this room or a next_batch of /sync")
 
 

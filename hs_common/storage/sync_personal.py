@@ -10,9 +10,9 @@ from hs_common.storage.queries import Queries, Row
 
 
 async def account_data(db: Queries, user_id: str, since: int, upto: int, whole_rooms: Sequence[str]) -> list[Row]:
-    """(room_id, type, content): what changed after `since`, and all that `whole_rooms` have. Room '': global."""
+    """(room_id, type, content, pos): what changed after `since`, and all that `whole_rooms` have. Room '': global."""
     return await db.fetch(
-        "SELECT room_id, type, content FROM account_data WHERE user_id = %s AND pos <= %s"
+        "SELECT room_id, type, content, pos FROM account_data WHERE user_id = %s AND pos <= %s"
         " AND (pos > %s OR room_id = ANY(%s)) ORDER BY pos",
         (user_id, upto, since, list(whole_rooms)),
     )

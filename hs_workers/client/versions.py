@@ -15,12 +15,16 @@ VERSIONS: Final = (
     *(f"v1.{minor}" for minor in range(1, 20)),
 )
 
+UNSTABLE_FEATURES: Final[Mapping[str, bool]] = {
+    "org.matrix.simplified_msc3575": True,  # sliding sync (MSC4186), asked for by apps released before it was merged
+}
+
 
 class Versions:
-    """`unstable_features` are told to everybody."""
+    """`unstable_features` are told to everybody, besides what this server always has."""
 
     def __init__(self, unstable_features: Mapping[str, bool]) -> None:
-        self._answer = {"versions": list(VERSIONS), "unstable_features": dict(unstable_features)}
+        self._answer = {"versions": list(VERSIONS), "unstable_features": {**UNSTABLE_FEATURES, **unstable_features}}
 
     @endpoint(
         "GET",

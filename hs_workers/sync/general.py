@@ -278,7 +278,7 @@ class _Reading:
         rows = await sync_personal.account_data(self._db, user_id, start, question.now, fresh)
         by_room: dict[str, list[tuple[str, str | bytes]]] = {}
         contents: dict[str, str | bytes] = {}
-        for room_id, data_type, content in rows:
+        for room_id, data_type, content, _ in rows:
             if room_id == "":
                 contents[data_type] = content
             else:

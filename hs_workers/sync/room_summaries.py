@@ -30,18 +30,27 @@ class Moment(NamedTuple):
 
 
 class RoomSummary(NamedTuple):
-    """One room's summary, for any reader. `present` and `former`: the first members, one more than is told."""
+    """One room's summary, for any reader. `present` and `former`: the first members, one more than is told.
+
+    `is_named`: it has a name, or an alias to be called by; `has_name`: it has a name.
+    """
 
     joined: int
     invited: int
     is_named: bool
     present: Sequence[str]
     former: Sequence[str]
+    has_name: bool = False
 
     def heroes(self, reader: str) -> list[str]:
         """The first members besides the reader; if none are there, the first who have been."""
-        if self.is_named:
-            return []
+        return [] if self.is_named else self._members(reader)
+
+    def heroes_without_name(self, reader: str) -> list[str]:
+        """The same for sliding sync, where an alias does not count as a name."""
+        return [] if self.has_name else self._members(reader)
+
+    def _members(self, reader: str) -> list[str]:
         present = [user_id for user_id in self.present if user_id != reader]
         return (present or [user_id for user_id in self.former if user_id != reader])[:HEROES]
 
@@ -103,26 +112,34 @@ class RoomSummaries:
 
     async def _count(self, uptos: Mapping[str, int]) -> dict[str, RoomSummary]:
         rows = await sync_state.member_counts(self._db, list(uptos), list(uptos.values()))
-        named = await self._named(uptos)
+        named, with_alias = await self._named(uptos)
         nameless = [room_id for room_id in uptos if room_id not in named]
         present = await self._oldest(nameless, uptos, ("join", "invite"))
         lonely = [room_id for room_id in nameless if len(present[room_id]) <= 1]
         former = await self._oldest(lonely, uptos, ("leave", "ban"))
         return {
-            room_id: RoomSummary(joined, invited, room_id in named, present.get(room_id, ()), former.get(room_id, ()))
+            room_id: RoomSummary(
+                joined,
+                invited,
+                room_id in named | with_alias,
+                present.get(room_id, ()),
+                former.get(room_id, ()),
+                room_id in named,
+            )
             for room_id, joined, invited in rows
         }
 
-    async def _named(self, uptos: Mapping[str, int]) -> set[str]:
-        """The rooms that have a name or an alias to be called by."""
+    async def _named(self, uptos: Mapping[str, int]) -> tuple[set[str], set[str]]:
+        """The rooms that have a name, and those that have an alias to be called by."""
         keys = [(room_id, event_type, "", upto, upto) for room_id, upto in uptos.items() for event_type in NAMES]
         places = {row[3]: (row[0], row[1]) for row in await sync_state.entries(self._db, keys)}
         named: set[str] = set()
+        with_alias: set[str] = set()
         for event_id, _, _, _, json in await sync_rooms.events(self._db, list(places)) if places else ():
             room_id, event_type = places[event_id]
             if orjson.loads(json)["content"].get(NAMES[event_type]):
-                named.add(room_id)
-        return named
+                (named if event_type == "m.room.name" else with_alias).add(room_id)
+        return named, with_alias
 
     async def _oldest(
         self, room_ids: Sequence[str], uptos: Mapping[str, int], memberships: Sequence[str]

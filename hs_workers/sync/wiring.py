@@ -23,12 +23,17 @@ from hs_workers.sync.old_sync import OldSync
 from hs_workers.sync.peeking import Peeking
 from hs_workers.sync.presence_by_sync import PresenceBySync
 from hs_workers.sync.recent_log import RecentLog
+from hs_workers.sync.sliding.answering import SlidingAnswering
+from hs_workers.sync.sliding.extensions import Extensions
+from hs_workers.sync.sliding.telling import Telling
+from hs_workers.sync.sliding.viewing import Viewing
+from hs_workers.sync.sliding_sync import SlidingSync
 from hs_workers.sync.sync import Sync
 from hs_workers.sync.sync_log import SyncLog
 from hs_workers.sync.unread_memory import UnreadMemory
 from hs_workers.sync.waiting import WaitingClients
 
-ENDPOINT_CLASSES: tuple[type, ...] = (Sync, OldSync)
+ENDPOINT_CLASSES: tuple[type, ...] = (Sync, OldSync, SlidingSync)
 """What processes of other roles declare to their routers."""
 
 
@@ -115,10 +120,26 @@ class SyncParts:
         presence = PresenceBySync(outside.master, outside.background, clock.seconds)
         self.peeking = Peeking(db, clock, outside.now_ms)
         longest = outside.maximum_timeout_ms
+        self.viewing = Viewing(db, lambda: following.follower.position.pos)
+        telling = Telling(db, Extensions(db, following.ephemeral), outside.background, outside.now_ms)
+        self.sliding = SlidingAnswering(
+            db,
+            lambda: following.follower,
+            self.audience,
+            self.waiting,
+            self.settings,
+            self.devices,
+            self.viewing,
+            following.ephemeral,
+            telling,
+            clock.seconds,
+        )
         self.endpoints: list[object] = [
             Sync(self.answering, ClientFilters(db), presence, longest),
             OldSync(db, self.answering, self.peeking, longest),
+            SlidingSync(self.sliding, presence, longest),
         ]
+        following.subscribe(self.viewing.subscription())
         following.subscribe(self.log.subscription())
         following.subscribe(self.peeking.subscription())
         following.when_advanced(self.log.advanced)

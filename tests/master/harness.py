@@ -58,16 +58,22 @@ class TestMaster:
         return await self.desk.call(call, key)
 
     async def create_room(
-        self, creator: str, *, version: str = "12", events: list[NewRoomEvent] | None = None, **options: Any
+        self,
+        creator: str,
+        *,
+        version: str = "12",
+        events: list[NewRoomEvent] | None = None,
+        creation: dict[str, Any] | None = None,
+        **options: Any,
     ) -> str:
-        """A public room with its creator in it."""
+        """A public room with its creator in it. `creation`: more for the create event."""
         first = [
             NewRoomEvent(type="m.room.member", state_key=creator, content={"membership": "join"}),
             NewRoomEvent(type="m.room.power_levels", state_key="", content=_power_levels(creator, version)),
             NewRoomEvent(type="m.room.join_rules", state_key="", content={"join_rule": "public"}),
             NewRoomEvent(type="m.room.history_visibility", state_key="", content={"history_visibility": "shared"}),
         ]
-        content: dict[str, Any] = {"room_version": version}
+        content: dict[str, Any] = {"room_version": version, **(creation or {})}
         if version in {str(number) for number in range(1, 11)}:
             content["creator"] = creator
         room_id = None if version == "12" else f"!r{next(self._transactions)}:{SERVER}"

@@ -1,0 +1,127 @@
+"""Which rooms a request is about: the reader's rooms in the order of activity, filtered, cut to windows. Pure.
+
+Spec: MSC4186, "Lists", "Activity ordering", `SlidingRoomFilter`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hs_workers.sync.settings import Settings
+from hs_workers.sync.sliding.question import Filters, RoomConfig, SlidingRequest
+from hs_workers.sync.sliding.room_memory import Activity, Facts, facts_of_stripped
+from hs_workers.sync.sliding.user_memory import UserRooms
+from hs_workers.sync.windows import Membership
+
+NOT_IN: Sequence[str] = ("leave", "ban")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The reader's rooms at a position. `facts` is empty unless filters ask; `children`: rooms of spaces he is in.
+
+    `were_in`: the rooms that he is out of and has been in.
+    """
+
+    position: int
+    rooms: UserRooms
+    activity: Mapping[str, Activity]
+    facts: Mapping[str, Facts] = field(default_factory=dict)
+    children: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    were_in: frozenset[str] = frozenset()
+
+    def order(self, row: Membership) -> int:
+        """By what a room is ordered: what happened last in it, as far as the reader was there."""
+        activity = self.activity.get(row.room_id)
+        return row.from_pos if row.membership != "join" or activity is None else max(activity.last, row.from_pos)
+
+    def facts_of(self, row: Membership) -> Facts:
+        """What the room is, for filters."""
+        if row.membership in ("invite", "knock"):
+            return facts_of_stripped(row.stripped_state)
+        return self.facts.get(row.room_id) or Facts(None, False)
+
+
+@dataclass(slots=True)
+class Match:
+    """A room that rules of the request match, with what they ask for together. `lists`: those that have it."""
+
+    config: RoomConfig
+    lists: list[str] = field(default_factory=list)
+    is_subscribed: bool = False
+
+
+@dataclass(slots=True)
+class Matches:
+    """Room → match, and the number of rooms that each list has in all."""
+
+    rooms: dict[str, Match] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def server_list(view: View, settings: Settings, sent: Collection[str], user_id: str) -> list[Membership]:
+    """The rooms that lists choose from, the most active first.
+
+    Rooms that the reader left himself are there if the connection has been sent them; those that he was put out of, if
+    he had been in them.
+    """
+    rows = [row for row in view.rooms.memberships.values() if _is_listed(row, view, settings, sent, user_id)]
+    rows.sort(key=lambda row: (-view.order(row), row.room_id))
+    return rows
+
+
+def _is_listed(row: Membership, view: View, settings: Settings, sent: Collection[str], user_id: str) -> bool:
+    if row.membership == "invite":
+        return not settings.hides_invite(row.sender)
+    if row.membership in NOT_IN:
+        if row.room_id in sent:
+            return True
+        return row.sender != user_id and not row.forgotten and row.room_id in view.were_in
+    return True
+
+
+def match(request: SlidingRequest, view: View, listed: Sequence[Membership]) -> Matches:
+    """The rooms that the request is about."""
+    found = Matches()
+    for name, wanted in request.lists.items():
+        rows = [row for row in listed if passes(wanted.filters, row, view)]
+        found.counts[name] = len(rows)
+        for room_id in _windows(rows, wanted.ranges):
+            one = found.rooms.setdefault(room_id, Match(RoomConfig()))
+            one.config = one.config.plus(wanted.config)
+            one.lists.append(name)
+    may_see = {row.room_id for row in listed} | view.were_in
+    for room_id, config in request.subscriptions.items():
+        if room_id in may_see:
+            one = found.rooms.setdefault(room_id, Match(RoomConfig()))
+            one.config = one.config.plus(config)
+            one.is_subscribed = True
+    return found
+
+
+def _windows(rows: Sequence[Membership], ranges: Sequence[tuple[int, int]] | None) -> list[str]:
+    if ranges is None:
+        return [row.room_id for row in rows]
+    # Overlapping windows have a room once.
+    return list(dict.fromkeys(row.room_id for start, end in ranges for row in rows[start : end + 1]))
+
+
+def passes(filters: Filters, row: Membership, view: View) -> bool:
+    """Whether a list has the room."""
+    room_id = row.room_id
+    tags = view.rooms.tags.get(room_id, frozenset())
+    return (
+        filters.is_dm in (None, room_id in view.rooms.direct)
+        and filters.is_invited in (None, row.membership == "invite")
+        and (filters.tags is None or bool(tags & filters.tags))
+        and not tags & filters.not_tags
+        and (filters.spaces is None or any(room_id in view.children.get(space, ()) for space in filters.spaces))
+        and (not filters.asks_for_facts or _is_of_kind(filters, view.facts_of(row)))
+    )
+
+
+def _is_of_kind(filters: Filters, facts: Facts) -> bool:
+    return (
+        filters.is_encrypted in (None, facts.is_encrypted)
+        and (filters.room_types is None or facts.type in filters.room_types)
+        and facts.type not in filters.not_room_types
+    )

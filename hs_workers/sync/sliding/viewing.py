@@ -1,0 +1,127 @@
+"""Looks at a reader's rooms: from memory at this process' position, or from the database at any.
+
+From memory nothing is read once everything is known; what is not is read first, and then looked at again, until one
+look at one position has all of it.
+
+Spec: MSC4186, "Lists".
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Final
+
+import orjson
+
+from hs_common.replication import items
+from hs_common.replication.entry import Entry, EntryItem
+from hs_common.replication.subscription import Subscription
+from hs_common.storage import sliding, sync_rooms
+from hs_common.storage.queries import Queries
+from hs_workers.sync.sliding.lists import NOT_IN, View
+from hs_workers.sync.sliding.question import SlidingRequest
+from hs_workers.sync.sliding.room_memory import RoomMemory, read_activity, read_facts
+from hs_workers.sync.sliding.user_memory import UserMemory, UserRooms, read_user_rooms
+
+KINDS: Final = ("event", "membership", "forget", "account_data")
+# Looks until everything is there; more are needed only while the reader's memberships change all the time.
+MAXIMUM_LOOKS: Final = 5
+
+
+class Viewing:
+    """Memory of users and rooms, kept up from the log."""
+
+    def __init__(self, db: Queries, position: Callable[[], int]) -> None:
+        self._db = db
+        self._position = position
+        self._users = UserMemory(db)
+        self._rooms = RoomMemory(db)
+
+    def subscription(self) -> Subscription:
+        """For the follower; before those who wake clients."""
+        return Subscription("sliding sync", KINDS, self._apply, self._reset)
+
+    async def from_memory(self, user_id: str, request: SlidingRequest, sent: Collection[str]) -> View | None:
+        """At this process' position when it returns; None if that could not be had."""
+        facts = request.asks_for_facts
+        for _ in range(MAXIMUM_LOOKS):
+            if await self._users.read(user_id, self._position()):
+                continue
+            rooms = self._users.known(user_id)
+            assert rooms is not None, "it is known"
+            joined = _joined(rooms)
+            spaces = request.spaces & set(joined)
+            at = self._position()
+            children = await _children(self._db, spaces, at) if spaces else {}
+            were_in = await _were_in(self._db, user_id, rooms, request, sent, at)
+            if await self._rooms.read(_with_facts(rooms) if facts else joined, at, facts=facts):
+                continue
+            if self._users.known(user_id) is rooms:  # else they changed while the rest was read
+                return self._view(rooms, joined, facts, children, were_in)
+        return None
+
+    def _view(
+        self,
+        rooms: UserRooms,
+        joined: Iterable[str],
+        facts: bool,
+        children: Mapping[str, frozenset[str]],
+        were_in: frozenset[str],
+    ) -> View:
+        activity = {room_id: one for room_id in joined if (one := self._rooms.activity(room_id)) is not None}
+        kinds = {room_id: kind for room_id in _with_facts(rooms) if (kind := self._rooms.facts(room_id)) is not None}
+        return View(self._position(), rooms, activity, kinds if facts else {}, children, were_in)
+
+    async def from_database(self, user_id: str, request: SlidingRequest, sent: Collection[str], at: int) -> View:
+        """At a position, whatever this process' is."""
+        rooms = await read_user_rooms(self._db, user_id, at)
+        joined = _joined(rooms)
+        activity = await read_activity(self._db, joined, at)
+        facts = await read_facts(self._db, _with_facts(rooms), at) if request.asks_for_facts else {}
+        spaces = request.spaces & set(joined)
+        children = await _children(self._db, spaces, at) if spaces else {}
+        return View(at, rooms, activity, facts, children, await _were_in(self._db, user_id, rooms, request, sent, at))
+
+    def _apply(self, batch: Collection[EntryItem], entry: Entry) -> None:
+        for one in batch:
+            item = items.decode(one.kind, one.body)
+            self._users.apply(item)
+            if isinstance(item, items.EventItem):
+                self._rooms.apply(item)
+
+    def _reset(self, position: int) -> None:
+        self._users.forget()
+        self._rooms.forget()
+
+
+def _joined(rooms: UserRooms) -> list[str]:
+    return [room_id for room_id, row in rooms.memberships.items() if row.membership == "join"]
+
+
+def _with_facts(rooms: UserRooms) -> list[str]:
+    """The rooms whose state says what they are."""
+    return [room_id for room_id, row in rooms.memberships.items() if row.membership in ("join", *NOT_IN)]
+
+
+async def _children(db: Queries, spaces: Collection[str], at: int) -> dict[str, frozenset[str]]:
+    """Space → rooms. A child without `via` is none (any more)."""
+    found: dict[str, set[str]] = {}
+    for space, child, json in await sliding.children(db, list(spaces), at):
+        if isinstance(orjson.loads(json)["content"].get("via"), list):
+            found.setdefault(space, set()).add(child)
+    return {space: frozenset(children) for space, children in found.items()}
+
+
+async def _were_in(
+    db: Queries, user_id: str, rooms: UserRooms, request: SlidingRequest, sent: Collection[str], at: int
+) -> frozenset[str]:
+    """Of the rooms that the reader is out of those that he has been in, as far as that matters: he was put out, the
+    connection has been sent them, or they are subscribed to."""
+    out = [
+        room_id
+        for room_id, row in rooms.memberships.items()
+        if row.membership in NOT_IN and (row.sender != user_id or room_id in sent or room_id in request.subscriptions)
+    ]
+    out += [room_id for room_id in (*sent, *request.subscriptions) if room_id not in rooms.memberships]
+    if not out:
+        return frozenset()
+    rows = await sync_rooms.all_memberships(db, user_id, list(dict.fromkeys(out)), at)
+    return frozenset(row[0] for row in rows if row[1] == "join")
