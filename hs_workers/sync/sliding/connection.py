@@ -1,9 +1,9 @@
 """What a connection has been sent: which rooms, up to where, in what detail. Pure.
 
 A room that matched a rule at the last answer is told up to that answer's position (LIVE), one that did not stays told
-up to where it last matched. So this changes only when rooms come and go, or when more is asked of them, and else an answer
-writes nothing. Equal contents are one version: its name is a hash of them, so that a request that is repeated leads to
-the same.
+up to where it last matched. So this changes only when rooms come and go, or when more is asked of them, and else an
+answer writes nothing. Equal contents are one version: its name is a hash of them, so that a request that is repeated
+leads to the same.
 
 Spec: MSC4186, "Connections", "Changing room configs".
 """
