@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from hs_common.matrix.tokens import SlidingToken, SyncToken
+from hs_common.reading.reader_settings import ReaderSettings
+from hs_common.reading.settings import Settings
 from hs_common.replication.ephemeral_view import EphemeralView
 from hs_common.storage import log
 from hs_common.storage.queries import Queries
@@ -20,8 +22,6 @@ from hs_workers.sync.audience import Audience
 from hs_workers.sync.devices import NOTHING, DeviceNews, Devices
 from hs_workers.sync.lost_history import LostHistory
 from hs_workers.sync.parameters import Reader
-from hs_workers.sync.reader_settings import ReaderSettings
-from hs_workers.sync.settings import Settings
 from hs_workers.sync.sliding.connection import Connection
 from hs_workers.sync.sliding.connections import Connections
 from hs_workers.sync.sliding.extensions import to_device_since

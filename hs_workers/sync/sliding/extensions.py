@@ -16,12 +16,12 @@ import orjson
 from hs_common.matrix.errors import invalid_param
 from hs_common.matrix.receipts_edu import Receipt, receipt_events
 from hs_common.reading.device_lists import device_lists_between
+from hs_common.reading.settings import PUSH_RULES, push_rules_content
 from hs_common.replication.ephemeral_view import Changes, EphemeralView
 from hs_common.storage import sync_personal
 from hs_common.storage.queries import Queries
 from hs_workers.sync.answer import account_data_event
 from hs_workers.sync.devices import MAXIMUM_MESSAGES, DeviceNews
-from hs_workers.sync.settings import PUSH_RULES, push_rules_content
 from hs_workers.sync.sliding.lists import Matches
 from hs_workers.sync.sliding.load_rooms import RoomResult
 from hs_workers.sync.sliding.question import Extension, Json, SlidingRequest

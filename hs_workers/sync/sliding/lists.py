@@ -6,7 +6,7 @@ Spec: MSC4186, "Lists", "Activity ordering", `SlidingRoomFilter`.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hs_workers.sync.settings import Settings
+from hs_common.reading.settings import Settings
 from hs_workers.sync.sliding.question import Filters, RoomConfig, SlidingRequest
 from hs_workers.sync.sliding.room_memory import Activity, Facts, facts_of_stripped
 from hs_workers.sync.sliding.user_memory import UserRooms

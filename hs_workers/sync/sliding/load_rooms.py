@@ -11,6 +11,7 @@ import orjson
 
 from hs_common.matrix.event import Event
 from hs_common.matrix.filters import EVERYTHING, RoomEventFilter
+from hs_common.reading.settings import Settings
 from hs_common.storage import sliding, sync_rooms, sync_state
 from hs_common.storage.queries import Queries
 from hs_workers.sync.event_json import EventFormat, event_of
@@ -21,7 +22,6 @@ from hs_workers.sync.parameters import Reader
 from hs_workers.sync.reading_rights import ReadingRights
 from hs_workers.sync.room_summaries import Moment, RoomSummaries, RoomSummary
 from hs_workers.sync.room_versions import RoomVersions
-from hs_workers.sync.settings import Settings
 from hs_workers.sync.sliding.load_state import Members, RoomState, load_states
 from hs_workers.sync.sliding.planning import RoomPlan
 from hs_workers.sync.sliding.required_state import MEMBER

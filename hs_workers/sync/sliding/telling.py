@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from hs_common.process.background import Background
+from hs_common.reading.load_unread import UnreadCounter
+from hs_common.reading.settings import Settings
+from hs_common.reading.unread import rows_to_keep
 from hs_common.replication.ephemeral_view import Changes
 from hs_common.storage import sliding, unread
 from hs_common.storage.queries import Queries
 from hs_workers.sync.devices import DeviceNews
-from hs_workers.sync.load_unread import UnreadCounter
 from hs_workers.sync.members_sent import MembersSent
 from hs_workers.sync.parameters import Reader
-from hs_workers.sync.settings import Settings
 from hs_workers.sync.sliding.connection import Connection
 from hs_workers.sync.sliding.extensions import Extensions, Scene, to_device
 from hs_workers.sync.sliding.lists import Matches, View, match, server_list
@@ -25,7 +26,6 @@ from hs_workers.sync.sliding.load_rooms import RoomLoader, RoomResult
 from hs_workers.sync.sliding.planning import Plan, after, plan
 from hs_workers.sync.sliding.question import Json, SlidingRequest
 from hs_workers.sync.sliding.render import body
-from hs_workers.sync.unread import rows_to_keep
 
 
 @dataclass(frozen=True, slots=True)
