@@ -120,20 +120,7 @@ class SyncParts:
         presence = PresenceBySync(outside.master, outside.background, clock.seconds)
         self.peeking = Peeking(db, clock, outside.now_ms)
         longest = outside.maximum_timeout_ms
-        self.viewing = Viewing(db, lambda: following.follower.position.pos)
-        telling = Telling(db, Extensions(db, following.ephemeral), outside.background, outside.now_ms)
-        self.sliding = SlidingAnswering(
-            db,
-            lambda: following.follower,
-            self.audience,
-            self.waiting,
-            self.settings,
-            self.devices,
-            self.viewing,
-            following.ephemeral,
-            telling,
-            clock.seconds,
-        )
+        self.sliding = self._make_sliding(outside, following)
         self.endpoints: list[object] = [
             Sync(self.answering, ClientFilters(db), presence, longest),
             OldSync(db, self.answering, self.peeking, longest),
@@ -145,6 +132,23 @@ class SyncParts:
         following.when_advanced(self.log.advanced)
         following.when_ephemeral(self.log.heard)
         following.someone_waits = lambda: len(self.waiting) > 0
+
+    def _make_sliding(self, outside: Outside, following: Following) -> SlidingAnswering:
+        db, clock = outside.db, outside.clock
+        self.viewing = Viewing(db, lambda: following.follower.position.pos)
+        telling = Telling(db, Extensions(db, following.ephemeral), outside.background, outside.now_ms)
+        return SlidingAnswering(
+            db,
+            lambda: following.follower,
+            self.audience,
+            self.waiting,
+            self.settings,
+            self.devices,
+            self.viewing,
+            following.ephemeral,
+            telling,
+            clock.seconds,
+        )
 
     def end(self) -> None:
         """Answers all who wait, with the token that they came with."""
