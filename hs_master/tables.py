@@ -1,13 +1,14 @@
 """The statements by which the master writes, each a bulk statement over the columns of a batch.
 
 One name for each statement; a transaction runs those that have rows in the order in which they stand here (`ORDER`):
-what ends before what begins, rows before what refers to them. Only here, and in `encryption_tables`,
-are the master's tables written.
+what ends before what begins, rows before what refers to them. Only here, in `encryption_tables`
+and in `found_tables` are the master's tables written.
 """
 
 from typing import Final
 
 from hs_master import encryption_tables as encryption
+from hs_master import found_tables as found
 from hs_master.bulk import insert as _insert
 from hs_master.bulk import with_rows as _with_rows
 from hs_master.log_store.types import Write
@@ -422,7 +423,7 @@ ORDER: Final[tuple[Write, ...]] = (
     ROOM, ROOM_DIRECTORY, EVENT, EVENT_RECEIVED, EVENT_STORED, EVENT_STATE, STATE_DELTA, OUTGOING_EVENT, OUTGOING_EDU,
     GAP, TIMELINE, STATE_CLOSE, STATE_BEGIN, MEMBERSHIP_FORGET, MEMBERSHIP_CLOSE,
     MEMBERSHIP_BEGIN, SERVER_CLOSE, SERVER_BEGIN, FORK, RELATION, MENTION, REDACT, REDACT_RULE_BITS,
-    REDACT_RELATION, REDACT_MENTION, HELD_REDACTION_END, HELD_REDACTION,
+    REDACT_RELATION, REDACT_MENTION, *found.WRITES, HELD_REDACTION_END, HELD_REDACTION,
     ALIAS_DELETE, ALIAS, ALIAS_MOVE, RECEIPT, USER, DEVICE_DELETE,
     *encryption.ENDS, DEVICE, *encryption.BEGINS,
     ACCESS_TOKEN_DELETE, ACCESS_TOKEN, REFRESH_TOKEN_DELETE, REFRESH_TOKEN, PROFILE_DELETE, PROFILE, ACCOUNT_DATA,

@@ -18,6 +18,7 @@ from hs_common.storage.queries import Queries
 from hs_master import tables
 from hs_master.decisions.receiving import parsed
 from hs_master.rooms import references
+from hs_master.rooms.search import write_search
 from hs_master.step import Step
 
 # Events of one call: a page of what other servers answer.
@@ -116,3 +117,4 @@ class InsertHistoryDecider:
         place = (room_id, before_pos, sub, event_id, event.sender, event.type, event.state_key, event.origin_server_ts)
         step.row(tables.TIMELINE, *place, root, 0, *state, None, None)
         references.write_relation(step, event, relation, before_pos, sub)
+        write_search(step, event, step.pos)

@@ -19,6 +19,7 @@ from hs_master.rooms import guest_access, references
 from hs_master.rooms.head import RoomDraft
 from hs_master.rooms.interest import count_member, count_room, find_interested
 from hs_master.rooms.membership import MembershipChanges, change_membership
+from hs_master.rooms.search import write_search
 from hs_master.step import KnownEvent, Step
 
 _NOT_IN_THE_ROOM: Final = ("invite", "knock", "ban")
@@ -95,6 +96,7 @@ def append(
     root = references.thread_root(step, relation)
     references.write_relation(step, event, relation, pos)
     mentions = references.write_mentions(step, room, event, server_name, pos)
+    write_search(step, event, pos)
     _write(step, event, encoded, place, pos, bits, root, source)
     _advance(step, room, event, place)
     goes_out = source.introduced and bool(others_before or room.joined - room.server_joined(server_name) or target)

@@ -14,7 +14,7 @@ from hs_common.matrix.power_levels import PowerLevels
 from hs_common.matrix.redaction import redact
 from hs_common.replication.calls import Intent
 from hs_common.replication.items import Relation
-from hs_master import tables
+from hs_master import found_tables, tables
 from hs_master.rooms.head import RoomDraft
 from hs_master.step import Annotation, KnownEvent, Step
 
@@ -160,7 +160,7 @@ def apply_redaction(step: Step, room: RoomDraft, event: Event) -> list[str]:
     stripped = msgspec.structs.replace(target.event, pdu=pdu, content=pdu["content"])
     event_id = stripped.event_id
     step.row(tables.REDACT, event_id, canonical_json.encode(pdu).decode(), event.event_id)
-    for write in (tables.REDACT_RULE_BITS, tables.REDACT_RELATION, tables.REDACT_MENTION):
+    for write in (tables.REDACT_RULE_BITS, tables.REDACT_RELATION, tables.REDACT_MENTION, found_tables.REDACT_SEARCH):
         step.row(write, event_id)
     relation = relation_of(target.event.content)
     if relation is not None and relation.key is not None:

@@ -49,6 +49,7 @@ from hs_workers.client.room.published_rooms import PublishedRooms
 from hs_workers.client.room.reading import Reading
 from hs_workers.client.room.redacting import Redacting
 from hs_workers.client.room.room_ids import RoomIds
+from hs_workers.client.room.searching import Searching
 from hs_workers.client.room.sending import Sending
 from hs_workers.client.room.settling import Settling
 from hs_workers.client.room.surroundings import Surroundings
@@ -60,6 +61,7 @@ from hs_workers.client.room_state import RoomState
 from hs_workers.client.room_summary import RoomSummary
 from hs_workers.client.room_upgrades import RoomUpgrades
 from hs_workers.client.rooms import Rooms
+from hs_workers.client.search import Search
 from hs_workers.client.space_hierarchy import SpaceHierarchy
 from hs_workers.client.threads_list import ThreadsList
 
@@ -85,6 +87,7 @@ ENDPOINT_CLASSES: tuple[type, ...] = (
         RoomSummary,
         RoomUpgrades,
         Rooms,
+        Search,
         SpaceHierarchy,
         ThreadsList,
     ),
@@ -175,6 +178,7 @@ def _reading(config: Config, outside: Outside, sending: Sending) -> list[object]
         RoomInitialSync(db, reading, pages, events),
         RoomSummary(db, summaries, aliases, outside.elsewhere),
         Rooms(reading, Members(db, reading, events), events),
+        Search(Searching(db, views, events, pages)),
         SpaceHierarchy(Hierarchies(db, summaries, outside.elsewhere)),
         ThreadsList(children),
     ]

@@ -1,0 +1,258 @@
+"""Searching the rooms that a user has been in: candidates by their words, then each judged as any other reading is.
+
+Of what matches, the newest `MAXIMUM_CANDIDATES` are paged, or the newest `MAXIMUM_RANKED` by how well they match. What
+the reader may not see, does not want to, or was redacted, is passed over, at most `MAXIMUM_EXAMINED` of it for a page.
+
+Spec: client-server API, #server-side-search.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from hs_common.http.request import Requester
+from hs_common.matrix.filters import RoomEventFilter
+from hs_common.matrix.room_upgrades import CREATE
+from hs_common.matrix.searched_texts import KEYS, searched_text
+from hs_common.reading.client_events import ClientEvents
+from hs_common.reading.room_view import RoomView, RoomViews
+from hs_common.reading.stored_event import StoredEvent
+from hs_common.storage import log, room_directory, room_state, search
+from hs_common.storage.queries import Queries, Row
+from hs_workers.client.room.answers import array
+from hs_workers.client.room.pages import Pages
+from hs_workers.client.room.reading import reader_of
+from hs_workers.client.room.search_scope import ROOM, Place, positive, scope
+
+MAXIMUM_CANDIDATES: Final = 5_000
+MAXIMUM_RANKED: Final = 2_000
+"""Of these the words are read to tell which match best."""
+MAXIMUM_EXAMINED: Final = 500
+LOOKED_AT_ONCE: Final = 50
+MAXIMUM_ROOMS: Final = 10_000
+"""Rooms that are searched if the client names none: those that the user came to last."""
+MAXIMUM_PREDECESSORS: Final = 10
+"""Upgrades of a room that are followed back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """Which events around a result are wanted."""
+
+    before: int
+    after: int
+    profiles: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A search."""
+
+    term: str
+    keys: Sequence[str]
+    filter: RoomEventFilter
+    limit: int
+    by_rank: bool
+    context: Around | None
+    include_state: bool
+    group_by: Sequence[str]
+    place: Place
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a page has: views by room, and results with their candidates' rows. `upto`: candidates looked at."""
+
+    views: dict[str, RoomView | None] = field(default_factory=dict)
+    results: list[tuple[Row, StoredEvent]] = field(default_factory=list)
+    upto: int = 0
+
+
+class Searching:
+    """Answers searches."""
+
+    def __init__(self, db: Queries, views: RoomViews, events: ClientEvents, pages: Pages) -> None:
+        self._db = db
+        self._views = views
+        self._events = events
+        self._pages = pages
+
+    async def find(self, requester: Requester, wanted: Wanted) -> dict[str, Any]:
+        """The `room_events` of an answer."""
+        place = wanted.place
+        if place.upto is None:
+            place = Place(0, await log.head(self._db))
+        assert place.upto is not None, "a new search is of what is there now"
+        rooms = await self._rooms(requester, wanted, place)
+        rows = await self._matches(rooms, wanted, place, place.upto) if rooms else []
+        found = await self._page(requester, rows, wanted, place.offset)
+        ranks = await search.ranks(self._db, positive(wanted.term), [event.event_id for _, event in found.results])
+        answer: dict[str, Any] = {
+            "count": rows[0][3] if rows else 0,
+            "highlights": await self._highlights(wanted.term, [event for _, event in found.results]),
+            "results": [await self._result(event, ranks, found.views, wanted) for _, event in found.results],
+        }
+        if found.upto < len(rows):
+            answer["next_batch"] = str(Place(found.upto, place.upto, place.groups))
+        if wanted.group_by:
+            answer["groups"] = {key: _groups(key, rows, found, place) for key in wanted.group_by}
+        if wanted.include_state:
+            answer["state"] = await self._state(found)
+        return answer
+
+    # --- where ---
+
+    async def _rooms(self, requester: Requester, wanted: Wanted, place: Place) -> list[str]:
+        """The rooms to search: those named and what they replaced, or all that the user has been in."""
+        named = wanted.filter.rooms.wanted
+        if named is None:
+            rooms = await search.rooms_been_in(self._db, requester.user_id, MAXIMUM_ROOMS)
+        else:
+            rooms = await self._with_predecessors(sorted(named))
+        within = [value for key, value in place.groups if key == ROOM]
+        rooms = [room_id for room_id in rooms if wanted.filter.rooms.unwanted.isdisjoint([room_id])]
+        rooms = [room_id for room_id in rooms if all(room_id == value for value in within)]
+        encrypted = await search.encrypted_rooms(self._db, rooms) if rooms else set()
+        return [room_id for room_id in rooms if room_id not in encrypted]
+
+    async def _with_predecessors(self, room_ids: list[str]) -> list[str]:
+        rooms = dict.fromkeys(room_ids[:MAXIMUM_ROOMS])
+        new = list(rooms)
+        for _ in range(MAXIMUM_PREDECESSORS):
+            rows = await room_directory.described(self._db, new, [CREATE[0]]) if new else []
+            contents = [orjson.loads(json)["content"] for _, _, json in rows]
+            named = [content.get("predecessor") for content in contents]
+            old = [one.get("room_id") for one in named if isinstance(one, dict)]
+            new = [
+                room_id for room_id in old if isinstance(room_id, str) and room_id not in rooms and "\0" not in room_id
+            ]
+            rooms.update(dict.fromkeys(new))
+        return list(rooms)
+
+    # --- what ---
+
+    async def _matches(self, rooms: list[str], wanted: Wanted, place: Place, upto: int) -> list[Row]:
+        senders = wanted.filter.senders.wanted
+        within = [value for key, value in place.groups if key != ROOM]
+        if within:
+            senders = frozenset(within) if senders is None else senders.intersection(within)
+        if senders is not None and (not senders or len(within) > 1):
+            return []
+        return await search.matches(
+            self._db,
+            positive(wanted.term),
+            scope=scope(rooms, senders, wanted.filter.senders.unwanted),
+            room_ids=rooms,
+            keys=[KEYS.index(key) for key in wanted.keys],
+            upto=upto,
+            limit=MAXIMUM_RANKED if wanted.by_rank else MAXIMUM_CANDIDATES,
+            by_rank=wanted.by_rank,
+        )
+
+    async def _page(self, requester: Requester, rows: Sequence[Row], wanted: Wanted, offset: int) -> _Found:
+        found = _Found(upto=min(offset, len(rows)))
+        last = min(len(rows), offset + MAXIMUM_EXAMINED)
+        while found.upto < last and len(found.results) < wanted.limit:
+            some = rows[found.upto : min(found.upto + LOOKED_AT_ONCE, last)]
+            seen = await self._seen(requester, some, found.views)
+            for row in some:
+                if len(found.results) == wanted.limit:
+                    break
+                found.upto += 1
+                event = seen.get(row[0])
+                if event is not None and _passes(wanted.filter, event):
+                    found.results.append((row, event))
+        return found
+
+    async def _seen(
+        self, requester: Requester, rows: Iterable[Row], views: dict[str, RoomView | None]
+    ) -> dict[str, StoredEvent]:
+        """Those of the events that the reader is shown, by id."""
+        by_room: dict[str, list[str]] = {}
+        for event_id, room_id, *_ in rows:
+            by_room.setdefault(room_id, []).append(event_id)
+        seen: dict[str, StoredEvent] = {}
+        for room_id, event_ids in by_room.items():
+            if room_id not in views:
+                view = await self._views.view(room_id, reader_of(requester))
+                views[room_id] = view if view is not None and view.is_readable else None
+            view = views[room_id]
+            if view is not None:
+                stored = await self._events.stored(view, event_ids)
+                seen |= {key: one for key, one in stored.items() if one.redacted_by is None and view.shows(one)}
+        return seen
+
+    # --- how it is told ---
+
+    async def _highlights(self, term: str, events: Iterable[StoredEvent]) -> list[str]:
+        texts = [searched_text(event.type, event.state_key, event.content) for event in events]
+        bodies = [text.text for text in texts if text is not None]
+        marked = await search.marked(self._db, positive(term), bodies) if bodies else []
+        words = (part.partition(search.END_MARK)[0] for text in marked for part in text.split(search.BEGIN_MARK)[1:])
+        return sorted({word.casefold() for word in words})
+
+    async def _result(
+        self, event: StoredEvent, ranks: Mapping[str, float], views: dict[str, RoomView | None], wanted: Wanted
+    ) -> dict[str, Any]:
+        view = views[event.room_id]
+        assert view is not None, "a result's room can be read"
+        (encoded,) = await self._events.encoded(view, [event])
+        result: dict[str, Any] = {"rank": ranks.get(event.event_id, 0.0), "result": orjson.Fragment(encoded)}
+        if wanted.context is not None:
+            result["context"] = await self._context(view, event, wanted.context)
+        return result
+
+    async def _context(self, view: RoomView, event: StoredEvent, wanted: Around) -> dict[str, Any]:
+        before: list[StoredEvent] = []
+        after: list[StoredEvent] = []
+        if wanted.before:
+            page = await self._pages.read(view, event.place_before, None, forwards=False, limit=wanted.before)
+            before = page.events
+        if wanted.after:
+            after = (await self._pages.read(view, event.place, None, forwards=True, limit=wanted.after)).events
+        encoded = await self._events.encoded(view, [*before, *after])
+        told: dict[str, Any] = {
+            "start": str(before[-1].place_before if before else event.place_before),
+            "end": str(after[-1].place if after else event.place),
+            "events_before": array(encoded[: len(before)]),
+            "events_after": array(encoded[len(before) :]),
+        }
+        if wanted.profiles:
+            members = await self._pages.members_of(view, [event, *before, *after])
+            told["profile_info"] = {row[1]: _profile(orjson.loads(row[3])["content"]) for row in members}
+        return told
+
+    async def _state(self, found: _Found) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        for room_id in dict.fromkeys(event.room_id for _, event in found.results):
+            view = found.views[room_id]
+            if view is not None and view.state_pos is not None:
+                rows = await room_state.all_entries(self._db, room_id, view.state_pos)
+                told[room_id] = array(self._events.state(view.version, rows))
+        return told
+
+
+def _groups(key: str, rows: Sequence[Row], found: _Found, place: Place) -> dict[str, Any]:
+    """The results by room or sender, and where each group goes on."""
+    column = 1 if key == ROOM else 2
+    looked_at = Counter(row[column] for row in rows[: found.upto])
+    left = {row[column] for row in rows[found.upto :]}
+    groups: dict[str, dict[str, Any]] = {}
+    for row, event in found.results:
+        group = groups.setdefault(row[column], {"order": len(groups) + 1, "results": []})
+        group["results"].append(event.event_id)
+    for value in groups.keys() & left:
+        groups[value]["next_batch"] = str(place.within(key, value, looked_at[value]))
+    return groups
+
+
+def _passes(filter: RoomEventFilter, event: StoredEvent) -> bool:
+    return filter.allows_event(event.type, event.sender, event.content if filter.contains_url is not None else {})
+
+
+def _profile(content: dict[str, Any]) -> dict[str, str]:
+    named = {key: content.get(key) for key in ("displayname", "avatar_url")}
+    return {key: value for key, value in named.items() if isinstance(value, str)}

@@ -1,0 +1,194 @@
+"""Searching: whose events, by which words, in which order, page by page."""
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from hs_common.matrix.errors import MatrixError
+from hs_workers.client.room import searching
+from hs_workers.client.room.search_scope import Place, parse_place, positive, scope
+from tests.workers.client.room_world import Json, RoomWorld, User, play, room_path
+from tests.workers.client.test_room_upgrades import upgrade
+
+
+async def search(user: User, term: str, next_batch: str | None = None, **criteria: Any) -> Json:
+    body = {"search_categories": {"room_events": {"search_term": term, **criteria}}}
+    query = {} if next_batch is None else {"next_batch": next_batch}
+    answer = await user.ok("POST", "/search", body, **query)
+    events: Json = answer["search_categories"]["room_events"]
+    return events
+
+
+def ids(found: Json) -> list[str]:
+    return [one["result"]["event_id"] for one in found["results"]]
+
+
+async def find(user: User, term: str, **criteria: Any) -> list[str]:
+    return ids(await search(user, term, order_by="recent", **criteria))
+
+
+def test_words_are_found_by_those_who_may_read_them(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob, carol = [await world.user(name) for name in ("alice", "bob", "carol")]
+        room_id = await alice.create(preset="public_chat", name="Martian lounge", topic="Tea on Mars")
+        await bob.join(room_id)
+        first = await alice.send(room_id, "The martians are landing")
+        second = await bob.send(room_id, "I like men from Mars, and a Martian or two")
+        assert await find(alice, "martian", keys=["content.body"]) == [second, first]
+        assert await find(bob, '"men from mars"') == [second]
+        assert await find(bob, "martian -landing", keys=["content.body"]) == [first]  # nothing can be excluded
+        assert await find(alice, "the") == [first]  # no word is too common
+        assert await find(carol, "martian") == []
+        assert len(await find(alice, "mars", keys=["content.topic"])) == 1
+        assert len(await find(alice, "lounge", keys=["content.name"])) == 1
+        for nothing in ("", "   ", "!?&|:*'\\", "unheard"):
+            assert (await search(alice, nothing))["count"] == 0
+        found = await search(alice, "martians", order_by="rank")
+        assert found["count"] == 3
+        assert found["highlights"] == ["martian", "martians"]
+        ranks = [one["rank"] for one in found["results"]]
+        assert ranks == sorted(ranks, reverse=True)
+        assert found["results"][0]["result"]["room_id"] == room_id
+
+    play(database_url, scenario)
+
+
+def test_what_was_redacted_ignored_encrypted_or_said_later_is_not_found(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        room_id = await alice.create(preset="public_chat")
+        await bob.join(room_id)
+        early = await alice.send(room_id, "apple early")
+        gone = await alice.send(room_id, "apple gone")
+        own = await bob.send(room_id, "apple own")
+        await alice.ok("PUT", room_path(room_id, f"redact/{quote(gone, safe='')}/1"), {})
+        assert await find(alice, "apple") == [own, early]
+        assert await world.db.fetch("SELECT 1 FROM search WHERE event_id = %s", [gone]) == []
+        await bob.ok("POST", room_path(room_id, "leave"), {})
+        await alice.send(room_id, "apple later")
+        assert await find(bob, "apple") == [own, early]
+        await bob.set_account_data("m.ignored_user_list", {"ignored_users": {alice.user_id: {}}})
+        assert await find(bob, "apple") == [own]
+        await bob.ok("POST", room_path(room_id, "forget"), {})
+        assert await find(bob, "apple") == []
+        await alice.set_state(room_id, "m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"})
+        assert await find(alice, "apple") == []
+
+    play(database_url, scenario)
+
+
+def test_filters_choose_rooms_senders_and_links(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        one, two = await alice.create(preset="public_chat"), await alice.create(preset="public_chat")
+        await bob.join(one)
+        mine, other = await alice.send(one, "pear"), await alice.send(two, "pear")
+        his = await bob.send(one, "pear", url="mxc://x/y")
+        assert await find(alice, "pear", filter={"rooms": [one]}) == [his, mine]
+        assert await find(alice, "pear", filter={"not_rooms": [one]}) == [other]
+        assert await find(alice, "pear", filter={"senders": [bob.user_id]}) == [his]
+        assert await find(alice, "pear", filter={"senders": []}) == []
+        assert await find(alice, "pear", filter={"not_senders": [bob.user_id]}) == [other, mine]
+        assert await find(alice, "pear", filter={"contains_url": True}) == [his]
+        assert await find(alice, "pear", filter={"types": ["m.room.name"]}) == []
+        assert await find(alice, "pear", filter={"limit": 1}) == [his]
+        assert await find(bob, "pear", filter={"rooms": [two]}) == []
+        readable = {"history_visibility": "world_readable"}
+        await alice.set_state(two, "m.room.history_visibility", readable)
+        late = await alice.send(two, "pear")
+        assert await find(bob, "pear", filter={"rooms": [two]}) == [late]
+        new = await upgrade(alice, one)
+        assert await find(alice, "pear", filter={"rooms": [new]}) == [his, mine]
+
+    play(database_url, scenario)
+
+
+def test_pages_and_groups_go_on_where_they_ended(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "LOOKED_AT_ONCE", 2)
+
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        one, two = await alice.create(preset="public_chat"), await alice.create(preset="public_chat")
+        await bob.join(one)
+        sent = []
+        for number in range(4):
+            sent.append(await alice.send(one, f"plum {number}"))
+            sent.append(await (alice if number else bob).send(two if number else one, f"plum {number}"))
+        by = {"group_by": [{"key": "room_id"}, {"key": "sender"}]}
+        criteria: Json = {"order_by": "recent", "filter": {"limit": 3}, "groupings": by}
+        first = await search(alice, "plum", **criteria)
+        await alice.send(one, "plum, said after the search began")
+        second = await search(alice, "plum", first["next_batch"], **criteria)
+        third = await search(alice, "plum", second["next_batch"], **criteria)
+        assert ids(first) + ids(second) + ids(third) == sent[::-1]
+        assert (first["count"], "next_batch" in third) == (8, False)
+        group = first["groups"]["room_id"][one]
+        assert (group["results"], group["order"]) == ([sent[6]], 2)
+        more = await search(alice, "plum", group["next_batch"], **criteria)
+        assert ids(more) == [sent[4], sent[2], sent[1]]
+        assert set(more["groups"]["room_id"]) == {one}
+        of_bob = await search(alice, "plum", second["groups"]["sender"][alice.user_id]["next_batch"], **criteria)
+        assert ids(of_bob) == [sent[0]]
+        assert "next_batch" not in first["groups"]["room_id"].get("nothing", {})
+
+    play(database_url, scenario)
+
+
+def test_surroundings_profiles_and_state_come_with_results(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice = await world.user("alice", profile={"displayname": "Alice"})
+        room_id = await alice.create()
+        sent = [await alice.send(room_id, text) for text in ("one", "two", "cherry", "three", "four")]
+        context = {"before_limit": 1, "after_limit": 1, "include_profile": True}
+        found = await search(alice, "cherry", event_context=context, include_state=True)
+        around = found["results"][0]["context"]
+        assert [event["event_id"] for event in around["events_before"]] == [sent[1]]
+        assert [event["event_id"] for event in around["events_after"]] == [sent[3]]
+        assert around["profile_info"] == {alice.user_id: {"displayname": "Alice"}}
+        earlier = await alice.messages(room_id, from_=around["start"], limit=1)
+        assert earlier["chunk"][0]["event_id"] == sent[0]
+        assert {event["type"] for event in found["state"][room_id]} >= {"m.room.create", "m.room.member"}
+        bare = {"before_limit": 0, "after_limit": 0}
+        alone = (await search(alice, "cherry", event_context=bare))["results"][0]["context"]
+        assert (alone["events_before"], alone["events_after"], "profile_info" in alone) == ([], [], False)
+
+    play(database_url, scenario)
+
+
+def test_bad_input_is_refused(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice = await world.user("alice")
+        for criteria in (
+            {"order_by": "x"},
+            {"keys": ["x"]},
+            {"groupings": {"group_by": [{"key": "x"}]}},
+            {"search_term": "x" * 501},
+            {"search_term": 7},
+            {"filter": {"rooms": 7}},
+            {"event_context": {"before_limit": -1}},
+        ):
+            body = {"search_categories": {"room_events": {"search_term": "x", **criteria}}}
+            assert (await alice.refused("POST", "/search", body))[0] == 400, criteria
+        assert (await alice.refused("POST", "/search", {}))[0] == 400
+        assert await alice.ok("POST", "/search", {"search_categories": {}}) == {"search_categories": {}}
+        body = {"search_categories": {"room_events": {"search_term": "x"}}}
+        for token in ("x", "e30", str(Place(-1, 1)), str(Place(1, None)), str(Place(1, 2, (("x", "y"),)))):
+            assert (await alice.refused("POST", "/search", body, next_batch=token))[0] == 400, token
+
+    play(database_url, scenario)
+
+
+def test_places_survive_being_tokens() -> None:
+    place = Place(3, 7).within("room_id", "!a:x", 2).within("room_id", "!a:x", 4).within("sender", "@b:x", 1)
+    assert parse_place(str(place)) == place
+    assert place.groups == (("room_id", "!a:x"), ("sender", "@b:x"))
+    with pytest.raises(MatrixError):
+        parse_place(str(place)[:-4])
+
+
+def test_scope_quotes_names() -> None:
+    assert scope(["!a:x"], None, []) == "('!a:x')"
+    assert scope(["!a'\\:x", "!b:x"], ["@c:x"], ["@d:x"]) == "('!a''\\\\:x' | '!b:x') & ('@c:x') & !'@d:x'"
+    assert scope([str(number) for number in range(1000)], None, []) == ""
+    assert positive("-a b-c --d\0") == "a b-c d "
