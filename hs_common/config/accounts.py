@@ -44,6 +44,9 @@ class Accounts(Section, frozen=True):
         tuple[str, ...],
         describe("The only identity servers that are asked on behalf of users, such as matrix.org; empty: any."),
     ] = ()
+    password_login: Annotated[
+        bool, describe("Whether users may log in with passwords; else only as [sso] or application services say.")
+    ] = True
     minimum_password_length: Annotated[
         int, describe("The shortest password that is accepted.", unit="characters", minimum=1, maximum=128)
     ] = 8

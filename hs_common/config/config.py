@@ -14,6 +14,7 @@ from hs_common.config.option import Section, describe
 from hs_common.config.push import Push
 from hs_common.config.rate_limits import RateLimits
 from hs_common.config.services import Cluster, Database, Listen, Logging, Metrics, Redis
+from hs_common.config.sso import Sso
 from hs_common.config.terms import Captcha, Terms
 
 
@@ -35,6 +36,7 @@ class Config(Section, frozen=True):
     registration: Registration = Registration()
     accounts: Accounts = Accounts()
     email: Email = Email()
+    sso: Sso = Sso()
     terms: Terms = Terms()
     captcha: Captcha = Captcha()
     rate_limits: RateLimits = RateLimits()

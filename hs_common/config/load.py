@@ -29,6 +29,7 @@ _FILE_OPTIONS = {
     "password_file": "password",
     "secret_access_key_file": "secret_access_key",
     "private_key_file": "private_key",
+    "client_secret_file": "client_secret",
 }
 _S3_UPLOAD_BYTES = 5 << 30  # what S3 takes in one request
 
@@ -174,6 +175,10 @@ def _with_files(config: Config, folder: Path) -> Config:
         registration=_with_secret_file(config.registration, "registration", folder),
         email=_with_secret_file(config.email, "email", folder),
         captcha=_with_secret_file(config.captcha, "captcha", folder),
+        sso=replace(
+            config.sso,
+            providers=tuple(_with_secret_file(one, f"sso.providers {one.id}", folder) for one in config.sso.providers),
+        ),
         appservices=replace(
             config.appservices, registrations=tuple(str(folder / name) for name in config.appservices.registrations)
         ),
@@ -212,6 +217,10 @@ def _check(config: Config) -> None:
         raise ConfigError("Option server.public_baseurl: is needed for the links in mails.")
     if config.registration.requires_email and not config.email.smtp_host:
         raise ConfigError("Option registration.requires_email: needs email.smtp_host, or nobody can register.")
+    if config.sso.providers and not config.server.public_baseurl:
+        raise ConfigError("Option server.public_baseurl: is needed for coming back from identity providers.")
+    if len({provider.id for provider in config.sso.providers}) != len(config.sso.providers):
+        raise ConfigError("Option sso.providers: two have the same id.")
     if config.captcha.public_key and not config.captcha.private_key:
         raise ConfigError("Option captcha.private_key: answers to the captcha cannot be checked without it.")
     if config.email.username and config.email.security == "none":

@@ -11,7 +11,6 @@ from hs_common.replication.link_interface import Link
 from hs_workers.client.accounts.json_fields import boolean
 from hs_workers.client.accounts.threepids import Threepids
 from hs_workers.client.uia import Guarded, Proof, UserInteractiveAuthentication
-from hs_workers.client.uia_stages import PASSWORD
 
 
 class AccountDeactivation:
@@ -44,4 +43,4 @@ class AccountDeactivation:
 
         requester = request.optional_requester
         user_id = None if requester is None else requester.user_id
-        return await self._uia.run(Guarded("POST /account/deactivate", body, user_id, ((PASSWORD,),)), perform)
+        return await self._uia.run(Guarded("POST /account/deactivate", body, user_id), perform)

@@ -23,11 +23,17 @@ from hs_workers.client.accounts.threepids import Threepids
 from hs_workers.client.accounts.tokens import Tokens
 from hs_workers.client.accounts.user_identifiers import UserIdentifiers
 from hs_workers.client.arrivals import Arrivals
+from hs_workers.client.ownership import Ownership
 from hs_workers.client.pages.pages import Pages
 from hs_workers.client.presence import PresenceView
+from hs_workers.client.sso.oidc import OidcClient
+from hs_workers.client.sso.people import People
+from hs_workers.client.sso.signing_on import SigningOn
+from hs_workers.client.sso_pages import CALLBACK_PATH, SsoCookie
 from hs_workers.client.uia import UserInteractiveAuthentication
 from hs_workers.client.uia_captcha import CaptchaStage
 from hs_workers.client.uia_email import EmailStage
+from hs_workers.client.uia_sso import SsoStage
 from hs_workers.client.wellknown import client_well_known
 
 
@@ -80,6 +86,8 @@ class AccountParts:
             db, outside.mailer, config.email, config.server.public_baseurl, outside.failures, now_ms, random
         )
         self.threepids = Threepids(db, self.validation, outside.identity_servers, now_ms)
+        self.signing_on = self._signing_on()
+        self.sso_cookie = SsoCookie(config.server.public_baseurl.startswith("https:"))
         self.policies = uia_stages.policies_of(config.terms)
         self.uia = self._uia()
 
@@ -87,6 +95,17 @@ class AccountParts:
     def can_change_threepids(self) -> bool:
         """The capability `m.3pid_changes`."""
         return self.config.accounts.threepid_changes and self.validation.is_possible
+
+    def _signing_on(self) -> SigningOn:
+        config, outside, egress = self.config, self.outside, self.outside.trusted
+        callback_url = config.server.public_baseurl.rstrip("/") + CALLBACK_PATH
+        providers = (
+            {one.id: OidcClient(one, callback_url, egress, outside.now_ms) for one in config.sso.providers}
+            if egress is not None
+            else {}
+        )
+        people = People(outside.db, self.usernames, self.registering)
+        return SigningOn(outside.db, providers, people, self.login_tokens, outside.now_ms, outside.random)
 
     def _uia(self) -> UserInteractiveAuthentication:
         config, outside = self.config, self.outside
@@ -96,8 +115,12 @@ class AccountParts:
             uia_stages.EMAIL: EmailStage(outside.db, self.validation),
             uia_stages.REGISTRATION_TOKEN: uia_stages.RegistrationTokenStage(outside.db, outside.now_ms),
             uia_stages.TERMS: uia_stages.TermsStage(self.policies),
+            uia_stages.SSO: SsoStage(),
         }
         if config.captcha.public_key and outside.trusted is not None:
             stages[uia_stages.RECAPTCHA] = CaptchaStage(outside.trusted, config.captcha)
         lifetime_ms = config.accounts.interactive_auth_lifetime_ms
-        return UserInteractiveAuthentication(outside.db, stages, lifetime_ms, outside.now_ms, outside.random)
+        ownership = Ownership(outside.db, self.signing_on.providers)
+        return UserInteractiveAuthentication(
+            outside.db, stages, ownership.flows, lifetime_ms, outside.now_ms, outside.random
+        )

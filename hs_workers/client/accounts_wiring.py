@@ -47,7 +47,11 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
     return [
         AccountData(data, push_rules),
         AccountModeration(db, master, name),
-        Capabilities(config.server.default_room_version, can_change_threepids=parts.can_change_threepids),
+        Capabilities(
+            config.server.default_room_version,
+            can_change_threepids=parts.can_change_threepids,
+            can_change_password=config.accounts.password_login,
+        ),
         DeviceManagement(db, master, parts.uia),
         Filters(db),
         OpenId(db, parts.tokens, name, outside.now_ms),

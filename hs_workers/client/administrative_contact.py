@@ -15,7 +15,6 @@ from hs_workers.client.accounts.address_validation import check_client_secret, c
 from hs_workers.client.accounts.json_fields import string
 from hs_workers.client.accounts.threepids import Threepids
 from hs_workers.client.uia import Guarded, Proof, UserInteractiveAuthentication
-from hs_workers.client.uia_stages import PASSWORD
 
 ADDRESS_LIMIT = 255
 """Bytes; it is part of an index."""
@@ -119,7 +118,7 @@ class AdministrativeContact:
             await self._threepids.add(user_id, confirmed)
             return {}
 
-        return await self._uia.run(Guarded(name, request.json(), user_id, ((PASSWORD,),)), perform)
+        return await self._uia.run(Guarded(name, request.json(), user_id), perform)
 
     @endpoint(
         "POST",

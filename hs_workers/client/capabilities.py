@@ -14,9 +14,9 @@ from hs_common.matrix.room_versions import ROOM_VERSIONS
 class Capabilities:
     """`default_room_version` is that of rooms created without naming one."""
 
-    def __init__(self, default_room_version: str, *, can_change_threepids: bool) -> None:
+    def __init__(self, default_room_version: str, *, can_change_threepids: bool, can_change_password: bool) -> None:
         common: dict[str, Any] = {
-            "m.change_password": {"enabled": True},
+            "m.change_password": {"enabled": can_change_password},
             "m.room_versions": {"default": default_room_version, "available": dict.fromkeys(ROOM_VERSIONS, "stable")},
             "m.set_displayname": {"enabled": True},
             "m.set_avatar_url": {"enabled": True},

@@ -12,7 +12,6 @@ from hs_common.matrix.errors import bad_json, invalid_param, unknown
 from hs_workers.client.encryption.cross_signing import CrossSigningKeys
 from hs_workers.client.encryption.signing import Signing
 from hs_workers.client.uia import Guarded, Proof, UserInteractiveAuthentication
-from hs_workers.client.uia_stages import PASSWORD
 
 MAXIMUM_SIGNATURES: Final = 1_000
 """Objects in one request; clients send a few."""
@@ -47,7 +46,7 @@ class CrossSigning:
                 raise unknown("The keys were not published")
             return {}
 
-        guarded = Guarded("POST /keys/device_signing/upload", body, requester.user_id, ((PASSWORD,),))
+        guarded = Guarded("POST /keys/device_signing/upload", body, requester.user_id)
         return await self._uia.run(guarded, perform)
 
     @endpoint(

@@ -17,7 +17,6 @@ from hs_common.storage.queries import Queries
 from hs_workers.client.accounts.json_fields import optional_string
 from hs_workers.client.accounts.tokens import DISPLAY_NAME_LIMIT
 from hs_workers.client.uia import Guarded, Proof, UserInteractiveAuthentication
-from hs_workers.client.uia_stages import PASSWORD
 
 DELETIONS_LIMIT: Final = 1_000
 """Devices deleted by one request; nobody has as many by hand."""
@@ -122,7 +121,7 @@ class DeviceManagement:
 
         if requester.app_service_id is not None:
             return await perform(None)
-        return await self._uia.run(Guarded(name, body, requester.user_id, ((PASSWORD,),)), perform)
+        return await self._uia.run(Guarded(name, body, requester.user_id), perform)
 
 
 def _device_ids(body: dict[str, Any]) -> list[str]:

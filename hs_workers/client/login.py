@@ -3,9 +3,11 @@
 Spec: client-server API, #legacy-login.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from hs_common.appservices.registry import ServiceRegistry
+from hs_common.config.sso import OidcProvider
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0, v1
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
@@ -17,22 +19,22 @@ from hs_workers.client.accounts.tokens import DeviceWish
 from hs_workers.client.accounts.user_identifiers import UserIdentifiers
 from hs_workers.client.arrivals import Arrivals
 
-FLOWS = {
-    "flows": [
-        {"type": "m.login.password"},
-        {"type": "m.login.token", "get_login_token": True},
-        {"type": "m.login.application_service"},
-    ]
-}
 SERVICE: Final = "m.login.application_service"
 
 
 class Login:
-    """Passwords and login tokens."""
+    """Passwords and login tokens. `flows` is what clients are told."""
 
     def __init__(
-        self, logging_in: LoggingIn, arrivals: Arrivals, services: ServiceRegistry, identifiers: UserIdentifiers
+        self,
+        logging_in: LoggingIn,
+        arrivals: Arrivals,
+        services: ServiceRegistry,
+        identifiers: UserIdentifiers,
+        flows: list[dict[str, Any]],
     ) -> None:
+        self._flows = flows
+        self._kinds = {flow["type"] for flow in flows}
         self._logging_in = logging_in
         self._arrivals = arrivals
         self._services = services
@@ -48,7 +50,7 @@ class Login:
     )
     async def flows(self, request: Request) -> Reply:
         """How one can log in here."""
-        return FLOWS
+        return {"flows": self._flows}
 
     @endpoint(
         "POST",
@@ -64,6 +66,8 @@ class Login:
 
     async def _logged_in(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
         kind = string(body, "type")
+        if kind not in self._kinds:
+            raise MatrixError(400, "M_UNKNOWN", "Unknown login type")
         if kind == "m.login.password":
             user_id, password = await self._identifiers.named(body), string(body, "password")
             return await self._logging_in.with_password(user_id, password, _wish(body))
@@ -75,6 +79,23 @@ class Login:
             check_in_namespace(service, user_id)
             return await self._logging_in.as_service(user_id, _wish(body))
         raise MatrixError(400, "M_UNKNOWN", "Unknown login type")
+
+
+def login_flows(has_passwords: bool, providers: Iterable[OidcProvider]) -> list[dict[str, Any]]:
+    """The ways of logging in, as clients are told them.
+
+    https://spec.matrix.org/v1.19/client-server-api/#definition-mloginsso-flow-schema
+    """
+    flows: list[dict[str, Any]] = [{"type": "m.login.password"}] if has_passwords else []
+    shown = [_provider(provider) for provider in providers]
+    if shown:
+        flows.append({"type": "m.login.sso", "identity_providers": shown})
+    return [*flows, {"type": "m.login.token", "get_login_token": True}, {"type": SERVICE}]
+
+
+def _provider(provider: OidcProvider) -> dict[str, Any]:
+    optional = {"icon": provider.icon, "brand": provider.brand}
+    return {"id": provider.id, "name": provider.name, **{name: value for name, value in optional.items() if value}}
 
 
 def _wish(body: dict[str, Any]) -> DeviceWish:

@@ -8,7 +8,6 @@ from hs_common.http.reply import Reply
 from hs_common.http.request import Request
 from hs_workers.client.accounts.logging_in import LoginTokens
 from hs_workers.client.uia import Guarded, Proof, UserInteractiveAuthentication
-from hs_workers.client.uia_stages import PASSWORD
 
 
 class LoginToken:
@@ -33,5 +32,5 @@ class LoginToken:
         async def perform(proof: Proof) -> Reply:
             return await self._login_tokens.new(user_id)
 
-        guarded = Guarded("POST /login/get_token", request.json(optional=True), user_id, ((PASSWORD,),))
+        guarded = Guarded("POST /login/get_token", request.json(optional=True), user_id)
         return await self._uia.run(guarded, perform)

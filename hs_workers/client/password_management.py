@@ -11,8 +11,8 @@ from hs_common.replication.calls import CloseSessions
 from hs_common.replication.link_interface import Link
 from hs_workers.client.accounts.json_fields import boolean, string
 from hs_workers.client.accounts.passwords import PasswordRules, Passwords
-from hs_workers.client.uia import Guarded, Proof, UserInteractiveAuthentication
-from hs_workers.client.uia_stages import EMAIL, PASSWORD
+from hs_workers.client.uia import Flows, Guarded, Proof, UserInteractiveAuthentication
+from hs_workers.client.uia_stages import EMAIL
 
 
 class PasswordManagement:
@@ -26,7 +26,7 @@ class PasswordManagement:
         master: Link,
         has_email: bool,
     ) -> None:
-        self._flows = ((PASSWORD,), (EMAIL,)) if has_email else ((PASSWORD,),)
+        self._more: Flows = ((EMAIL,),) if has_email else ()
         self._uia = uia
         self._rules = rules
         self._passwords = passwords
@@ -59,4 +59,5 @@ class PasswordManagement:
             return {}
 
         user_id = None if requester is None else requester.user_id
-        return await self._uia.run(Guarded("POST /account/password", body, user_id, self._flows), perform)
+        flows = (*await self._uia.ownership(user_id), *self._more)
+        return await self._uia.run(Guarded("POST /account/password", body, user_id, flows), perform)

@@ -1,5 +1,7 @@
 """Puts the endpoints together by which one gets an account and a session, keeps them safe, and ends them."""
 
+from typing import Any
+
 from hs_common.config import Config
 from hs_workers.client import uia_stages
 from hs_workers.client.account_deactivation import AccountDeactivation
@@ -8,7 +10,7 @@ from hs_workers.client.accounts.shared_secret import SharedSecret
 from hs_workers.client.administrative_contact import AdministrativeContact
 from hs_workers.client.auth_fallback import AuthFallback, StagePage
 from hs_workers.client.confirm_address import ConfirmAddress
-from hs_workers.client.login import Login
+from hs_workers.client.login import Login, login_flows
 from hs_workers.client.login_token import LoginToken
 from hs_workers.client.logout import Logout
 from hs_workers.client.password_management import PasswordManagement
@@ -16,14 +18,19 @@ from hs_workers.client.refresh import Refresh
 from hs_workers.client.registration import Registration
 from hs_workers.client.registration_tokens import RegistrationTokens
 from hs_workers.client.shared_secret_registration import SharedSecretRegistration
+from hs_workers.client.sso_login_redirect import SsoLoginRedirect
+from hs_workers.client.sso_pages import SsoPages
 from hs_workers.client.stage_pages import stage_pages
+from hs_workers.client.static_pages import LOGIN as LOGIN_PAGE
 from hs_workers.client.static_pages import StaticPages
 from hs_workers.client.uia import Flows
+from hs_workers.client.uia_sso import SsoPage
 from hs_workers.client.validation_tokens import ValidationTokens
 
 ENDPOINT_CLASSES: tuple[type, ...] = (
     *(AccountDeactivation, AdministrativeContact, ConfirmAddress, Login, LoginToken, Logout, PasswordManagement),
-    *(AuthFallback, Refresh, Registration, RegistrationTokens, SharedSecretRegistration, StaticPages, ValidationTokens),
+    *(AuthFallback, Refresh, Registration, RegistrationTokens, SharedSecretRegistration, SsoLoginRedirect, SsoPages),
+    *(StaticPages, ValidationTokens),
 )
 
 
@@ -38,7 +45,7 @@ def sign_in_endpoints(parts: AccountParts) -> list[object]:
         AuthFallback(parts.pages, parts.uia, _stage_pages(parts)),
         AdministrativeContact(parts.threepids, parts.uia, config.accounts.threepid_changes),
         ConfirmAddress(parts.pages, parts.validation),
-        Login(parts.logging_in, parts.arrivals, parts.services, parts.identifiers),
+        Login(parts.logging_in, parts.arrivals, parts.services, parts.identifiers, _login_flows(parts)),
         LoginToken(parts.uia, parts.login_tokens),
         Logout(master),
         PasswordManagement(parts.uia, parts.rules, parts.passwords, master, has_email),
@@ -48,13 +55,31 @@ def sign_in_endpoints(parts: AccountParts) -> list[object]:
         SharedSecretRegistration(
             name, secret, parts.usernames, parts.rules, parts.hasher, parts.registering, parts.arrivals
         ),
+        SsoLoginRedirect(parts.signing_on, parts.pages, parts.sso_cookie),
+        SsoPages(parts.signing_on, parts.uia, parts.pages, parts.sso_cookie, _trusted_clients(config)),
         StaticPages(parts.pages),
         ValidationTokens(parts.validation, config.registration.enabled, parts.can_change_threepids),
     ]
 
 
 def _stage_pages(parts: AccountParts) -> dict[str, StagePage]:
-    return stage_pages(parts.pages, parts.policies, parts.config.captcha, parts.validation, parts.outside.random)
+    sso = SsoPage(parts.pages, parts.signing_on, parts.sso_cookie).stage_page()
+    config, random = parts.config, parts.outside.random
+    return {
+        **stage_pages(parts.pages, parts.policies, config.captcha, parts.validation, random),
+        uia_stages.SSO: sso,
+    }
+
+
+def _login_flows(parts: AccountParts) -> list[dict[str, Any]]:
+    providers = [client.settings for client in parts.signing_on.providers.values()]
+    return login_flows(parts.config.accounts.password_login, providers)
+
+
+def _trusted_clients(config: Config) -> list[str]:
+    """(spec) The own page for logging in needs no question."""
+    own = config.server.public_baseurl.rstrip("/") + LOGIN_PAGE
+    return [*config.sso.trusted_clients, own]
 
 
 def _registration(parts: AccountParts) -> Registration:

@@ -36,14 +36,15 @@ CLEANING_INTERVAL_MS: Final = 10 * 60 * 1000
 class Guarded:
     """What a client wants to have done. `name` is the method and path with its parameters, without version.
 
-    `user_id` is whom the access token belongs to, if there is one. `body_may_be_omitted`: a follow-up may consist of
-    `auth` alone, as the operation remembers the first body itself.
+    `user_id` is whom the access token belongs to, if there is one. Without `flows` it takes what shows that the account
+    is the user's own. `body_may_be_omitted`: a follow-up may consist of `auth` alone, as the operation remembers the
+    first body itself.
     """
 
     name: str
     body: dict[str, Any]
     user_id: str | None
-    flows: Flows
+    flows: Flows = ()
     body_may_be_omitted: bool = False
 
     @property
@@ -66,6 +67,7 @@ class Proof:
     details: Mapping[str, Any]
 
 
+OwnershipFlows = Callable[[str | None], Awaitable[Flows]]
 Remember = Callable[[], Awaitable[dict[str, Any]]]
 Perform = Callable[[Proof], Awaitable[Reply]]
 
@@ -76,18 +78,21 @@ async def nothing_to_remember() -> dict[str, Any]:
 
 
 class UserInteractiveAuthentication:
-    """Runs guarded operations. `random(n)` gives n unpredictable bytes; `now_ms` is the time of day."""
+    """Runs guarded operations. `ownership` has the flows by which a user shows that an account is his. `random(n)`
+    gives n unpredictable bytes; `now_ms` is the time of day."""
 
     def __init__(
         self,
         db: Queries,
         stages: Mapping[str, Stage],
+        ownership: OwnershipFlows,
         lifetime_ms: int,
         now_ms: Callable[[], int],
         random: Callable[[int], bytes],
     ) -> None:
         self._db = db
         self._stages = stages
+        self.ownership = ownership
         self._lifetime_ms = lifetime_ms
         self._now_ms = now_ms
         self._random = random
@@ -98,6 +103,8 @@ class UserInteractiveAuthentication:
 
         `remember` is asked for details to keep when a session begins.
         """
+        if not guarded.flows:
+            guarded = replace(guarded, flows=await self.ownership(guarded.user_id))
         auth = guarded.body.get("auth")
         if auth is None:
             return self._challenge(guarded, await self._begin(guarded, remember))
@@ -145,14 +152,17 @@ class UserInteractiveAuthentication:
             return session
         if not isinstance(name, str):
             raise bad_json("`auth.type` must be a string")
-        so_far = (*session.completed, name)
-        if not any(flow[: len(so_far)] == so_far for flow in flows):
-            raise StageFailed("M_FORBIDDEN", "No flow goes on with this stage")
+        _check_continues(flows, session, name)
         details = await self._stages[name].attempt(auth, session.user_id)
+        return await self.complete(flows, session, name, details)
+
+    async def complete(self, flows: Flows, session: StoredSession, name: str, details: dict[str, Any]) -> StoredSession:
+        """The session after a stage that was gone through. Raises StageFailed if no flow goes on with it."""
+        _check_continues(flows, session, name)
         if not await uia_sessions.complete_stage(self._db, session.session_id, name, details):
             # Another request with the same session was faster; it counts.
             await self._stages[name].abandoned(details)
-        return replace(session, completed=so_far, details={**session.details, **details})
+        return replace(session, completed=(*session.completed, name), details={**session.details, **details})
 
     async def _perform(self, guarded: Guarded, session: StoredSession, perform: Perform) -> Reply:
         if not await uia_sessions.claim_session(self._db, session.session_id):
@@ -191,6 +201,12 @@ class UserInteractiveAuthentication:
         for details in await uia_sessions.delete_old_sessions(self._db, now_ms - self._lifetime_ms):
             for stage in self._stages.values():
                 await stage.abandoned(details)
+
+
+def _check_continues(flows: Flows, session: StoredSession, name: str) -> None:
+    so_far = (*session.completed, name)
+    if not any(flow[: len(so_far)] == so_far for flow in flows):
+        raise StageFailed("M_FORBIDDEN", "No flow goes on with this stage")
 
 
 def _session_id(auth: object) -> str | None:

@@ -24,6 +24,7 @@ REGISTRATION_TOKEN = "m.login.registration_token"
 TERMS = "m.login.terms"
 EMAIL = "m.login.email.identity"
 RECAPTCHA = "m.login.recaptcha"
+SSO = "m.login.sso"
 
 Details = Mapping[str, Any]
 Policies = dict[str, dict[str, Any]]

@@ -64,12 +64,12 @@ class Pages:
         return self.page("problem", {"problem": text}, status=status)
 
 
-def redirect(url: str, headers: Mapping[str, str] | None = None) -> Response:
+def redirect(url: str, headers: Mapping[str, str] | None = None, *, status: int = 303) -> Response:
     """Sends the browser to a URL, by GET."""
     if not url.isprintable() or not url.isascii():
         raise invalid_param("The URL has characters that must be escaped")
     sent = {"Location": url, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-    return Response(303, b"", {**sent, "Content-Type": "text/html; charset=utf-8", **(headers or {})})
+    return Response(status, b"", {**sent, "Content-Type": "text/html; charset=utf-8", **(headers or {})})
 
 
 def form(request: Request) -> dict[str, str]:

@@ -9,7 +9,7 @@ from hs_common.federation.policy_servers import Unreachable
 from hs_common.matrix import canonical_json
 from hs_common.matrix.signing import SigningKey
 from hs_workers.client.encryption_wiring import Outside, encryption_endpoints
-from hs_workers.client.uia import UserInteractiveAuthentication
+from hs_workers.client.uia import Flows, UserInteractiveAuthentication
 from hs_workers.client.uia_stages import PASSWORD, DummyStage
 from tests.master.harness import SERVER, TestMaster, master
 from tests.reactor import run
@@ -21,6 +21,11 @@ ALGORITHM = "signed_curve25519"
 SETTINGS = config_of(server={"name": SERVER})
 
 
+async def by_password(user_id: str | None) -> Flows:
+    """How everybody shows who he is."""
+    return ((PASSWORD,),)
+
+
 class EncryptionWorld(RoomWorld):
     """The password of everybody is right."""
 
@@ -29,7 +34,7 @@ class EncryptionWorld(RoomWorld):
         self.link = link or self.link
         stages = {PASSWORD: DummyStage()}
         uia = UserInteractiveAuthentication(
-            self.db, stages, 60_000, lambda: self.now_ms, lambda size: sha256(b"uia").digest()[:size]
+            self.db, stages, by_password, 60_000, lambda: self.now_ms, lambda size: sha256(b"uia").digest()[:size]
         )
         outside = Outside(m.db, self.link, uia, SERVER, lambda: self.now_ms)
         for instance in encryption_endpoints(outside):
