@@ -11,6 +11,7 @@ import msgspec
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication import calls
 from hs_common.replication.calls import Answer, Call
+from hs_common.replication.federation_calls import FEDERATION_CALLS
 from hs_common.replication.keys import is_of_client
 from hs_common.replication.link_server import CallInfo, LeaderElsewhere, TooBusy
 from hs_master.log_store.types import AnswerKind
@@ -21,9 +22,11 @@ from hs_master.pipeline.pending import DEFAULT_TERMS, NotLeading, Terms
 Ephemeral = Callable[[Call], Answer | None]
 
 
-def is_bulk(call: Call) -> bool:
-    """What bridges do by the thousand and nobody waits for: it takes what the others leave."""
-    return isinstance(call, calls.RegisterUser) and call.appservice_id is not None
+def lane_of(call: Call, asked: str) -> str:
+    """What bridges do by the thousand and nobody waits for takes what others leave; servers have a lane too."""
+    if isinstance(call, calls.RegisterUser) and call.appservice_id is not None:
+        return "bulk"
+    return "federation" if isinstance(call, FEDERATION_CALLS) else asked
 
 
 class Desk:
@@ -53,7 +56,7 @@ class Desk:
         except msgspec.ValidationError as error:
             raise MatrixError(400, "M_BAD_JSON", f"The call {name} does not fit: {error}") from error
         terms = Terms(
-            lane="bulk" if is_bulk(call) else info.lane,
+            lane=lane_of(call, info.lane),
             origin=info.origin,
             size_bytes=memoryview(body).nbytes,
             time_left_s=info.time_left_ms / 1000,

@@ -1,6 +1,7 @@
 """Where calls wait until they can be decided without waiting: a queue for each room or thing, read for in advance.
 
-Per-room order: calls of one origin about a room are taken as they came. No room holds up another: what is not in memory
+Per-room order: calls of one origin about a room are taken as they came, and while a call that reads first (a serial
+one) is under way, no other about the same thing is. No room holds up another: what is not in memory
 yet makes only its own queue wait; and no origin holds up another: queues take turns (`lanes`). Bounded: beyond the
 limits a call is refused at once, so the caller can say "later". A call whose caller has given up is dropped. Calls that
 may have killed a master are kept apart from the others, and each from each when that happened twice.
@@ -108,6 +109,8 @@ class Intake:
         self._queues: dict[str, CallQueue] = {}
         self._lanes = Lanes()
         self._by_key: dict[bytes, PendingCall] = {}
+        self._held: dict[str, CallQueue] = {}  # things about which a serial call is under way, and its queue
+        self._blocked: dict[str, list[CallQueue]] = {}  # other queues about these things
         self._together: dict[type[Call], list[CallQueue]] = {}  # to be read for when a batch has been taken
         self._closed: Exception | None = None
         self.costs = Costs()
@@ -162,9 +165,9 @@ class Intake:
             assert isinstance(queue, CallQueue)
             before = batch.microseconds
             if self._take_from(queue, batch):
-                self._activate(queue.name)
-            elif not queue.busy and queue.waiting:
                 parked.append(queue)
+            else:
+                self._activate(queue.name)
             self._lanes.spend(queue, batch.microseconds - before)
         for queue in parked:
             self._lanes.add(queue)
@@ -174,7 +177,12 @@ class Intake:
         return batch.calls
 
     def _take_from(self, queue: CallQueue, batch: _Batch) -> bool:
-        """Take what is ready and fits, for about one turn; whether there may be more for this batch."""
+        """Take what is ready and fits, for about one turn; whether the rest does not fit into this batch."""
+        holder = self._held.get(queue.about)
+        if holder is not None and holder is not queue:
+            self._blocked.setdefault(queue.about, []).append(queue)
+            queue.busy = True
+            return False
         until_us = batch.microseconds + ORIGIN_TURN_US
         while queue.waiting and batch.microseconds < until_us and batch.has_room():
             call = queue.waiting[0]
@@ -182,7 +190,7 @@ class Intake:
                 self._give_up(queue)
                 continue
             if not batch.may_take(call, queue):
-                return False
+                return True
             if not self._is_ready(call):
                 self._read_for(queue)
                 return False
@@ -190,13 +198,14 @@ class Intake:
             if type(call.call) in self._deciders.serial:
                 queue.busy = True
                 return False
-        return True
+        return False
 
     def _give_up(self, queue: CallQueue) -> None:
         """Nobody waits for the first call of the queue any more: it is not done."""
         call = queue.waiting.popleft()
         call.fail(unknown_outcome())
         self._forget(call)
+        self._let_go(queue)
         if not queue.waiting and not queue.busy:
             self._queues.pop(queue.name, None)
 
@@ -222,6 +231,8 @@ class Intake:
     def _read_for(self, queue: CallQueue) -> None:
         queue.busy = True
         kind = type(queue.waiting[0].call)
+        if kind in self._deciders.serial:
+            self._held[queue.about] = queue
         if isinstance(self._deciders.serial.get(kind), LoadsTogether):
             self._together.setdefault(kind, []).append(queue)
         else:
@@ -254,6 +265,7 @@ class Intake:
         for queue, waiting in calls.items():
             if refused is not None:
                 self._drop(queue, waiting, refused)
+                self._let_go(queue)
             queue.busy = False
             self._activate(queue.name)
 
@@ -300,6 +312,8 @@ class Intake:
                 continue
             if type(call.call) in self._deciders.serial:
                 queue.busy = False
+                if call.done:  # else it was put back: with the room as it is now it will be taken
+                    self._let_go(queue)
             if queue.waiting:
                 self._activate(queue.name)
             elif not queue.busy:
@@ -314,6 +328,8 @@ class Intake:
                 call.fail(error)
             queue.waiting.clear()
         self._lanes.clear()
+        self._held.clear()
+        self._blocked.clear()
         self.waiting = self.waiting_bytes = 0
 
     def _drop(self, queue: CallQueue, calls: list[PendingCall], error: MatrixError) -> None:
@@ -323,10 +339,19 @@ class Intake:
                 call.fail(error)
                 self._forget(call)
 
+    def _let_go(self, queue: CallQueue) -> None:
+        """The serial call of the queue is done with: others about the same thing may go on."""
+        if self._held.get(queue.about) is queue:
+            del self._held[queue.about]
+            for blocked in self._blocked.pop(queue.about, ()):
+                blocked.busy = False
+                self._activate(blocked.name)
+
     def _queue(self, call: PendingCall) -> CallQueue:
         queue = self._queues.get(call.queue)
         if queue is None:
-            queue = self._queues[call.queue] = CallQueue(call.queue, call.terms.lane, call.terms.origin)
+            about = call.queue.partition("\n")[0]
+            queue = self._queues[call.queue] = CallQueue(call.queue, call.terms.lane, call.terms.origin, about)
         return queue
 
     def _activate(self, name: str) -> None:

@@ -103,10 +103,11 @@ class PendingCall:
 class CallQueue:
     """Calls about one room or one thing, in order."""
 
-    __slots__ = ("busy", "lane", "name", "origin", "waiting")
+    __slots__ = ("about", "busy", "lane", "name", "origin", "waiting")
 
-    def __init__(self, name: str, lane: str, origin: str) -> None:
+    def __init__(self, name: str, lane: str, origin: str, about: str = "") -> None:
         self.name = name
+        self.about = about  # the room or thing
         self.lane = lane  # of who made the queue: another lane's or origin's calls about a room have a queue of theirs
         self.origin = origin
         self.waiting: deque[PendingCall] = deque()

@@ -1,13 +1,12 @@
 """What waits at the master: turns between origins, limits, callers who gave up, calls that may kill."""
 
-from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 from twisted.internet.defer import Deferred
 
 from hs_common.matrix.errors import MatrixError
-from hs_common.replication.calls import Answer, AppendEvents, Intent, SetAccountData
+from hs_common.replication.calls import Answer, AppendEvents, ForgetRoom, Intent, SetAccountData
 from hs_master.decisions.decider import Deciders
 from hs_master.log_store.types import AnswerKind
 from hs_master.pipeline import intake as module
@@ -29,6 +28,25 @@ class NeedsNothing:
         return []
 
 
+class ReadsFirst:
+    """Serial: what it needs is there when the test says so."""
+
+    def __init__(self) -> None:
+        self.reading: list[Deferred[None]] = []
+
+    def queue(self, call: ForgetRoom) -> str:
+        return call.room_id
+
+    async def load(self, call: ForgetRoom, db: Any) -> None:
+        self.reading.append(Deferred())
+        await self.reading[-1]
+
+
+class Services:
+    async def load_services(self) -> None:
+        """They are there."""
+
+
 class Clock:
     now = 0.0
 
@@ -38,15 +56,16 @@ class Desk:
 
     def __init__(self) -> None:
         self.clock = Clock()
+        self.serial = ReadsFirst()
         knowledge = Knowledge()
         knowledge.services = cast(Any, object())  # read already
         self.intake = Intake(
-            Deciders({AppendEvents: cast(Any, NeedsNothing())}, {}),
-            cast(Any, None),
+            Deciders({AppendEvents: cast(Any, NeedsNothing())}, {ForgetRoom: cast(Any, self.serial)}),
+            cast(Any, Services()),
             knowledge,
             cast(Any, None),
             wake=lambda: None,
-            background=cast(Callable[[str, Any], None], None),
+            background=lambda name, work: cast(None, Deferred.fromCoroutine(work)),
             seconds=lambda: self.clock.now,
         )
 
@@ -64,8 +83,7 @@ class Desk:
 
 
 def sender(call: PendingCall) -> str:
-    assert isinstance(call.call, AppendEvents)
-    return call.call.intents[0].sender
+    return call.call.intents[0].sender if isinstance(call.call, AppendEvents) else "serial"
 
 
 def test_a_human_in_a_flooded_room_is_in_the_next_batch() -> None:
@@ -155,6 +173,25 @@ def test_calls_that_may_have_killed_a_master_are_kept_apart() -> None:
     while batch := desk.take():
         batches.append(batch)
     assert sorted(batches) == [["0", "0"], ["1", "1"], ["2"], ["2"]]
+
+
+def test_nothing_is_done_in_a_room_while_a_call_about_it_reads_and_is_committed() -> None:
+    desk = Desk()
+    desk.intake.submit(ForgetRoom(user_id="@a:b", room_id="!room"), None, AnswerKind.CALL, False)
+    assert desk.take() == []
+    desk.submit("!room", "bridge")
+    desk.submit("!other", "bridge")
+    assert desk.take() == ["bridge"]
+    desk.serial.reading[0].callback(None)
+    taken = desk.intake.take()
+    assert [sender(call) for call in taken] == ["serial"]
+    assert desk.take() == []
+    desk.intake.again(taken[0])  # the room had moved on: it is read for anew, and still nobody else is let in
+    desk.intake.release(taken)
+    assert desk.take() == []
+    desk.serial.reading[1].callback(None)
+    assert desk.take() == ["serial"]
+    assert desk.take() == ["bridge"]
 
 
 def test_what_is_unknown_is_nobodys_business() -> None:
