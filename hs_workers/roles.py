@@ -56,6 +56,20 @@ class RoleParts:
         self.egress = egress
         self.trusted_egress = trusted_egress
         self.made_federation: FederationParts | None = None
+        self._service_client: ServiceClient | None = None
+
+    @property
+    def service_client(self) -> ServiceClient:
+        """What asks application services, made for the first role that does."""
+        if self._service_client is None:
+            self._service_client = ServiceClient(self.node.reactor)
+            self.node.service.step("connections to application services", _nothing, self._service_client.close)
+        return self._service_client
+
+    @property
+    def service_queries(self) -> ServiceQueries:
+        """What application services are asked before something of theirs is said not to exist."""
+        return ServiceQueries(self.following.app_services, self.service_client)
 
     @property
     def federation(self) -> FederationParts:
@@ -79,9 +93,7 @@ class RoleParts:
 def client(parts: RoleParts) -> Iterable[object]:
     """Accounts, rooms and everything else that is answered at once."""
     node, services = parts.node, parts.following.app_services
-    http = ServiceClient(node.reactor)
-    node.service.step("connections to application services", _nothing, http.close)
-    queries = ServiceQueries(services, http)
+    http, queries = parts.service_client, parts.service_queries
     outside = AccountsOutside(
         db=node.db,
         master=parts.link,
@@ -121,6 +133,7 @@ def client(parts: RoleParts) -> Iterable[object]:
         uia=interactive_auth(node.config, outside),
         server_name=node.config.server.name,
         now_ms=node.outside.now_ms,
+        federation=parts.federation.client,
     )
     yield from encryption_endpoints(encryption)
 
@@ -171,7 +184,15 @@ def push(parts: RoleParts) -> Iterable[object]:
 def federation_inbound(parts: RoleParts) -> Iterable[object]:
     """What other servers ask and send."""
     node = parts.node
-    yield from inbound_endpoints(node.config, InboundOutside(node.db, parts.federation, node.outside.now_ms))
+    outside = InboundOutside(
+        db=node.db,
+        master=parts.link,
+        federation=parts.federation,
+        now_ms=node.outside.now_ms,
+        seconds=node.reactor.seconds,
+        alias_was_made=parts.service_queries.alias_was_made,
+    )
+    yield from inbound_endpoints(node.config, outside)
 
 
 def federation_sender(parts: RoleParts) -> Iterable[object]:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from hs_common.config.accounts import PasswordHash
 from hs_common.config.config import Config
+from hs_common.config.federation import Federation
 from hs_common.config.media import Media
 from hs_common.config.option import Secret, Section
 from hs_common.matrix.room_versions import ROOM_VERSIONS
@@ -65,7 +66,7 @@ def parse(data: Mapping[str, Any], folder: Path, environment: Mapping[str, str])
 def for_development(config: Config) -> Config:
     """The same config with open registration, without rate limits, with cheap password hashes, and quick to end.
 
-    What this server connects to may be on the same machine.
+    What this server connects to may be on the same machine; other servers are only those that the config places.
     """
     return replace(
         config,
@@ -76,7 +77,14 @@ def for_development(config: Config) -> Config:
         accounts=replace(config.accounts, password_hash=_CHEAP_HASH),
         push=replace(config.push, allow_any_gateway=True),
         egress=replace(config.egress, allow=(*config.egress.allow, "127.0.0.0/8", "::1/128")),
+        federation=_among_themselves(config.federation),
     )
+
+
+def _among_themselves(federation: Federation) -> Federation:
+    """Servers of a test or a demonstration talk with those that the config places, and with nobody on the internet."""
+    placed = tuple(pair.partition("=")[0] for pair in federation.resolve)
+    return replace(federation, enabled=federation.enabled and bool(placed), allow=placed, notaries=())
 
 
 def _read(path: Path) -> dict[str, Any]:

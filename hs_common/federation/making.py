@@ -13,6 +13,7 @@ from hs_common.federation.discovery import Discovery, parse_overrides
 from hs_common.federation.domains import Domains
 from hs_common.federation.key_fetching import KeyFetcher
 from hs_common.federation.key_ring import KeyRing
+from hs_common.federation.others import OtherServers, RingKeys
 from hs_common.federation.own_keys import OwnKeys, read_old_keys
 from hs_common.federation.srv import DnsServiceLookup, KeptServiceLookup
 from hs_common.federation.well_known import WellKnown
@@ -38,6 +39,9 @@ class FederationParts:
     authenticator: RequestAuthenticator
     well_known: WellKnown
     back_off: MemoryBackOff
+    remote: OtherServers
+    server_keys: RingKeys
+    threads: WorkerThreads
     close: Callable[[], None]
 
 
@@ -66,4 +70,16 @@ def make_federation(
     fetcher = KeyFetcher(client, db, settings.notaries, now_ms)
     keys = KeyRing(server_name, own.known(), fetcher, db, threads, now_ms)
     authenticator = RequestAuthenticator(server_name, domains, keys, back_off, now_ms)
-    return FederationParts(client, keys, own, domains, authenticator, well_known, back_off, threads.close)
+    return FederationParts(
+        client=client,
+        keys=keys,
+        own_keys=own,
+        domains=domains,
+        authenticator=authenticator,
+        well_known=well_known,
+        back_off=back_off,
+        remote=OtherServers(client),
+        server_keys=RingKeys(keys),
+        threads=threads,
+        close=threads.close,
+    )

@@ -91,3 +91,9 @@ async def sharing(db: Queries, reader_id: str, others: Sequence[str], at: int) -
         {"reader": reader_id, "others": list(others), "at": at},
     )
     return {user_id for (user_id,) in rows}
+
+
+async def last_change(db: Queries, user_id: str) -> int:
+    """The position of the last change of a user's devices or keys; 0 if there was none."""
+    row = await db.fetch_one("SELECT max(pos) FROM device_list_changes WHERE user_id = %s", (user_id,))
+    return 0 if row is None or row[0] is None else int(row[0])

@@ -93,3 +93,12 @@ async def servers(db: Queries, room_id: str, limit: int) -> list[str]:
         (room_id, limit),
     )
     return [server for (server,) in rows]
+
+
+async def rooms_of_server(db: Queries, server: str, room_ids: Sequence[str]) -> set[str]:
+    """Those of the rooms in which a server has joined users."""
+    rows = await db.fetch(
+        "SELECT room_id FROM room_servers WHERE server = %s AND room_id = ANY(%s) AND to_pos = 9223372036854775807",
+        (server, list(room_ids)),
+    )
+    return {room_id for (room_id,) in rows}

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hs_common.federation.client import FederationClient
+from hs_common.reading.claimed_keys import KeyCountHints
 from hs_common.replication.link_interface import Link
 from hs_workers.client.cross_signing import CrossSigning
 from hs_workers.client.encryption.backups import Backups, TransactionalQueries
@@ -10,8 +12,9 @@ from hs_workers.client.encryption.claiming import Claiming
 from hs_workers.client.encryption.cross_signing import CrossSigningKeys
 from hs_workers.client.encryption.messaging import Messaging
 from hs_workers.client.encryption.querying import Querying
+from hs_workers.client.encryption.remote_keys import RemoteKeys
 from hs_workers.client.encryption.signing import Signing
-from hs_workers.client.encryption.uploading import KeyCountHints, Uploading
+from hs_workers.client.encryption.uploading import Uploading
 from hs_workers.client.key_backup import KeyBackup
 from hs_workers.client.keys import Keys
 from hs_workers.client.to_device import ToDevice
@@ -30,15 +33,17 @@ class Outside:
     uia: UserInteractiveAuthentication
     server_name: str
     now_ms: Callable[[], int]
+    federation: FederationClient | None = None
 
 
 def encryption_endpoints(outside: Outside) -> list[object]:
     """One instance of each class, for the router."""
     db, master, name = outside.db, outside.master, outside.server_name
     hints = KeyCountHints(master)
+    remote = RemoteKeys(outside.federation)
     return [
         CrossSigning(CrossSigningKeys(db, master), Signing(db, master), outside.uia),
         KeyBackup(Backups(db, outside.now_ms)),
-        Keys(db, Uploading(db, master, hints), Querying(db, name), Claiming(db, hints, name)),
+        Keys(db, Uploading(db, master, hints), Querying(db, name, remote), Claiming(db, hints, name, remote)),
         ToDevice(Messaging(master)),
     ]

@@ -8,6 +8,8 @@ from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.config import Config
 from hs_common.federation.policy_servers import PolicyServer, PolicyServers, Unreachable
 from hs_common.reading.client_events import ClientEvents
+from hs_common.reading.directory_memory import DirectoryMemory
+from hs_common.reading.published_rooms import PublishedRooms
 from hs_common.reading.room_summaries import RoomSummaries
 from hs_common.reading.room_view import RoomViews
 from hs_common.replication.link_interface import Link
@@ -36,7 +38,6 @@ from hs_workers.client.room.admission import RestrictedRooms
 from hs_workers.client.room.aliases import Aliases
 from hs_workers.client.room.children import Children
 from hs_workers.client.room.creating import Creating
-from hs_workers.client.room.directory_memory import DirectoryMemory
 from hs_workers.client.room.elsewhere import Elsewhere, Nowhere
 from hs_workers.client.room.hierarchy import Hierarchies
 from hs_workers.client.room.invitees import Invitees
@@ -45,7 +46,6 @@ from hs_workers.client.room.members import Members
 from hs_workers.client.room.memberships import Memberships
 from hs_workers.client.room.notified import Notified
 from hs_workers.client.room.pages import Pages
-from hs_workers.client.room.published_rooms import PublishedRooms
 from hs_workers.client.room.reading import Reading
 from hs_workers.client.room.redacting import Redacting
 from hs_workers.client.room.room_ids import RoomIds

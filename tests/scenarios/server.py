@@ -24,7 +24,8 @@ import psycopg2
 import redis
 
 from hs_common.process.child_process import spawn
-from tests.scenarios.ports import PortBlock
+from hs_common.process.data_folder import DataFolder
+from tests.scenarios.ports import BLOCK_SIZE, PortBlock
 
 START_LIMIT_S: Final = 60.0  # a new database on a busy machine; usually two seconds
 STOP_LIMIT_S: Final = 40.0  # above the supervisor's own limit, after which it kills
@@ -51,10 +52,19 @@ class Process:
 class Server:
     """One running server. All in one process, or split."""
 
-    def __init__(self, *, split: bool = False, masters: int = 1) -> None:
+    def __init__(
+        self, *, split: bool = False, masters: int = 1, name: str | None = None, database_url: str = ""
+    ) -> None:
+        """`name`: the server's name, if it is to be another than localhost; `database_url`: a database to use instead
+        of an embedded one."""
         self.split = split
+        self.name = name
+        self.settings = ""
+        """Tables of its config (TOML), to be set before it starts."""
+        self._database_url = database_url
         self._options = ["--split", "--masters", str(masters)] if split else []
         self._ports = PortBlock()
+        self._reserved = False
         self._folder = Path()
         self._up: subprocess.Popen[bytes] | None = None
         self._lines: list[str] = []
@@ -64,11 +74,23 @@ class Server:
 
     # --- from start to end ------------------------------------------------------------------------------------------
 
-    def __enter__(self) -> Self:
+    def reserve(self) -> None:
+        """Take the ports already, so that others can be told of them; `release` gives them back."""
         self._ports.__enter__()
+        self._reserved = True
+
+    def release(self) -> None:
+        """Give the reserved ports back, once the server has ended."""
+        self._reserved = False
+        self._ports.__exit__(None, None, None)
+
+    def __enter__(self) -> Self:
+        if not self._reserved:
+            self._ports.__enter__()
         self._folder = Path(tempfile.mkdtemp(prefix="viaduct-play-"))
         self._folder.chmod(0o711)  # so that root's unprivileged user can enter
         try:
+            self._write_config()
             self.start()
             self.wait_until_up()
         except BaseException:
@@ -80,6 +102,18 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end()
+
+    def _write_config(self) -> None:
+        """Where the config is to have more than what `up` would write."""
+        if self.name is None and not self.settings:
+            return
+        folder = DataFolder(self._folder / "data")
+        folder.path.mkdir(mode=0o711)
+        folder.make_config(self.name or "localhost", self.port, os.urandom)
+        with folder.config_path.open("a", encoding="utf-8") as file:
+            file.write(self.settings)
+            if self._database_url:
+                file.write(f'\n[database]\nurl = "{self._database_url}"\n')
 
     def start(self) -> None:
         """Start it on the same data and ports as before, if there was a before. Only from the main thread: the kernel
@@ -117,7 +151,8 @@ class Server:
             _signal_if_there(process.process_id, signal.SIGCONT)  # a stopped process would not hear SIGTERM
         self._stop(signal.SIGTERM)
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._ports.__exit__(None, None, None)
+        if not self._reserved:
+            self._ports.__exit__(None, None, None)
 
     def _stop(self, with_signal: signal.Signals) -> None:
         if self._up is None:
@@ -158,6 +193,20 @@ class Server:
     def url(self) -> str:
         """Where clients go: the only process, or the split's front door."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def federation_port(self) -> int:
+        """The port for other servers, where the settings open one."""
+        return self._ports.first + BLOCK_SIZE - 2
+
+    @property
+    def federation_url(self) -> str:
+        return f"https://127.0.0.1:{self.federation_port}"
+
+    @property
+    def database_url(self) -> str:
+        """Where its data are."""
+        return self._database_url or self._noted("database-url")
 
     def process(self, name: str) -> Process:
         """The process of that name as it runs now, such as "sync-1", "redis", "postgres"."""
@@ -226,7 +275,7 @@ class Server:
 
     def query(self, statement: str) -> list[tuple[object, ...]]:
         """The rows of one statement in the server's database."""
-        connection = psycopg2.connect(self._noted("database-url"))
+        connection = psycopg2.connect(self.database_url)
         try:
             with connection.cursor() as cursor:
                 cursor.execute(statement)

@@ -1,98 +1,34 @@
 """Public keys of users and their devices, as one reader may see them.
 
-Answers are spliced from what is stored: a room of 500 devices is two statements and no parsing.
-
-Spec: client-server-api/#post_matrixclientv3keysquery, #key-and-signature-security.
+Spec: client-server-api/#post_matrixclientv3keysquery.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
-from hs_common.matrix.public_keys import MASTER, SELF_SIGNING, USER_SIGNING
-from hs_common.storage.cross_signing import CrossSigningKey, cross_signing_keys
-from hs_common.storage.device_keys import (
-    DeviceKeys,
-    KeySignature,
-    keys_of_devices,
-    keys_of_users,
-    known_users,
-    signatures_seen,
-)
+from hs_common.reading.public_keys import public_keys
 from hs_common.storage.queries import Queries
 from hs_workers.client.encryption.local_users import by_server
-
-# (user id, target) → signer → key id → signature
-_Signatures = dict[tuple[str, str], dict[str, dict[str, str]]]
+from hs_workers.client.encryption.remote_keys import RemoteKeys
 
 
 class Querying:
-    """Reads keys. Users of other servers count as unreachable."""
+    """Reads keys of local users, and asks the servers of the others."""
 
-    def __init__(self, db: Queries, server_name: str) -> None:
+    def __init__(self, db: Queries, server_name: str, remote: RemoteKeys) -> None:
         self._db = db
         self._server_name = server_name
+        self._remote = remote
 
     async def query(self, reader_id: str, wanted: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         """The answer for these device ids by user (none: all). Raises M_INVALID_PARAM."""
         local, servers = by_server(wanted, self._server_name)
-        added = _grouped(await signatures_seen(self._db, local, reader_id)) if local else {}
-        answer: dict[str, Any] = {
-            "device_keys": await self._devices(local, wanted, added),
-            "failures": {server: {} for server in servers},
-        }
-        cross = await cross_signing_keys(self._db, local) if local else []
-        for usage in (MASTER, SELF_SIGNING, USER_SIGNING):
-            answer[f"{usage}_keys"] = {
-                key.user_id: _cross_signing_json(key, added)
-                for key in cross
-                if key.usage == usage and (usage != USER_SIGNING or key.user_id == reader_id)
-            }
-        return answer
-
-    async def _devices(
-        self, local: Sequence[str], wanted: Mapping[str, Sequence[str]], added: _Signatures
-    ) -> dict[str, dict[str, orjson.Fragment]]:
-        whole = [user_id for user_id in local if not wanted[user_id]]
-        single = [(user_id, device_id) for user_id in local for device_id in wanted[user_id]]
-        found = [
-            *(await keys_of_users(self._db, whole) if whole else ()),
-            *await keys_of_devices(self._db, single),
-        ]
-        users = await known_users(self._db, local) if local else set()
-        devices: dict[str, dict[str, orjson.Fragment]] = {user_id: {} for user_id in local if user_id in users}
-        for one in found:
-            devices.setdefault(one.user_id, {})[one.device_id] = _device_json(one, added)
-        return devices
+        answer = await public_keys(self._db, reader_id, local, wanted)
+        found, failures = await self._remote.query({server: _of(wanted, users) for server, users in servers.items()})
+        for kind, by_user in found.items():
+            answer[kind] = {**answer[kind], **by_user}
+        return {**answer, "failures": failures}
 
 
-def _device_json(one: DeviceKeys, added: _Signatures) -> orjson.Fragment:
-    unsigned = {} if one.display_name is None else {"device_display_name": one.display_name}
-    return _spliced(one.keys, one.signatures, added.get((one.user_id, one.device_id)), unsigned)
-
-
-def _cross_signing_json(key: CrossSigningKey, added: _Signatures) -> orjson.Fragment:
-    return _spliced(key.keys, key.signatures, added.get((key.user_id, key.public_key)), None)
-
-
-def _spliced(
-    keys: str, signatures: str, added: dict[str, dict[str, str]] | None, unsigned: dict[str, str] | None
-) -> orjson.Fragment:
-    """The stored object with all its signatures."""
-    if added is not None:
-        merged: dict[str, dict[str, str]] = orjson.loads(signatures)
-        for signer, more in added.items():
-            merged[signer] = {**merged.get(signer, {}), **more}
-        signatures = orjson.dumps(merged).decode()
-    spliced = f'{keys[:-1]},"signatures":{signatures}'
-    if unsigned is not None:
-        spliced += f',"unsigned":{orjson.dumps(unsigned).decode()}'
-    return orjson.Fragment(spliced + "}")
-
-
-def _grouped(signatures: Iterable[KeySignature]) -> _Signatures:
-    grouped: _Signatures = {}
-    for one in signatures:
-        grouped.setdefault((one.user_id, one.target), {}).setdefault(one.signer_id, {})[one.key_id] = one.signature
-    return grouped
+def _of(wanted: Mapping[str, Sequence[str]], users: Sequence[str]) -> dict[str, list[str]]:
+    return {user_id: list(wanted[user_id]) for user_id in users}

@@ -9,11 +9,11 @@ Spec: client-server-api/#uploading-keys.
 from typing import Final
 
 import orjson
-from twisted.logger import Logger
 
-from hs_common.matrix.errors import MatrixError, invalid_param
+from hs_common.matrix.errors import invalid_param
 from hs_common.matrix.public_keys import OneTimeKey, SignedKeys
-from hs_common.replication.calls import HintKeyCounts, SetDeviceKeys
+from hs_common.reading.claimed_keys import KeyCountHints
+from hs_common.replication.calls import SetDeviceKeys
 from hs_common.replication.link_interface import Link
 from hs_common.storage import one_time_keys
 from hs_common.storage.device_keys import keys_of_devices
@@ -24,24 +24,6 @@ from hs_common.storage.queries import Queries
 MAXIMUM_ONE_TIME_KEYS: Final = 1_000
 # Clients look for this algorithm, and take its absence for "the server does not say".
 ALWAYS_COUNTED: Final = "signed_curve25519"
-
-_log = Logger()
-
-
-class KeyCountHints:
-    """Tells sync workers that they should count a device's keys again."""
-
-    def __init__(self, master: Link) -> None:
-        self._master = master
-
-    async def changed(self, devices: list[tuple[str, str]]) -> None:
-        """Of these (user id, device id). Without the hint the counts are read again after a while."""
-        if not devices:
-            return
-        try:
-            await self._master.call(HintKeyCounts(devices=devices))
-        except MatrixError as error:
-            _log.info("a hint about key counts was not given: {error}", error=error)
 
 
 class Uploading:

@@ -119,3 +119,26 @@ def test_load_reads_the_file_and_names_it_in_errors(tmp_path: Path) -> None:
 def test_config_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         config_of("").listen.port = 1  # type: ignore[misc]
+
+
+def test_servers_in_development_talk_only_with_those_that_are_placed() -> None:
+    alone = parse({"dev": True}, Path("/"), {})
+    assert not alone.federation.enabled
+    placed = parse({"dev": True, "federation": {"resolve": ["b.test=127.0.0.1:8448"]}}, Path("/"), {})
+    assert placed.federation.enabled
+    assert (placed.federation.allow, placed.federation.notaries) == (("b.test",), ())
+
+
+@pytest.mark.parametrize(
+    "federation",
+    [
+        {"resolve": ["b.test"]},
+        {"resolve": ["b.test=127.0.0.1"]},
+        {"old_signing_keys": ["ed25519:a abc"]},
+        {"tls_port": 8448},
+        {"key_lifetime_hours": 1},
+    ],
+)
+def test_what_federation_needs_is_checked(federation: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"federation\."):
+        parse({"federation": federation}, Path("/"), {})

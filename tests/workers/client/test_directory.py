@@ -3,9 +3,9 @@
 from typing import Any
 from urllib.parse import quote
 
+from hs_common.reading.directory_memory import KEPT_S, SEARCHED_LENGTH, DirectoryMemory
+from hs_common.reading.published_rooms import PublishedRooms, Search
 from hs_common.storage.queries import Arguments, Queries, Row
-from hs_workers.client.room.directory_memory import KEPT_S, SEARCHED_LENGTH, DirectoryMemory
-from hs_workers.client.room.published_rooms import PublishedRooms, Search
 from tests.workers.client.room_world import RoomWorld, play, room_path
 
 FORBIDDEN = (403, "M_FORBIDDEN")

@@ -117,7 +117,7 @@ def test_keys_are_given_out_in_their_order_and_then_the_fallback_key(database_ur
         assert await claim(bob, alice.user_id, algorithm="other") == {}
         assert await claim(bob, alice.user_id, "E") == {}
         answer = await bob.ok("POST", "/keys/claim", {"one_time_keys": {REMOTE: {"D": ALGORITHM}}})
-        assert answer == {"one_time_keys": {}, "failures": {"elsewhere.example": {}}}
+        assert (answer["one_time_keys"], list(answer["failures"])) == ({}, ["elsewhere.example"])
 
     play(database_url, scenario)
 

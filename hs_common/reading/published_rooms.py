@@ -14,10 +14,10 @@ from typing import Any, Final
 import orjson
 
 from hs_common.matrix.errors import invalid_param
+from hs_common.reading.directory_memory import SEARCHED_LENGTH, DirectoryMemory, SearchedRoom
 from hs_common.reading.room_summaries import SHOWN_TYPES, published
 from hs_common.storage import appservices, room_directory
 from hs_common.storage.queries import Queries
-from hs_workers.client.room.directory_memory import SEARCHED_LENGTH, DirectoryMemory, SearchedRoom
 
 MAXIMUM_ROOMS: Final = 5_000
 """Rooms of the directory that are looked at, the largest: each search looks at all their names."""

@@ -1,0 +1,112 @@
+"""What another server may see of one room: a server is judged like a user whose membership is the best of its users'.
+
+What it may not see is not left out but redacted, so that the graph of events stays whole.
+
+Spec: client-server API, #room-history-visibility; server-server API, #backfilling-and-retrieving-missing-events.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from hs_common.matrix.canonical_json import encode_lenient
+from hs_common.matrix.history_visibility import DEFAULT_VISIBILITY, Point, may_see, understood, value_at
+from hs_common.matrix.history_visibility import Row as Span
+from hs_common.matrix.identifiers import domain_of
+from hs_common.matrix.redaction import redact
+from hs_common.matrix.room_versions import RoomVersion
+from hs_common.reading.stored_event import StoredEvent
+from hs_common.storage import room_views, server_views
+from hs_common.storage.queries import Queries
+
+_VISIBILITY = "m.room.history_visibility"
+
+
+class ServerView:
+    """One server's view of one room. Spans are (from_pos, to_pos, value) by rising position."""
+
+    def __init__(
+        self,
+        version: RoomVersion,
+        server: str,
+        joined: Sequence[Span],
+        invited: Sequence[Span],
+        visibilities: Sequence[Span],
+    ) -> None:
+        self.version = version
+        self.server = server
+        self._joined = joined
+        self._invited = invited
+        self._visibilities = visibilities
+        self._overrides: dict[int, str | None] = {}
+
+    def learn(self, overrides: Mapping[int, str | None]) -> None:
+        """The visibility on forks, by delta."""
+        self._overrides.update(overrides)
+
+    def unknown_deltas(self, events: Iterable[StoredEvent]) -> set[int]:
+        """The forks among the events that `learn` was not told of."""
+        return {event.delta_id for event in events if event.delta_id is not None} - self._overrides.keys()
+
+    def may_see(self, event: StoredEvent) -> bool:
+        """By history visibility."""
+        pos = event.state_pos
+        visibility = value_at(self._visibilities, pos)
+        if event.delta_id is not None:
+            visibility = self._overrides.get(event.delta_id) or visibility
+        point = Point(visibility, self._membership(pos))
+        joined_later = any(to_pos > pos for _, to_pos, _ in self._joined)
+        sets_visibility, sets_membership = None, None
+        if event.type == _VISIBILITY and event.state_key == "":
+            sets_visibility = event.content.get("history_visibility", DEFAULT_VISIBILITY)
+        elif event.type == "m.room.member" and domain_of(event.state_key or "") == self.server:
+            sets_membership = event.content.get("membership")
+        return may_see(point, joined_later, sets_visibility=sets_visibility, sets_membership=sets_membership)
+
+    def pdu(self, event: StoredEvent) -> bytes:
+        """The event as the server gets it."""
+        if self.may_see(event):
+            return event.json.encode()
+        return encode_lenient(redact(event.event.pdu, self.version))
+
+    def _membership(self, pos: int) -> str | None:
+        if value_at(self._joined, pos) is not None:
+            return "join"
+        return "invite" if any(begin <= pos < end for begin, end, _ in self._invited) else None
+
+
+class ServerViews:
+    """Reads views from the database."""
+
+    def __init__(self, db: Queries) -> None:
+        self._db = db
+
+    async def view(self, room_id: str, version: RoomVersion, server: str) -> ServerView:
+        """A server's view of a room that is known here."""
+        visibilities = [
+            (begin, end, understood(orjson.loads(json)["content"].get("history_visibility")))
+            for begin, end, json in await server_views.visibilities(self._db, room_id)
+        ]
+        joined = await server_views.joined_spans(self._db, room_id, server)
+        counts = any(visibility == "invited" for _, _, visibility in visibilities)
+        invited = await server_views.invited_spans(self._db, room_id, server) if counts else []
+        return ServerView(
+            version,
+            server,
+            [(begin, end, "join") for begin, end in joined],
+            [(begin, end, "invite") for begin, end in invited],
+            visibilities,
+        )
+
+    async def learn(self, view: ServerView, events: Iterable[StoredEvent]) -> None:
+        """Reads what the view must know of forks before it judges these events: mostly nothing."""
+        unknown = view.unknown_deltas(events)
+        if not unknown:
+            return
+        overrides: dict[int, str | None] = dict.fromkeys(unknown)
+        for delta_id, event_type, json in await room_views.overrides(self._db, list(unknown), ""):
+            if event_type == _VISIBILITY:
+                content: dict[str, Any] = {} if json is None else orjson.loads(json)["content"]
+                overrides[delta_id] = understood(content.get("history_visibility"))
+        view.learn(overrides)
