@@ -172,7 +172,7 @@ async def _nothing() -> None:
 
 def media(parts: RoleParts) -> Iterable[object]:
     """Uploads, downloads, thumbnails, previews."""
-    return media_endpoints(parts.node, parts.egress)
+    return media_endpoints(parts.node, parts.egress, parts.federation.client)
 
 
 def push(parts: RoleParts) -> Iterable[object]:

@@ -96,13 +96,17 @@ class AuthedContentRepo:
     async def send_media(self, request: Request, *, public_only: bool) -> Reply:
         """What `download` and its deprecated form answer."""
         found = await self._downloading.find(request, public_only=public_only)
-        assert found.sha256 is not None, "found without content"
         file_name = request.path.get("fileName") or found.file_name
         described = Described(found.sha256, found.content_type, file_name, public_only)
         return await self._downloading.send(request, described, may_redirect=_may_redirect(request, public_only))
 
     async def send_thumbnail(self, request: Request, *, public_only: bool) -> Reply:
         """What `thumbnail` and its deprecated form answer."""
+        described = await self.described_thumbnail(request, public_only=public_only)
+        return await self._downloading.send(request, described, may_redirect=_may_redirect(request, public_only))
+
+    async def described_thumbnail(self, request: Request, *, public_only: bool) -> Described:
+        """The thumbnail that a request wants, made if need be."""
         width = request.query.integer("width", minimum=1, maximum=LARGEST_SIZE)
         height = request.query.integer("height", minimum=1, maximum=LARGEST_SIZE)
         method = request.query.string("method", "scale")
@@ -110,7 +114,6 @@ class AuthedContentRepo:
         if method not in ("crop", "scale"):
             raise invalid_param("method must be crop or scale")
         found = await self._downloading.find(request, public_only=public_only)
-        assert found.sha256 is not None, "found without content"
         kind = essence(found.content_type)
         if kind not in _PICTURES:
             raise unknown(f"There are no thumbnails of {kind}", status=400)
@@ -118,8 +121,7 @@ class AuthedContentRepo:
         key = ThumbnailKey(found.sha256, method, *rounded(method, width, height), animated)
         made = await self._thumbnails.find(key)
         name = f"thumbnail.{made.content_type.partition('/')[2]}"
-        described = Described(made.sha256, made.content_type, name, public_only)
-        return await self._downloading.send(request, described, may_redirect=_may_redirect(request, public_only))
+        return Described(made.sha256, made.content_type, name, public_only)
 
 
 def _may_redirect(request: Request, public_only: bool) -> bool:

@@ -12,16 +12,18 @@ from hs_common.http.reply import Reply, Response, Streamed
 from hs_common.http.request import Request
 from hs_common.matrix.errors import MatrixError, invalid_param, not_found, unknown
 from hs_common.matrix.identifiers import is_media_id, is_server_name
-from hs_common.storage.media import Media
+from hs_workers.media.accesses import Accesses
 from hs_workers.media.arrivals import Arrivals
 from hs_workers.media.blobs import Blob, BlobStore, StorageFailed
 from hs_workers.media.disposition import content_disposition
 from hs_workers.media.metrics import MediaMetrics
 from hs_workers.media.ranges import Part, Unsatisfiable, matches, wanted_part
+from hs_workers.media.remote.remote_media import RemoteMediaFinder
 
 WAIT_DEFAULT_MS: Final = 20_000
 WAIT_LIMIT_MS: Final = 60_000
 """Below what proxies wait for an answer."""
+NO_MEDIA: Final = "There are no such media"
 _NEVER_CHANGES: Final = "max-age=31536000, immutable"
 _SECURITY: Final = {
     # Recommended by the specification: nothing in a file that is opened by itself may run or load anything.
@@ -50,33 +52,66 @@ class Described:
         return f'"{self.sha256.hex()}"'
 
 
+@dataclass(frozen=True, slots=True)
+class FoundMedia:
+    """A medium that may be sent."""
+
+    sha256: bytes
+    content_type: str
+    file_name: str | None
+
+
 class Downloading:
     """What downloads and thumbnails have in common. `server_name` is this server's."""
 
-    def __init__(self, server_name: str, store: BlobStore, arrivals: Arrivals, metrics: MediaMetrics) -> None:
+    def __init__(
+        self,
+        server_name: str,
+        store: BlobStore,
+        arrivals: Arrivals,
+        remote: RemoteMediaFinder,
+        accesses: Accesses,
+        metrics: MediaMetrics,
+        serves_public: bool,
+    ) -> None:
+        """`serves_public`: whether media can be had without a token that are not known yet."""
         self._server_name = server_name
         self._store = store
         self._arrivals = arrivals
+        self._remote = remote
+        self._accesses = accesses
         self._metrics = metrics
+        self._serves_public = serves_public
         self._log = Logger()
 
-    async def find(self, request: Request, *, public_only: bool) -> Media:
-        """The media that the path names, with its content; waits for one that is not uploaded yet.
+    async def find(self, request: Request, *, public_only: bool) -> FoundMedia:
+        """The media that the path names; waits for what is not uploaded yet, or on another server.
 
-        404 `M_NOT_FOUND`, 504 `M_NOT_YET_UPLOADED`; 400 `M_INVALID_PARAM` for a path that no content URI has.
+        404 `M_NOT_FOUND`, 504 `M_NOT_YET_UPLOADED`; 502 where another server does not answer well; 400
+        `M_INVALID_PARAM` for a path that no content URI has.
         """
-        server_name, media_id = request.path["serverName"], request.path["mediaId"]
+        server_name, media_id = request.path.get("serverName", self._server_name), request.path["mediaId"]
         if not is_server_name(server_name) or not is_media_id(media_id):
             raise invalid_param("That is not the address of media")
-        if server_name != self._server_name:
-            raise not_found("Media of other servers are not available here")
         timeout_ms = request.query.integer("timeout_ms", WAIT_DEFAULT_MS, minimum=0, maximum=WAIT_LIMIT_MS)
+        if server_name == self._server_name:
+            return await self._find_local(media_id, timeout_ms, public_only)
+        may_fetch = request.query.boolean("allow_remote", True) and (not public_only or self._serves_public)
+        found = await self._remote.find(server_name, media_id, timeout_ms, may_fetch=may_fetch)
+        if found.is_quarantined or (public_only and not found.is_public):
+            raise not_found(NO_MEDIA)
+        assert found.sha256 is not None, "found without content"
+        self._accesses.note_remote(server_name, media_id)
+        return FoundMedia(found.sha256, found.content_type, found.file_name)
+
+    async def _find_local(self, media_id: str, timeout_ms: int, public_only: bool) -> FoundMedia:
         found = await self._arrivals.find(media_id, 0 if public_only else timeout_ms)
-        if found is None or (public_only and not found.is_public):
-            raise not_found("There are no such media")
+        if found is None or found.is_quarantined or (public_only and not found.is_public):
+            raise not_found(NO_MEDIA)
         if found.sha256 is None:
             raise MatrixError(504, "M_NOT_YET_UPLOADED", "The media have not been uploaded yet")
-        return found
+        self._accesses.note(media_id)
+        return FoundMedia(found.sha256, found.content_type, found.file_name)
 
     async def send(self, request: Request, described: Described, *, may_redirect: bool) -> Reply:
         """The content, all or the part that is asked for; 304 if the client has it; 307 if it may fetch it itself."""
@@ -86,6 +121,7 @@ class Downloading:
         url = self._store.signed_url(described.sha256, described.content_type, headers["Content-Disposition"])
         if url is not None and may_redirect:
             # Not to be kept: the URL does not hold for long.
+            self._metrics.redirected()
             return Response(307, b"", {"Location": url, "Cache-Control": "no-store", "Content-Type": "text/plain"})
         blob = await self.open(described.sha256)
         try:
@@ -95,9 +131,9 @@ class Downloading:
             blob.close()
             return Response(416, b"", {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"})
         if part is None:
-            return Streamed(200, headers, blob.size, _Sent(blob, 0, self._metrics))
+            return Streamed(200, headers, blob.size, SentBlob(blob, 0, self._metrics))
         headers["Content-Range"] = f"bytes {part.first}-{part.first + part.length - 1}/{blob.size}"
-        return Streamed(206, headers, part.length, _Sent(blob, part.first, self._metrics))
+        return Streamed(206, headers, part.length, SentBlob(blob, part.first, self._metrics))
 
     async def open(self, sha256: bytes) -> Blob:
         """The content's bytes. 503 if they cannot be had now; 404 if they are lost, which an operator is told of."""
@@ -131,7 +167,7 @@ def _part(request: Request, described: Described, size: int) -> Part | None:
     return wanted_part(request.headers.get("Range"), size)
 
 
-class _Sent:
+class SentBlob:
     """A blob from some offset on, counted as it is read."""
 
     def __init__(self, blob: Blob, offset: int, metrics: MediaMetrics) -> None:

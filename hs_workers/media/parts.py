@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from hs_common.config.media import Media as MediaConfig
+from hs_common.federation.client import FederationClient
 from hs_common.http.egress.client import EgressClient
 from hs_common.process.background import Background
 from hs_common.process.worker_threads import WorkerThreads
 from hs_common.storage.database import Database
+from hs_workers.media.accesses import Accesses
 from hs_workers.media.arrivals import Arrivals
 from hs_workers.media.authed_content_repo import AuthedContentRepo
 from hs_workers.media.blobs import BlobStore
 from hs_workers.media.content_repo import ContentRepo
+from hs_workers.media.content_repository import ContentRepository
 from hs_workers.media.disk import Disk
 from hs_workers.media.downloading import Downloading
 from hs_workers.media.keeping import Keeping
@@ -23,6 +26,8 @@ from hs_workers.media.metrics import MediaMetrics
 from hs_workers.media.previews.making import Making
 from hs_workers.media.previews.pictures import Pictures
 from hs_workers.media.previews.previewing import Previewing
+from hs_workers.media.remote.fetching import Fetching
+from hs_workers.media.remote.remote_media import RemoteMediaFinder
 from hs_workers.media.retention import Retention
 from hs_workers.media.s3.requests import Bucket
 from hs_workers.media.s3.wiring import object_store
@@ -50,6 +55,7 @@ class Outside:
     background: Background
     metrics: MediaMetrics
     egress: EgressClient
+    federation: FederationClient
     now_ms: Callable[[], int]
     random: Callable[[int], bytes]
     wrap: Callable[[BlobStore], BlobStore] = lambda store: store
@@ -77,13 +83,24 @@ class MediaParts:
         self.arrivals = Arrivals(outside.db, outside.reactor, now_ms)
         self.thumbnails = self._make_thumbnails()
         self.previewing = self._make_previewing()
-        downloading = Downloading(outside.server_name, self.store, self.arrivals, metrics)
+        self.accesses = Accesses(outside.db, outside.reactor, now_ms)
+        self.remote = self._make_remote()
+        downloading = Downloading(
+            server_name=outside.server_name,
+            store=self.store,
+            arrivals=self.arrivals,
+            remote=self.remote,
+            accesses=self.accesses,
+            metrics=metrics,
+            serves_public=config.unauthenticated_access,
+        )
         downloads = AuthedContentRepo(config, downloading, self.thumbnails, self.previewing)
         uploading = Uploading(config, outside.db, self._keeping, metrics, lambda: 0)
         uploads = ContentRepo(
             outside.server_name, config, outside.db, uploading, self.arrivals, downloads, now_ms, outside.random
         )
-        self.endpoints: Iterable[object] = (downloads, uploads)
+        for_servers = ContentRepository(downloading, downloads, self.store, metrics, outside.random)
+        self.endpoints: Iterable[object] = (downloads, uploads, for_servers)
 
     def _make_store(self, disk: Disk) -> BlobStore:
         outside, s3 = self._outside, self._config.s3
@@ -105,6 +122,19 @@ class MediaParts:
             seconds=outside.reactor.seconds,
             maximum_pixels=self._config.thumbnail_pixels,
             at_once=self._config.thumbnail_processes,
+        )
+
+    def _make_remote(self) -> RemoteMediaFinder:
+        outside, config = self._outside, self._config
+        fetching = Fetching(config, outside.db, outside.federation, outside.egress, self._keeping, outside.now_ms)
+        return RemoteMediaFinder(
+            db=outside.db,
+            fetching=fetching,
+            background=outside.background,
+            metrics=outside.metrics,
+            clock=outside.reactor,
+            now_ms=outside.now_ms,
+            timeout_ms=config.remote_timeout_ms,
         )
 
     def _make_previewing(self) -> Previewing:

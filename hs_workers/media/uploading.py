@@ -2,7 +2,6 @@
 when it is durable."""
 
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from twisted.logger import Logger
 
@@ -14,12 +13,9 @@ from hs_common.storage.database import Database
 from hs_common.storage.media import Content
 from hs_common.storage.queries import Queries
 from hs_workers.media.blobs import StorageFailed
-from hs_workers.media.disposition import kept_content_type
+from hs_workers.media.disposition import FILE_NAME_LIMIT, kept_content_type
 from hs_workers.media.keeping import Keeping, ReceivedTooMuch
 from hs_workers.media.metrics import MediaMetrics
-
-FILE_NAME_LIMIT: Final = 1024
-"""Characters; file systems have 255."""
 
 Record = Callable[[Queries, Content], Awaitable[None]]
 """Notes the content under its id, in the transaction that also counts it; raises MatrixError if that cannot be."""

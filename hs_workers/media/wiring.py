@@ -2,18 +2,20 @@
 
 from collections.abc import Iterable
 
+from hs_common.federation.client import FederationClient
 from hs_common.http.egress.client import EgressClient
 from hs_common.process.node import Node
 from hs_workers.media.authed_content_repo import AuthedContentRepo
 from hs_workers.media.content_repo import ContentRepo
+from hs_workers.media.content_repository import ContentRepository
 from hs_workers.media.metrics import MediaMetrics
 from hs_workers.media.parts import MediaParts, Outside
 
-ENDPOINT_CLASSES: tuple[type, ...] = (AuthedContentRepo, ContentRepo)
+ENDPOINT_CLASSES: tuple[type, ...] = (AuthedContentRepo, ContentRepo, ContentRepository)
 """What processes of other roles declare to their routers."""
 
 
-def media_endpoints(node: Node, egress: EgressClient) -> Iterable[object]:
+def media_endpoints(node: Node, egress: EgressClient, federation: FederationClient) -> Iterable[object]:
     """The endpoints; adds the steps of the role to the process."""
     outside = Outside(
         server_name=node.config.server.name,
@@ -22,6 +24,7 @@ def media_endpoints(node: Node, egress: EgressClient) -> Iterable[object]:
         background=node.background,
         metrics=MediaMetrics(node.metrics.registry),
         egress=egress,
+        federation=federation,
         now_ms=node.outside.now_ms,
         random=node.outside.random_bytes,
     )
@@ -31,6 +34,8 @@ def media_endpoints(node: Node, egress: EgressClient) -> Iterable[object]:
     node.metrics.watch_queue("waiting downloads", lambda: len(parts.arrivals))
     node.service.step("media threads", _nothing, parts.close)
     node.service.step("media storage", parts.store.start)
+    node.metrics.watch_queue("remote media", parts.remote.waiting)
+    node.service.step("media last sent", parts.accesses.start, parts.accesses.stop)
     node.service.step("sweeping media", parts.sweeper.start, parts.sweeper.stop)
     return parts.endpoints
 

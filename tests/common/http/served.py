@@ -18,6 +18,7 @@ from hs_common.http.listener import Listener
 from hs_common.http.rate_limits import RateLimits
 from hs_common.http.reception import FinishedRequest, Reception
 from hs_common.http.router import Router
+from hs_common.http.server_calls import ServerAuthenticator
 from tests.common.http.accounts import Accounts
 from tests.reactor import reactor
 
@@ -83,6 +84,7 @@ async def serving(
     look_again: Callable[[], Awaitable[None]] | None = None,
     trusted: Callable[[str], bool] = lambda address: False,
     connections_limit: int = 1000,
+    servers: ServerAuthenticator | None = None,
 ) -> AsyncIterator[Served]:
     """Serves the endpoints on a port of 127.0.0.1 until the block ends; checks that no connection is left behind."""
     router = Router()
@@ -96,7 +98,7 @@ async def serving(
     reception = Reception(
         router=router,
         dispatcher=Dispatcher(
-            authenticator, limits if limits is not None else RateLimits({}, reactor.seconds), barrier
+            authenticator, limits if limits is not None else RateLimits({}, reactor.seconds), barrier, servers=servers
         ),
         observer=observed,
         monotonic=reactor.seconds,

@@ -14,10 +14,17 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from hs_common.config.egress import Egress
+from hs_common.config.federation import Federation
 from hs_common.config.media import Media as MediaConfig
+from hs_common.federation.client import FederationClient, Identity
+from hs_common.federation.domains import Domains
 from hs_common.http.egress.client import EgressClient
 from hs_common.http.egress.making import make_egress
+from hs_common.http.incoming import Incoming
 from hs_common.http.rate_limits import RateLimits
+from hs_common.http.server_calls import ServerCaller
+from hs_common.matrix.errors import unauthorized
+from hs_common.matrix.signing import SigningKey
 from hs_common.process.background import Background
 from hs_common.storage.database import Database
 from hs_workers.media.blobs import BlobStore
@@ -116,12 +123,30 @@ def nothing_is_found(name: str) -> list[str]:
     raise OSError(f"{name} has no address here")
 
 
+def talking_with_nobody() -> FederationClient:
+    """The federation of a worker that is given none."""
+    unused: Any = None
+    domains = Domains(Federation(enabled=False), NAME)
+    return FederationClient(Identity(NAME, SigningKey("1", bytes(32))), domains, unused, unused, unused)
+
+
+class OtherServers:
+    """Every server is believed that says who it is."""
+
+    async def caller(self, incoming: Incoming) -> ServerCaller:
+        said = incoming.headers.getRawHeaders(b"authorization", [b""])[0].decode()
+        if not said.startswith("X-Matrix "):
+            raise unauthorized("no signature")
+        return ServerCaller(said.removeprefix("X-Matrix "), None)
+
+
 @asynccontextmanager
 async def media_worker(
     url: str, folder: Path, wrap: Callable[[BlobStore], BlobStore] = lambda store: store, **options: Any
 ) -> AsyncIterator[World]:
-    """`options` as in the config's table `media`, and `time_limit_s`, `limits` and `egress`."""
+    """`options` as in the config's table `media`, and `time_limit_s`, `limits`, `egress` and `federation`."""
     egress: EgressClient | None = options.pop("egress", None)
+    federation: FederationClient | None = options.pop("federation", None)
     time_limit_s, limits = options.pop("time_limit_s", 10.0), options.pop("limits", None)
     config = msgspec.convert({"folder": str(folder), **options}, MediaConfig)
     moment = [START_MS]
@@ -133,6 +158,7 @@ async def media_worker(
         background=background,
         metrics=MediaMetrics(registry),
         egress=egress or make_egress(reactor, Egress(), Seen(), lookup=nothing_is_found).client,
+        federation=federation or talking_with_nobody(),
         now_ms=lambda: moment[0],
         random=random,
         wrap=wrap,
@@ -142,7 +168,9 @@ async def media_worker(
     await parts.store.start()
     gate = limits or RateLimits({}, reactor.seconds)
     try:
-        async with serving(*parts.endpoints, limits=gate, trusted=lambda address: True) as served:
+        async with serving(
+            *parts.endpoints, limits=gate, trusted=lambda address: True, servers=OtherServers()
+        ) as served:
             for name in ("alice", "bob"):
                 served.accounts.add(name, user_id=f"@{name}:{NAME}")
             yield World(served, db, folder, parts, registry, background, moment)
