@@ -109,7 +109,7 @@ def test_what_there_is_not(play: Playing) -> None:
     async def scenario(world: World) -> None:
         for target, status, errcode in (
             (f"{NAME}/unknown", 404, "M_NOT_FOUND"),
-            ("other.example.org/abc", 404, "M_NOT_FOUND"),
+            ("other.example.org/abc", 403, "M_FORBIDDEN"),
             (f"{NAME}/..%2F..%2Fetc%2Fpasswd", 400, "M_INVALID_PARAM"),
             ("a%20b/abc", 400, "M_INVALID_PARAM"),
         ):
