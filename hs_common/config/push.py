@@ -28,6 +28,19 @@ class Push(Section, frozen=True):
             maximum=604_800_000,
         ),
     ] = 86_400_000
+    mail_delay_ms: Annotated[
+        int,
+        describe(
+            "How long something must be unread before a user who wants it is told by email, and at least between two "
+            "mails of a room.",
+            unit="ms",
+            minimum=1_000,
+            maximum=86_400_000,
+        ),
+    ] = 600_000
+    room_link: Annotated[
+        str, describe("What links to rooms in mails begin with; the room's id follows.", pattern="https?://.+")
+    ] = "https://matrix.to/#/"
     allow_any_gateway: Annotated[
         bool,
         describe(

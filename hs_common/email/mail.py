@@ -18,12 +18,13 @@ _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """One mail to one person. `html` may be empty."""
+    """One mail to one person. `html` may be empty; `headers` are further ones, of one line each."""
 
     recipient: str
     subject: str
     text: str
     html: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def is_address(text: str) -> bool:
@@ -55,6 +56,8 @@ def encode(mail: Mail, sender: str, message_id: str, now_ms: int) -> bytes:
     message["Date"] = formatdate(now_ms / 1000)
     message["Message-ID"] = f"<{message_id}@{address_of(sender).rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday notice comes back
+    for name, value in mail.headers:
+        message[name] = value
     message.set_content(mail.text)
     if mail.html:
         message.add_alternative(mail.html, subtype="html")

@@ -53,7 +53,11 @@ class Mailer:
 
     async def send(self, name: str, recipient: str, values: Mapping[str, object]) -> None:
         """Sends the mail of the template. Raises MailFailed."""
-        await self.send_mail(self._templates.mail(name, recipient, values))
+        await self.send_mail(self.written(name, recipient, values))
+
+    def written(self, name: str, recipient: str, values: Mapping[str, object]) -> Mail:
+        """The mail of the template, not sent."""
+        return self._templates.mail(name, recipient, values)
 
     async def send_mail(self, mail: Mail) -> None:
         """Sends a mail that is written already. Raises MailFailed."""

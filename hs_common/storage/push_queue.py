@@ -27,6 +27,13 @@ class PushState(NamedTuple):
     failures: int
 
 
+class MailedRoom(NamedTuple):
+    """When a room was last told of by email, and how long to wait before the next time."""
+
+    mailed_ms: int
+    wait_ms: int
+
+
 async def claim(db: Queries, terms: Mapping[int, int]) -> dict[int, int]:
     """Makes shards these terms': nobody with older ones writes any more. Answers shard → up to where it is judged."""
     rows = await db.fetch(
@@ -127,6 +134,22 @@ async def failed(db: Queries, pusher_id: int, failures: int, error: str) -> None
         "INSERT INTO push_states (pusher_id, failures, last_error) VALUES (%s, %s, %s)"
         " ON CONFLICT (pusher_id) DO UPDATE SET failures = excluded.failures, last_error = excluded.last_error",
         (pusher_id, failures, error),
+    )
+
+
+async def mailed_rooms(db: Queries, pusher_id: int) -> dict[str, MailedRoom]:
+    """Of an email pusher: room → when it was told of."""
+    rows = await db.fetch("SELECT room_id, mailed_ms, wait_ms FROM push_mails WHERE pusher_id = %s", (pusher_id,))
+    return {room_id: MailedRoom(mailed_ms, wait_ms) for room_id, mailed_ms, wait_ms in rows}
+
+
+async def mailed(db: Queries, pusher_id: int, waits: Mapping[str, int], now_ms: int) -> None:
+    """Rooms (room → how long to wait now) were told of by email."""
+    await db.execute(
+        "INSERT INTO push_mails (pusher_id, room_id, mailed_ms, wait_ms)"
+        " SELECT %s, room_id, %s, wait_ms FROM unnest(%s::text[], %s::bigint[]) AS new (room_id, wait_ms)"
+        " ON CONFLICT (pusher_id, room_id) DO UPDATE SET mailed_ms = excluded.mailed_ms, wait_ms = excluded.wait_ms",
+        (pusher_id, now_ms, list(waits), list(waits.values())),
     )
 
 

@@ -2,6 +2,7 @@
 `sign_in_wiring`."""
 
 from hs_common.config import Config
+from hs_common.email.unsubscribing import Unsubscribing
 from hs_workers.client import sign_in_wiring
 from hs_workers.client.account_data import AccountData
 from hs_workers.client.account_parts import AccountParts, Outside
@@ -21,13 +22,15 @@ from hs_workers.client.tags import Tags
 from hs_workers.client.third_party_lookup import ThirdPartyLookup
 from hs_workers.client.typing import Typing
 from hs_workers.client.uia import UserInteractiveAuthentication
+from hs_workers.client.unsubscribe import Unsubscribe
 from hs_workers.client.versions import Versions
 from hs_workers.client.wellknown import WellKnown
 from hs_workers.client.whoami import WhoAmI
 
 ENDPOINT_CLASSES: tuple[type, ...] = (
     *(AccountData, AccountModeration, Capabilities, DeviceManagement, Filters, OpenId, Presence, Profile),
-    *(PushRules, Pushers, Support, Tags, ThirdPartyLookup, Typing, Versions, WellKnown, WhoAmI, Whois),
+    *(PushRules, Pushers, Support, Tags, ThirdPartyLookup, Typing, Unsubscribe, Versions, WellKnown),
+    *(WhoAmI, Whois),
     *sign_in_wiring.ENDPOINT_CLASSES,
 )
 """What processes of other roles declare to their routers."""
@@ -58,11 +61,12 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
         Presence(config.presence.enabled, db, master, outside.presence, outside.now_ms),
         Profile(db, master, name),
         PushRules(push_rules),
-        Pushers(db, master, allows_http=config.push.allow_any_gateway),
+        Pushers(db, master, has_mail=outside.mailer is not None, allows_http=config.push.allow_any_gateway),
         Support(config.server),
         Tags(data),
         ThirdPartyLookup(outside.queries),
         Typing(db, master),
+        Unsubscribe(parts.pages, Unsubscribing(config.cluster.secret, config.server.public_baseurl), master),
         Versions(outside.unstable_features or {}),
         WellKnown(config.server),
         WhoAmI(),

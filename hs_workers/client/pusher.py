@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from hs_common.email.mail import canonical_address
 from hs_common.http.endpoint import Auth, endpoint, r0
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
@@ -16,14 +17,19 @@ from hs_common.replication.calls import RemovePusher, SetPusher
 from hs_common.replication.link_interface import Link
 from hs_common.storage.pushers import Pusher, pushers_of
 from hs_common.storage.queries import Queries
+from hs_common.storage.threepids import user_of_threepid
 
 
 class Pushers:
-    """A pusher belongs to the device that set it, and goes with it. `allows_http`: see `parse_pusher`."""
+    """An http pusher belongs to the device that set it, and goes with it; one by email is the account's.
 
-    def __init__(self, db: Queries, master: Link, *, allows_http: bool) -> None:
+    `has_mail`: whether this server sends mail; `allows_http`: see `parse_pusher`.
+    """
+
+    def __init__(self, db: Queries, master: Link, *, has_mail: bool, allows_http: bool) -> None:
         self._db = db
         self._master = master
+        self._has_mail = has_mail
         self._allows_http = allows_http
 
     @endpoint(
@@ -52,10 +58,19 @@ class Pushers:
         if isinstance(wanted, PusherKey):
             await self._master.call(RemovePusher(user_id=user_id, app_id=wanted.app_id, pushkey=wanted.pushkey))
             return {}
+        device_id = request.requester.device_id
         if wanted.kind == EMAIL:
-            raise MatrixError(400, "M_UNKNOWN", "This server sends no notifications by email")
-        await self._master.call(_call(user_id, request.requester.device_id, wanted))
+            await self._check_address(user_id, wanted.key.pushkey)
+            device_id = None  # mails are for when he is logged in nowhere, too
+        await self._master.call(_call(user_id, device_id, wanted))
         return {}
+
+    async def _check_address(self, user_id: str, address: str) -> None:
+        """Nobody has mails sent to an address that is not confirmed to be his own."""
+        if not self._has_mail:
+            raise MatrixError(400, "M_UNKNOWN", "This server sends no notifications by email")
+        if await user_of_threepid(self._db, "email", canonical_address(address)) != user_id:
+            raise MatrixError(400, "M_THREEPID_NOT_FOUND", "Add this email address to your account first")
 
 
 def _call(user_id: str, device_id: str | None, wanted: WantedPusher) -> SetPusher:

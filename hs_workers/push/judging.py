@@ -15,6 +15,7 @@ from hs_common.matrix.push_actions import Actions
 from hs_common.matrix.push_conditions import EventFacts
 from hs_common.matrix.push_rule_evaluation import Reader
 from hs_common.matrix.push_rules import reader_bits, rule_bits
+from hs_common.matrix.pushers import HTTP
 from hs_common.reading.push_facts import MEMBER, RoomFacts, room_facts
 from hs_common.reading.reader_settings import ReaderSettings
 from hs_common.reading.settings import Settings
@@ -165,6 +166,7 @@ class Judging:
         return [
             QueuedPush(one.pusher_id, read.pos, read.room_id, None, UNTHREADED, NO_TWEAKS, self._now_ms())
             for one in self._newer(read.user_id, read.pos)
+            if one.kind == HTTP
         ]
 
     def _newer(self, user_id: str, pos: int) -> list[Pusher]:

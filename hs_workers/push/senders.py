@@ -72,6 +72,11 @@ class Senders:
     def __len__(self) -> int:
         return len(self._tasks)
 
+    @property
+    def tasks(self) -> list[Task]:
+        """Those that are at work or were lately."""
+        return list(self._tasks.values())
+
     def wake(self, pusher: Pusher, term: int) -> None:
         """Something waits for the pusher."""
         task = self._tasks.get(pusher.pusher_id)

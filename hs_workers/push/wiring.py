@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from hs_common.email.making import make_mailer
+from hs_common.email.unsubscribing import Unsubscribing
 from hs_common.process.node import Node
 from hs_common.replication.link_interface import Link
 from hs_workers.following import Following
@@ -30,6 +32,8 @@ class PushParts:
                 me=node.id,
                 members=self._members,
                 settings=node.config.push,
+                mailer=make_mailer(node.reactor, node.config, node.outside.now_ms, node.outside.random_bytes),
+                unsubscribing=Unsubscribing(node.config.cluster.secret, node.config.server.public_baseurl),
             )
         )
         self._judge = judge = worker.judge

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from random import Random
 
 from hs_common.config.push import Push
+from hs_common.email.mailer import Mailer
+from hs_common.email.unsubscribing import Unsubscribing
+from hs_common.matrix.pushers import EMAIL, HTTP
 from hs_common.process.shares import Timing
 from hs_common.reading.reader_settings import ReaderSettings
 from hs_common.replication.clock import Clock
 from hs_common.replication.link_interface import Link
 from hs_common.storage.queries import Queries
 from hs_workers.push.badges import Badges
+from hs_workers.push.email_push import EmailPush
 from hs_workers.push.event_reading import EventReading
 from hs_workers.push.gateway import Egress, Gateways
 from hs_workers.push.held_pushers import HeldPushers
@@ -34,6 +38,8 @@ class Surroundings:
     me: str
     members: Callable[[], Collection[str]]
     settings: Push
+    mailer: Mailer | None = None
+    unsubscribing: Unsubscribing | None = None
     timing: Timing | None = None
 
 
@@ -44,7 +50,10 @@ class PushWorker:
         held, readers = HeldPushers(), ReaderSettings(near.db)
         self.badges = Badges(near.db, readers, near.position)
         self.gateways = Gateways(near.egress)
-        works: dict[str, Work] = {"http": self._http(near)}
+        self._events = EventReading(near.db, near.clock.seconds)
+        works: dict[str, Work] = {HTTP: self._http(near)}
+        if near.mailer is not None and near.unsubscribing is not None:
+            works[EMAIL] = self._email(near, near.mailer, near.unsubscribing)
         self.senders = Senders(near.clock, lambda: self.judge.keeper.may_start(), works)
         self.judge = LogJudge(
             db=near.db,
@@ -66,7 +75,22 @@ class PushWorker:
             master=near.master,
             gateways=self.gateways,
             badges=self.badges,
-            events=EventReading(near.db, near.clock.seconds),
+            events=self._events,
+            settings=near.settings,
+            clock=near.clock,
+            random=near.random,
+            now_ms=near.now_ms,
+            position=near.position,
+        )
+
+    def _email(self, near: Surroundings, mailer: Mailer, unsubscribing: Unsubscribing) -> EmailPush:
+        return EmailPush(
+            db=near.db,
+            master=near.master,
+            mailer=mailer,
+            unsubscribing=unsubscribing,
+            badges=self.badges,
+            events=self._events,
             settings=near.settings,
             clock=near.clock,
             random=near.random,

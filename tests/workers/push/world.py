@@ -2,15 +2,23 @@
 
 import itertools
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import SMTP
 from random import Random
 from typing import Any
 
 import orjson
 
 from hs_common.config.egress import Egress
+from hs_common.config.email import Email
 from hs_common.config.push import Push
+from hs_common.email.mailer import Mailer
+from hs_common.email.smtp import MailFailed
+from hs_common.email.templates import Templates
+from hs_common.email.unsubscribing import Unsubscribing
 from hs_common.http.egress.making import make_egress
 from hs_common.process.metrics import Metrics
 from hs_common.process.shares import Timing
@@ -39,7 +47,16 @@ QUICK = Timing(look_s=0.025, renew_s=0.05, fence_s=0.15, expires_s=0.25, steady_
 class Worker:
     """One process of the role. `deaf`: it hears nothing of the log."""
 
-    def __init__(self, database_url: str, near: TestMaster, seed: int, members: list[str], settings: Push) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        near: TestMaster,
+        seed: int,
+        members: list[str],
+        settings: Push,
+        now_ms: Callable[[], int],
+        mails: "Mails",
+    ) -> None:
         random = Random(seed)
         self.id = str(uuid.UUID(int=random.getrandbits(128)))
         self.db = Database(database_url, reactor, random.random, size=2)
@@ -53,11 +70,19 @@ class Worker:
                 egress=self.egress.client,
                 clock=reactor,
                 random=random,
-                now_ms=lambda: START_MS,
+                now_ms=now_ms,
                 position=lambda: self.position,
                 me=self.id,
                 members=lambda: members,
                 settings=settings,
+                mailer=Mailer(
+                    Email(sender="Example <noreply@example.org>"),
+                    Templates("Example", "test"),
+                    mails,
+                    now_ms,
+                    random.randbytes,
+                ),
+                unsubscribing=Unsubscribing("secret", "https://example.org/"),
                 timing=QUICK,
             )
         )
@@ -90,6 +115,33 @@ class Worker:
         await self.db.close()
 
 
+class Mails:
+    """Takes mails. `failures` meet the next ones."""
+
+    def __init__(self) -> None:
+        self.taken: list[EmailMessage] = []
+        self.failures: list[MailFailed] = []
+
+    async def deliver(self, sender: str, recipient: str, content: bytes) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.taken.append(message_from_bytes(content, policy=SMTP))
+
+    @property
+    def texts(self) -> list[str]:
+        return [_text(mail, "plain") for mail in self.taken]
+
+    @property
+    def pages(self) -> list[str]:
+        return [_text(mail, "html") for mail in self.taken]
+
+
+def _text(mail: EmailMessage, kind: str) -> str:
+    body = mail.get_body((kind,))
+    assert isinstance(body, EmailMessage)
+    return str(body.get_content())
+
+
 class World:
     def __init__(self, database_url: str, near: TestMaster) -> None:
         self.m = near
@@ -97,11 +149,14 @@ class World:
         self.workers: list[Worker] = []
         self.members: list[str] = []
         self.settings = Push()
+        self.mails = Mails()
+        self.now_ms = START_MS
         self._database_url = database_url
         self._seeds = itertools.count(1)
 
     def start_worker(self) -> Worker:
-        worker = Worker(self._database_url, self.m, next(self._seeds), self.members, self.settings)
+        seed = next(self._seeds)
+        worker = Worker(self._database_url, self.m, seed, self.members, self.settings, lambda: self.now_ms, self.mails)
         self.workers.append(worker)
         self.members.append(worker.id)
         return worker
@@ -157,10 +212,14 @@ class World:
 
     async def settled(self) -> None:
         """Waits until all that was said is judged and nothing waits to be pushed."""
+        await self.settled_but_for(0)
+
+    async def settled_but_for(self, waiting: int | None) -> None:
+        """Waits until all is judged and so much waits to be pushed; None: however much."""
         head = self.m.entries[-1].pos
         for _ in range(1000):
             rows = await self.m.db.fetch("SELECT count(*) FROM push_shards WHERE judged_to < %s", (head,))
-            if rows == [(0,)] and await self.queued() == 0:
+            if rows == [(0,)] and waiting in (None, await self.queued()):
                 return
             await sleep(0.02)
         raise AssertionError("something still waits to be pushed")
