@@ -62,8 +62,11 @@ class Term:
         background: Callable[[str, Coroutine[Any, Any, None]], None],
         listed_services: Listed = (),
         aside: Aside = at_once,
+        knowledge: Knowledge | None = None,
     ) -> None:
-        knowledge = Knowledge()
+        """`knowledge`: what is known of rooms already, as of the leadership's head; None: nothing."""
+        if knowledge is None:
+            knowledge = Knowledge()
         self._loop = WriterLoop(clock, background)
         loader = Loader(knowledge, db, server_name)
         preparing = Preparing(knowledge, loader, Placer(db, Resolver(db, aside)), server_name)

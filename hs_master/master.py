@@ -16,6 +16,8 @@ from hs_common.replication.link_server import LinkServer
 from hs_master.leadership import Election
 from hs_master.leading import Term
 from hs_master.log_store.types import Leadership
+from hs_master.standby import Standby
+from hs_master.step import Knowledge
 
 _log = Logger()
 
@@ -54,14 +56,17 @@ class Master:
     def __init__(
         self,
         election: Election,
-        make_term: Callable[["Master", Leadership], Term],
+        make_term: Callable[["Master", Leadership, Knowledge], Term],
         make_announcer: Callable[["Master", Leadership], Announcer],
         find_leader_address: Callable[[], str | None],
+        make_standby: Callable[[], Standby | None] = lambda: None,
     ) -> None:
         self._election = election
         self._make_term = make_term
         self._make_announcer = make_announcer
         self._find_leader_address = find_leader_address
+        self._make_standby = make_standby
+        self._standby: Standby | None = None
         self._term: Term | None = None
         self._announcer: Announcer = Silent()
         self._epoch: int | None = None
@@ -123,22 +128,33 @@ class Master:
         """Hand over: refuse new calls, write what is being written, let a standby lead at once."""
         if self._running is not None:
             self._running.cancel()
+        if self._standby is not None:
+            await self._standby.stop()
         if self._term is not None:
             await self._end_term()
         await self._election.step_down()
 
     async def _run(self) -> None:
         while True:
+            self._standby = self._make_standby()
+            if self._standby is not None:
+                self._standby.start()
             leadership = await self._election.lead()
+            knowledge = await self._known(leadership)
             _log.info("leading in epoch {epoch} from position {pos}", epoch=leadership.epoch, pos=leadership.first)
             self._epoch = leadership.epoch
             self._announcer = self._make_announcer(self, leadership)
             self._announcer.start()
-            self._term = self._make_term(self, leadership)
+            self._term = self._make_term(self, leadership, knowledge)
             self._term.start()
             reason = await self._election.until_lost()
             _log.warn("leading no more: {reason}", reason=reason)
             await self._end_term()
+
+    async def _known(self, leadership: Leadership) -> Knowledge:
+        """What this process has kept ready while it stood by."""
+        standby, self._standby = self._standby, None
+        return Knowledge() if standby is None else await standby.knowledge_at(leadership.head)
 
     async def _end_term(self) -> None:
         term, self._term = self._term, None

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from twisted.logger import Logger
 
@@ -12,10 +12,13 @@ from hs_common.matrix.appservice import BadRegistration
 from hs_common.matrix.signing import SigningKey
 from hs_common.process.node import Node
 from hs_common.process.signing_key import read_signing_key
-from hs_common.replication.carrier import Beat
+from hs_common.process.worker_threads import WorkerThreads
+from hs_common.replication.carrier import Beat, Carrier
 from hs_common.replication.carrier_memory import MemoryCarrier
+from hs_common.replication.carrier_redis import RedisCarrier
 from hs_common.replication.link_server import LinkServer
 from hs_common.replication.names import FORMAT, OLDEST_FORMAT, stream_keys
+from hs_common.replication.outbox import Outbox
 from hs_common.replication.publisher import Publisher, read_top_epoch
 from hs_common.replication.redis_connection import RedisAway, RedisRefused, RedisServer
 from hs_master import tables
@@ -30,6 +33,13 @@ from hs_master.master import Announcer, Master, Silent
 from hs_master.memory_announcer import MemoryAnnouncer
 from hs_master.pipeline.writer import WriterMetrics
 from hs_master.rooms.compose import Composer
+from hs_master.standby import Standby
+from hs_master.step import Knowledge
+
+# State resolutions at a time: one takes a core whole, and the reactor needs the other.
+RESOLVING_THREADS: Final = 1
+# Each room's calls wait for its own; a thousand rooms resolving at once is far beyond what one machine carries.
+RESOLVING_QUEUE: Final = 1_000
 
 _log = Logger()
 
@@ -54,7 +64,7 @@ class MasterParts:
         )
         self.desk = Desk(lambda: self._election.is_leader, self._election.check)
         self._composer = Composer(config.server.name, _signing_key(node), self._new_event_id)
-        self.master = Master(self._election, self._term, self._announcer, self._leader_address)
+        self.master = Master(self._election, self._term, self._announcer, self._leader_address, self._make_standby)
         self.link = LinkServer(
             node.reactor,
             config.cluster.secret.encode(),
@@ -65,6 +75,7 @@ class MasterParts:
         )
         self.master.link = self.link
         self._on_failure = on_failure
+        self._resolving = WorkerThreads(node.reactor, RESOLVING_THREADS, "state resolution", RESOLVING_QUEUE)
         self._port: Any = None
         self._listed_services: Listed = ()
 
@@ -72,6 +83,7 @@ class MasterParts:
         """What the process starts and stops for its master."""
         node = self._node
         node.metrics.watch_queue("calls", lambda: self.master.waiting)
+        node.service.step("state resolution", _nothing, self._close_threads)
         node.service.step("master", self._start, self.master.stop)
 
     async def _start(self) -> None:
@@ -84,6 +96,9 @@ class MasterParts:
             self._on_failure(error)
             return
         self.master.start(self._on_failure)
+
+    async def _close_threads(self) -> None:
+        self._resolving.close()
 
     async def listen(self) -> None:
         """Take calls of workers in other processes."""
@@ -102,7 +117,27 @@ class MasterParts:
 
     # --- what the master is made of -----------------------------------------------------------------------------------
 
-    def _term(self, master: Master, leadership: Leadership) -> Term:
+    def _make_standby(self) -> Standby | None:
+        """Only where another process may lead: workers in this process mean that this is the only one."""
+        if self._carrier is not None:
+            return None
+        node = self._node
+        return Standby(
+            node.db,
+            node.reactor,
+            node.outside.random,
+            Outbox(node.db),
+            self._make_carrier,
+            node.config.server.name,
+            node.background,
+        )
+
+    def _make_carrier(self) -> Carrier | None:
+        if self._redis is None:
+            return None
+        return RedisCarrier(self._redis, self._node.outside.random, self._keys, lambda counter, body: None)
+
+    def _term(self, master: Master, leadership: Leadership, knowledge: Knowledge) -> Term:
         node, outside = self._node, self._node.outside
         ephemeral = EphemeralDesk(node.reactor, outside.now_ms, master.publish_ephemeral)
         return Term(
@@ -122,6 +157,8 @@ class MasterParts:
             new_batch_id=outside.uuid,
             background=node.background,
             listed_services=self._listed_services,
+            aside=self._resolving.run,
+            knowledge=knowledge,
         )
 
     def _announcer(self, master: Master, leadership: Leadership) -> Announcer:
@@ -158,6 +195,10 @@ class MasterParts:
 
     def _new_event_id(self) -> str:
         return f"${self._node.outside.random_bytes(16).hex()}:{self._node.config.server.name}"
+
+
+async def _nothing() -> None:
+    return None
 
 
 def _signing_key(node: Node) -> SigningKey:

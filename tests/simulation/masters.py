@@ -17,6 +17,7 @@ from hs_master.master import Announcer, Master
 from hs_master.memory_announcer import MemoryAnnouncer
 from hs_master.pipeline.writer import WriterMetrics
 from hs_master.rooms.compose import Composer
+from hs_master.step import Knowledge
 from tests.simulation.clock import Process
 from tests.simulation.ears import Ear
 from tests.simulation.session import CommitFaults, Reads, Road, Session
@@ -81,7 +82,7 @@ class MasterProcess:
 
     # --- what it is made of ---
 
-    def _term(self, master: Master, leadership: Leadership) -> Term:
+    def _term(self, master: Master, leadership: Leadership, knowledge: Knowledge) -> Term:
         world = self._world
         self._world.counts["terms"] += 1
         term = Term(
@@ -100,6 +101,7 @@ class MasterProcess:
             now_ms=world.now_ms,
             new_batch_id=self._uuid,
             background=self.background,
+            knowledge=knowledge,
         )
         self.terms.append(term)
         return term

@@ -202,9 +202,7 @@ def _knowledge() -> Iterator[None]:
     build = leading.Term.__init__
 
     def remembering(self: leading.Term, **parts: Any) -> None:
-        known = kept.setdefault(parts["desk"], Knowledge())
-        with mock.patch.object(leading, "Knowledge", return_value=known):
-            build(self, **parts)
+        build(self, **{**parts, "knowledge": kept.setdefault(parts["desk"], Knowledge())})
 
     with mock.patch.object(leading.Term, "__init__", remembering):
         yield
