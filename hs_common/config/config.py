@@ -16,6 +16,7 @@ from hs_common.config.rate_limits import RateLimits
 from hs_common.config.services import Cluster, Database, Listen, Logging, Metrics, Redis
 from hs_common.config.sso import Sso
 from hs_common.config.terms import Captcha, Terms
+from hs_common.config.user_directory import UserDirectory
 
 
 class Config(Section, frozen=True):
@@ -42,6 +43,7 @@ class Config(Section, frozen=True):
     rate_limits: RateLimits = RateLimits()
     limits: Limits = Limits()
     presence: Presence = Presence()
+    user_directory: UserDirectory = UserDirectory()
     media: Media = Media()
     appservices: AppServices = AppServices()
     egress: Egress = Egress()

@@ -25,6 +25,7 @@ from hs_master.decisions.encryption import end_cross_signing
 from hs_master.decisions.sessions import Sessions, open_session, user_queue
 from hs_master.jobs.kinds import DeactivationJob, ProfileJob, write_job
 from hs_master.step import Step
+from hs_master.user_directory import list_local, unlist
 
 # A whole profile as JSON. Spec: client-server-api/_index.md#profiles.
 MAXIMUM_PROFILE_BYTES: Final = 65536
@@ -89,6 +90,8 @@ class RegisterUserDecider:
         for field, value in call.profile.items():
             pos = step.item(ProfileItem(call.user_id, field, value))
             step.row(tables.PROFILE, call.user_id, field, value.decode(), pos)
+        if not call.is_guest:
+            list_local(step, call.user_id, call.profile)
         if call.session is not None:
             open_session(step, call.user_id, call.session, None)
         return Answer(pos=step.pos)
@@ -153,6 +156,7 @@ class DeactivateUserDecider:
         sessions.revoke(step, call.user_id, None)
         step.row(tables.PUSHERS_OF_USER_DELETE, call.user_id)
         end_cross_signing(step, keys)
+        unlist(step, call.user_id)
         if call.erase:
             for field in profile:
                 step.row(tables.PROFILE_DELETE, call.user_id, field)
@@ -176,7 +180,7 @@ class SetProfileDecider:
 
     def decide(self, call: SetProfile, step: Step, loaded: tuple[Row | None, dict[str, str]]) -> Answer:
         row, profile = loaded
-        _known(row, call.user_id)
+        account = _known(row, call.user_id)
         value = None if call.value is None else call.value.decode()
         if profile.get(call.field) == value:
             return Answer(pos=step.pos)
@@ -187,6 +191,8 @@ class SetProfileDecider:
         else:
             step.row(tables.PROFILE, call.user_id, call.field, value, pos)
         if call.field in MEMBER_FIELDS:
+            if not (account.is_guest or account.deactivated):
+                list_local(step, call.user_id, {**profile, call.field: value or "null"})
             write_job(step, call.user_id, ProfileJob())
         return Answer(pos=step.pos)
 

@@ -23,6 +23,7 @@ from hs_common.storage import room_forks, room_state
 from hs_common.storage.queries import Queries
 from hs_master import tables
 from hs_master.decisions.receiving import Prepared, Preparing, ReceiveEventsDecider, parsed
+from hs_master.jobs.kinds import ListMembersJob, write_job
 from hs_master.rooms.head import Cause
 from hs_master.rooms.needs import MEMBERS, ROOM_ID
 from hs_master.step import Step
@@ -136,6 +137,7 @@ class _Adoption:
         self._write_join(pos, before_join)
         self._write_services(pos)
         step.item(self._item(pos, before_join, joined, left))
+        write_job(step, "", ListMembersJob(self._call.room_id, ":" + self._server_name))
         step.drop_room(self._call.room_id)
         return Answer(pos=pos)
 

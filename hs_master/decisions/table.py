@@ -25,6 +25,7 @@ from hs_master.decisions.receiving import Preparing
 from hs_master.jobs.advance import AdvanceJob, AdvanceJobDecider
 from hs_master.jobs.carry_over import CarryOver, CarryOverDecider
 from hs_master.jobs.guests import RemoveGuests, RemoveGuestsDecider
+from hs_master.jobs.list_members import ListMembers, ListMembersDecider
 from hs_master.rooms.compose import Composer
 
 
@@ -39,6 +40,7 @@ def deciders(composer: Composer, server_name: str, preparing: Preparing) -> Deci
             AdvanceJob: AdvanceJobDecider(appender),
             RemoveGuests: RemoveGuestsDecider(appender),
             CarryOver: CarryOverDecider(appender),
+            ListMembers: ListMembersDecider(),
             calls.SendToDevice: to_device.SendToDeviceDecider(server_name),
         },
         serial={

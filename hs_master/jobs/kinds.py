@@ -33,8 +33,15 @@ class CarryOverJob(msgspec.Struct, frozen=True, tag="carry_over"):
     room_id: str
 
 
+class ListMembersJob(msgspec.Struct, frozen=True, tag="list_members"):
+    """Note in the user directory who is in a room from elsewhere. Of no user."""
+
+    room_id: str
+    local_suffix: str
+
+
 UserJob = ProfileJob | DeactivationJob
-Job = UserJob | GuestsJob | CarryOverJob
+Job = UserJob | GuestsJob | CarryOverJob | ListMembersJob
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Job]] = msgspec.msgpack.Decoder(Job)

@@ -14,18 +14,22 @@ from twisted.logger import Logger
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication.calls import Answer, AppendEvents, AppendReady, Call, DeactivateUser, SetProfile, UpgradeRoom
 from hs_common.replication.clock import Clock, pause
-from hs_common.storage import jobs, key_backup, master_reads, threepids
+from hs_common.replication.federation_calls import AdoptRoom
+from hs_common.storage import jobs, key_backup, master_reads, threepids, user_directory
 from hs_common.storage.queries import DatabaseError, Queries, Row
 from hs_master.decisions.accounts import MEMBER_FIELDS
 from hs_master.jobs.advance import AdvanceJob
 from hs_master.jobs.carry_over import CarryOver, carried
 from hs_master.jobs.guests import RemoveGuests
-from hs_master.jobs.kinds import CarryOverJob, DeactivationJob, GuestsJob, UserJob, decode_job
+from hs_master.jobs.kinds import CarryOverJob, DeactivationJob, GuestsJob, ListMembersJob, UserJob, decode_job
+from hs_master.jobs.list_members import ListMembers, named
 from hs_master.pipeline.intake import Busy
 from hs_master.pipeline.pending import NotLeading
 
 # Rooms, or guests of a room, in one slice: one item of a batch stays small, so others get their turn in between.
 ROOMS_OF_A_SLICE: Final = 50
+# Names in one slice: a row each.
+MEMBERS_OF_A_SLICE: Final = 200
 JOBS_AT_A_TIME: Final = 20
 # Keys of a backup in one statement: some hundredths of a second.
 KEYS_OF_A_SLICE: Final = 1_000
@@ -98,6 +102,8 @@ class JobRunner:
             await self._guests(job_id, job.room_id, progress)
         elif isinstance(job, CarryOverJob):
             await self._carry_over(job_id, user_id, job, progress)
+        elif isinstance(job, ListMembersJob):
+            await self._list_members(job_id, job, progress)
         else:
             await self._of_user(job_id, user_id, job, progress)
 
@@ -119,6 +125,13 @@ class JobRunner:
                 is_last=len(rows) < ROOMS_OF_A_SLICE,
             )
         )
+
+    async def _list_members(self, job_id: int, job: ListMembersJob, progress: str) -> None:
+        rows = await user_directory.remote_members(
+            self._db, job.room_id, job.local_suffix, progress, MEMBERS_OF_A_SLICE
+        )
+        is_last = len(rows) < MEMBERS_OF_A_SLICE
+        await self._submit(ListMembers(job_id=job_id, users=[named(row) for row in rows], is_last=is_last))
 
     async def _of_user(self, job_id: int, user_id: str, job: UserJob, progress: str) -> None:
         if isinstance(job, DeactivationJob):
@@ -145,4 +158,4 @@ def may_note_job(call: Call) -> bool:
         return any(intent.type in _ENDING_GUEST_ACCESS for intent in call.intents)
     if isinstance(call, AppendReady):
         return any(event_type.encode() in call.pdu for event_type in _ENDING_GUEST_ACCESS)
-    return isinstance(call, SetProfile | DeactivateUser | UpgradeRoom)
+    return isinstance(call, SetProfile | DeactivateUser | UpgradeRoom | AdoptRoom)

@@ -21,6 +21,7 @@ from hs_master.rooms.interest import count_member, count_room, find_interested
 from hs_master.rooms.membership import MembershipChanges, change_membership
 from hs_master.rooms.search import write_search
 from hs_master.step import KnownEvent, Step
+from hs_master.user_directory import list_user
 
 _NOT_IN_THE_ROOM: Final = ("invite", "knock", "ban")
 
@@ -136,6 +137,8 @@ def _change_state(
         new_membership = new.membership if new is not None else None
         change_membership(step, room, state_key, old, new, server_name, pos, members)
         count_member(step, room, state_key, old_membership, new_membership, pos)
+        if new is not None and new_membership == "join" and not state_key.endswith(":" + server_name):
+            list_user(step, state_key, new.content.get("displayname"), new.content.get("avatar_url"))
     room.changed[key] = new
     room.state_pos = pos
     values = None if new is None else (new.event_id, new_membership)

@@ -39,6 +39,7 @@ from hs_workers.client.room.aliases import Aliases
 from hs_workers.client.room.children import Children
 from hs_workers.client.room.creating import Creating
 from hs_workers.client.room.elsewhere import Elsewhere, Nowhere
+from hs_workers.client.room.found_users import FoundUsers
 from hs_workers.client.room.hierarchy import Hierarchies
 from hs_workers.client.room.invitees import Invitees
 from hs_workers.client.room.marking import Marking
@@ -64,6 +65,7 @@ from hs_workers.client.rooms import Rooms
 from hs_workers.client.search import Search
 from hs_workers.client.space_hierarchy import SpaceHierarchy
 from hs_workers.client.threads_list import ThreadsList
+from hs_workers.client.users import Users
 
 ENDPOINT_CLASSES: tuple[type, ...] = (
     *(Banning, CreateRoomEndpoint, Directory, EventContext, Inviting, Joining, Kicking, Knocking, Leaving),
@@ -90,6 +92,7 @@ ENDPOINT_CLASSES: tuple[type, ...] = (
         Search,
         SpaceHierarchy,
         ThreadsList,
+        Users,
     ),
 )
 """What processes of other roles declare to their routers."""
@@ -181,4 +184,5 @@ def _reading(config: Config, outside: Outside, sending: Sending) -> list[object]
         Search(Searching(db, views, events, pages)),
         SpaceHierarchy(Hierarchies(db, summaries, outside.elsewhere)),
         ThreadsList(children),
+        Users(FoundUsers(db, name, config.user_directory.search_all_users)),
     ]
