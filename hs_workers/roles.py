@@ -8,6 +8,8 @@ from hs_common.appservices.http_client import ServiceClient
 from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.email.making import make_mailer
 from hs_common.federation.making import FederationParts, make_federation
+from hs_common.federation.outgoing import OtherServers, Outgoing
+from hs_common.federation.remote import RemoteServers
 from hs_common.http.egress.client import EgressClient
 from hs_common.http.rate_limits import RateLimits
 from hs_common.process.node import Node
@@ -27,6 +29,7 @@ from hs_workers.client.services_wiring import Outside as ServicesOutside
 from hs_workers.client.services_wiring import service_endpoints
 from hs_workers.federation_inbound.wiring import Outside as InboundOutside
 from hs_workers.federation_inbound.wiring import inbound_endpoints
+from hs_workers.federation_inbound.writing import WritingOutside, WritingParts
 from hs_workers.federation_sender.wiring import SenderParts
 from hs_workers.following import Following
 from hs_workers.media.wiring import media_endpoints
@@ -56,6 +59,7 @@ class RoleParts:
         self.egress = egress
         self.trusted_egress = trusted_egress
         self.made_federation: FederationParts | None = None
+        self.made_outgoing: Outgoing | None = None
         self._service_client: ServiceClient | None = None
 
     @property
@@ -89,6 +93,26 @@ class RoleParts:
             node.metrics.watch_cache("servers left alone", lambda: len(made.back_off))
         return self.made_federation
 
+    @property
+    def outgoing(self) -> Outgoing:
+        """What acts through other servers, made for the first role that does."""
+        if self.made_outgoing is None:
+            node, federation = self.node, self.federation
+            others = OtherServers(
+                remote=RemoteServers(federation.client),
+                quick=RemoteServers(federation.client, quick=True),
+                keys=federation.keys,
+                server_name=node.config.server.name,
+                key=federation.own_keys.key,
+                clock=node.reactor,
+                now_ms=node.outside.now_ms,
+                random=node.outside.random_bytes,
+                uuid=node.outside.uuid,
+            )
+            self.made_outgoing = made = Outgoing(node.db, self.link, others)
+            node.metrics.watch_queue("rooms being joined", lambda: len(made.joins))
+        return self.made_outgoing
+
 
 def client(parts: RoleParts) -> Iterable[object]:
     """Accounts, rooms and everything else that is answered at once."""
@@ -120,6 +144,8 @@ def client(parts: RoleParts) -> Iterable[object]:
         now_ms=node.outside.now_ms,
         seconds=node.reactor.seconds,
         random=node.outside.random_bytes,
+        outgoing=parts.outgoing,
+        policy_server=parts.outgoing.policy_server,
         services=services,
         queries=queries,
     )
@@ -193,6 +219,29 @@ def federation_inbound(parts: RoleParts) -> Iterable[object]:
         alias_was_made=parts.service_queries.alias_was_made,
     )
     yield from inbound_endpoints(node.config, outside)
+    yield from receiving(parts)
+
+
+def receiving(parts: RoleParts) -> Iterable[object]:
+    """What other servers send, and the work that it makes."""
+    node = parts.node
+    outside = WritingOutside(
+        db=node.db,
+        master=parts.link,
+        outgoing=parts.outgoing,
+        clock=node.reactor,
+        background=node.background,
+        me=node.id,
+        colleagues=lambda: [member.id for member in node.living if "federation-inbound" in member.roles],
+        on_fetch=node.metrics.federation_fetched,
+        queries=parts.service_queries,
+    )
+    made = WritingParts(outside)
+    node.service.step("events of other servers", made.start, made.stop)
+    queues = made.queues
+    node.metrics.watch_queue("rooms with events of other servers", lambda: len(queues))
+    node.metrics.watch_queue("events of other servers", lambda: queues.backlog[0], lambda: queues.backlog[1])
+    yield from made.endpoints()
 
 
 def federation_sender(parts: RoleParts) -> Iterable[object]:

@@ -69,13 +69,13 @@ class Fetching:
     async def auth_chain(self, server: str, room: Room, event_id: str) -> list[ReceivedPdu]:
         """The auth chain of an event. Raises MatrixError."""
         path = f"{V1}/event_auth/{_escaped(room.room_id)}/{_escaped(event_id)}"
-        answer = await self._remote.get(server, path)
+        answer = await self._remote.get(server, path, large=True)
         return await self.checked(_list(answer, "auth_chain")[:MAXIMUM_STATE], room)
 
     async def state_ids(self, server: str, room: Room, event_id: str) -> StateIds:
         """The state before an event. Raises MatrixError."""
         path = f"{V1}/state_ids/{_escaped(room.room_id)}"
-        answer = await self._remote.get(server, path, {"event_id": event_id})
+        answer = await self._remote.get(server, path, {"event_id": event_id}, large=True)
         state, auth_chain = _list(answer, "pdu_ids"), _list(answer, "auth_chain_ids")
         if len(state) > MAXIMUM_STATE or len(auth_chain) > MAXIMUM_STATE:
             raise unknown(f"{server} names more state than a room can have", 502)
@@ -83,7 +83,8 @@ class Fetching:
 
     async def state(self, server: str, room: Room, event_id: str) -> list[ReceivedPdu]:
         """The state before an event and its auth chain, whole. Raises MatrixError."""
-        answer = await self._remote.get(server, f"{V1}/state/{_escaped(room.room_id)}", {"event_id": event_id})
+        path = f"{V1}/state/{_escaped(room.room_id)}"
+        answer = await self._remote.get(server, path, {"event_id": event_id}, large=True)
         events = [*_list(answer, "pdus"), *_list(answer, "auth_chain")]
         return await self.checked(events[: 2 * MAXIMUM_STATE], room)
 

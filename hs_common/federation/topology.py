@@ -1,6 +1,6 @@
 """Events in an order in which each comes after those it cites, and in pieces that fit into one call. Pure."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from hs_common.matrix.received_pdu import ReceivedPdu
@@ -13,29 +13,33 @@ T = TypeVar("T")
 
 
 def cited_first(events: Iterable[ReceivedPdu], *, prev_events: bool = True) -> list[ReceivedPdu]:
-    """Each event after its auth events and (unless they do not matter) its prev events, as far as they are among
-    them; else in the order given. Of events that cite each other in a circle, which hashes make impossible but ids of
-    the first two room versions do not, none is in the answer."""
+    """Each event after its auth events and (unless they do not matter) its prev events; see `in_order`."""
     by_id = {event.event_id: event for event in events}
+    cited = {
+        event_id: (*one.event.auth_event_ids, *(one.event.prev_event_ids if prev_events else ()))
+        for event_id, one in by_id.items()
+    }
+    return [by_id[event_id] for event_id in in_order(cited)]
+
+
+def in_order(cited: Mapping[str, Iterable[str]]) -> list[str]:
+    """The ids so that each comes after those it cites, as far as they are among them; else in the order given. Of
+    those that cite each other in a circle, which hashes make impossible but ids of the first two room versions do not,
+    none is in the answer."""
     open_citations: dict[str, int] = {}
     citing: dict[str, list[str]] = {}
-    for event in by_id.values():
-        cited = set(event.event.auth_event_ids)
-        if prev_events:
-            cited.update(event.event.prev_event_ids)
-        cited = {event_id for event_id in cited if event_id in by_id}
-        open_citations[event.event_id] = len(cited)
-        for event_id in cited:
-            citing.setdefault(event_id, []).append(event.event_id)
+    for event_id, others in cited.items():
+        here = {other for other in others if other in cited}
+        open_citations[event_id] = len(here)
+        for other in here:
+            citing.setdefault(other, []).append(event_id)
     ready = [event_id for event_id, number in open_citations.items() if number == 0]
-    ordered = []
     for event_id in ready:  # grows meanwhile
-        ordered.append(by_id[event_id])
         for other in citing.get(event_id, ()):
             open_citations[other] -= 1
             if open_citations[other] == 0:
                 ready.append(other)
-    return ordered
+    return ready
 
 
 def pieces(events: Sequence[T], size: Callable[[T], int]) -> Iterator[list[T]]:

@@ -102,6 +102,9 @@ class Metrics:
         self._failed_transactions = Counter(
             "viaduct_federation_failed_transactions", "Transactions that did not arrive", registry=registry
         )
+        self._fetches = Counter(
+            "viaduct_federation_fetches", "Requests to other servers for what events cite", ("what",), registry=registry
+        )
         self._watched = _Watched()
         registry.register(self._watched)
         registry.register(_GarbageCollection())
@@ -146,6 +149,10 @@ class Metrics:
             return
         self._sent_to_servers.labels("pdu").inc(pdus)
         self._sent_to_servers.labels("edu").inc(edus)
+
+    def federation_fetched(self, what: str) -> None:
+        """Another server was asked for what an event cites."""
+        self._fetches.labels(what).inc()
 
     # The database, the log and its followers
 

@@ -108,3 +108,70 @@ async def extremities(db: Queries, room_id: str) -> list[str]:
         "SELECT event_id FROM timeline WHERE room_id = %s AND order_sub = 0 ORDER BY order_pos DESC LIMIT 1", (room_id,)
     )
     return [] if row is None else [str(row[0])]
+
+
+async def rooms_we_are_in(db: Queries, room_ids: Sequence[str], server_name: str) -> set[str]:
+    """Those of the rooms in which this server has users."""
+    rows = await db.fetch(
+        "SELECT room_id FROM room_servers WHERE server = %s AND to_pos = 9223372036854775807 AND room_id = ANY(%s)",
+        (server_name, list(room_ids)),
+    )
+    return {room_id for (room_id,) in rows}
+
+
+async def state_before(db: Queries, room_id: str, event_id: str) -> dict[str, str] | None:
+    """The PDUs (JSON) of the state before an event by their ids; None if that is not known."""
+    place = await db.fetch_one(
+        "SELECT state_pos, delta_id FROM timeline WHERE event_id = %s AND room_id = %s AND order_sub = 0"
+        " UNION ALL SELECT state_pos, delta_id FROM event_state WHERE event_id = %s AND room_id = %s",
+        (event_id, room_id, event_id, room_id),
+    )
+    if place is None:
+        return None
+    rows = await db.fetch(
+        "SELECT s.type, s.state_key, s.event_id, e.json FROM state AS s JOIN events AS e ON e.event_id = s.event_id"
+        " WHERE s.room_id = %s AND s.to_pos > %s AND s.from_pos <= %s",
+        (room_id, place[0], place[0]),
+    )
+    state = {(kind, state_key): (entry_id, json) for kind, state_key, entry_id, json in rows}
+    if place[1] is not None:
+        rows = await db.fetch(
+            "SELECT d.type, d.state_key, d.event_id, e.json FROM state_delta AS d"
+            " LEFT JOIN events AS e ON e.event_id = d.event_id WHERE d.delta_id = %s",
+            (place[1],),
+        )
+        for kind, state_key, entry_id, json in rows:
+            if entry_id is None:
+                state.pop((kind, state_key), None)
+            else:
+                state[(kind, state_key)] = (entry_id, json)
+    return dict(state.values())
+
+
+async def pdus(db: Queries, event_ids: Sequence[str]) -> dict[str, str]:
+    """The PDUs (JSON) of those of the events that are here and were not rejected, by their ids."""
+    rows = await db.fetch(
+        "SELECT event_id, json FROM events WHERE event_id = ANY(%s) AND status <> 2", (list(event_ids),)
+    )
+    return dict(rows)
+
+
+async def room_version_told(db: Queries, room_id: str, user_id: str) -> str | None:
+    """The version of a room that a user is invited to or knocks on, as the create event that came with it says."""
+    row = await db.fetch_one(
+        "SELECT (SELECT coalesce(entry->'content'->>'room_version', '1') FROM json_array_elements(stripped_state::json)"
+        " AS entry WHERE entry->>'type' = 'm.room.create' LIMIT 1) FROM local_membership"
+        " WHERE user_id = %s AND room_id = %s AND to_pos = 9223372036854775807",
+        (user_id, room_id),
+    )
+    return None if row is None or row[0] is None else str(row[0])
+
+
+async def servers_ever(db: Queries, room_id: str, limit: int) -> list[str]:
+    """Servers that are or were in the room, those that are still, and longest, first."""
+    rows = await db.fetch(
+        "SELECT server FROM room_servers WHERE room_id = %s GROUP BY server ORDER BY max(to_pos) DESC, min(from_pos),"
+        " server LIMIT %s",
+        (room_id, limit),
+    )
+    return [server for (server,) in rows]

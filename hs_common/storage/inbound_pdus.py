@@ -85,10 +85,12 @@ async def count_of_origin(db: Queries, origin: str) -> int:
     return int(row[0])
 
 
-async def backlog(db: Queries) -> tuple[int, float]:
-    """How many events wait in all, and the age of the oldest in seconds."""
+async def backlog(db: Queries, shards: Sequence[int]) -> tuple[int, float]:
+    """How many events wait for rooms of the shards, and the age of the oldest in seconds."""
     row = await db.fetch_one(
         "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(received)), 0)::float8 FROM inbound_pdu"
+        " WHERE shard = ANY(%s)",
+        (list(shards),),
     )
     assert row is not None, "a count has a row"
     return int(row[0]), float(row[1])

@@ -49,8 +49,8 @@ class Directory:
     )
     async def get(self, request: Request) -> Reply:
         """The room that an alias leads to."""
-        room_id = await self._aliases.room_id(request.path["roomAlias"])
-        return {"room_id": room_id, "servers": await self._aliases.servers(room_id)}
+        found = await self._aliases.find(request.path["roomAlias"])
+        return {"room_id": found.room_id, "servers": found.servers or await self._aliases.servers(found.room_id)}
 
     @endpoint(
         "DELETE",

@@ -10,8 +10,8 @@ import msgspec
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0, v1
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
-from hs_common.matrix.identifiers import check_room_id
-from hs_workers.client.room.aliases import Aliases
+from hs_common.matrix.identifiers import check_room_id, is_server_name
+from hs_workers.client.room.aliases import MAXIMUM_SERVERS, Aliases, NamedRoom
 from hs_workers.client.room.memberships import Memberships
 
 
@@ -37,7 +37,7 @@ class Joining:
     )
     async def join_by_id(self, request: Request) -> Reply:
         """Joins the room; nothing happens to who is in it."""
-        return await self._join(request, check_room_id(request.path["roomId"]))
+        return await self._join(request, NamedRoom(check_room_id(request.path["roomId"]), []))
 
     @endpoint(
         "POST",
@@ -51,14 +51,21 @@ class Joining:
         """The same, also by alias."""
         return await self._join(request, await named_room(self._aliases, request.path["roomIdOrAlias"]))
 
-    async def _join(self, request: Request, room_id: str) -> Reply:
+    async def _join(self, request: Request, room: NamedRoom) -> Reply:
         body = request.body(_Body, optional=True)
-        await self._memberships.join(room_id, request.requester, body.reason, body.third_party_signed)
-        return {"room_id": room_id}
+        via = [*named_servers(request), *room.servers]
+        await self._memberships.join(room.room_id, request.requester, body.reason, body.third_party_signed, via)
+        return {"room_id": room.room_id}
 
 
-async def named_room(aliases: Aliases, room_id_or_alias: str) -> str:
+async def named_room(aliases: Aliases, room_id_or_alias: str) -> NamedRoom:
     """The room that a path names. 400 `M_INVALID_PARAM`, 404 `M_NOT_FOUND` for an alias that leads nowhere."""
     if room_id_or_alias.startswith("#"):
-        return await aliases.room_id(room_id_or_alias)
-    return check_room_id(room_id_or_alias)
+        return await aliases.find(room_id_or_alias)
+    return NamedRoom(check_room_id(room_id_or_alias), [])
+
+
+def named_servers(request: Request) -> list[str]:
+    """The servers through which the client says that a room can be joined; the second name is the older one."""
+    named = [*request.query.strings("via"), *request.query.strings("server_name")]
+    return [server for server in named if is_server_name(server)][:MAXIMUM_SERVERS]

@@ -6,7 +6,7 @@ Spec: client-server API, #knocking-on-rooms.
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
-from hs_workers.client.joining import named_room
+from hs_workers.client.joining import named_room, named_servers
 from hs_workers.client.membership_body import ReasonBody
 from hs_workers.client.room.aliases import Aliases
 from hs_workers.client.room.memberships import Memberships
@@ -30,6 +30,7 @@ class Knocking:
     async def knock(self, request: Request) -> Reply:
         """Knocks."""
         body = request.body(ReasonBody, optional=True)
-        room_id = await named_room(self._aliases, request.path["roomIdOrAlias"])
-        await self._memberships.knock(room_id, request.requester.user_id, body.reason)
-        return {"room_id": room_id}
+        room = await named_room(self._aliases, request.path["roomIdOrAlias"])
+        via = [*named_servers(request), *room.servers]
+        await self._memberships.knock(room.room_id, request.requester.user_id, body.reason, via)
+        return {"room_id": room.room_id}

@@ -14,12 +14,12 @@ from hs_common.http.request import Request
 from hs_common.matrix.errors import bad_json, forbidden, invalid_param, not_found
 from hs_common.matrix.identifiers import is_server_name
 from hs_common.reading.published_rooms import PublishedRooms, Search
+from hs_common.reading.room_power import may_send_state
 from hs_common.replication.calls import SetDirectory
 from hs_common.replication.link_interface import Link
 from hs_common.storage.queries import Queries
 from hs_common.storage.room_directory import is_published
 from hs_workers.client.room.aliases import CANONICAL_ALIAS
-from hs_workers.client.room.power import may_send_state
 
 DEFAULT_LIMIT: Final = 50
 MAXIMUM_LIMIT: Final = 500

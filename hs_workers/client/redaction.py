@@ -3,13 +3,13 @@
 Spec: client-server API, #redactions.
 """
 
+from hs_common.federation.sending import transaction_key
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0, v1
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
 from hs_common.matrix.errors import bad_json
 from hs_workers.client.room.event_content import check_content
 from hs_workers.client.room.redacting import Redacting
-from hs_workers.client.room.sending import transaction_key
 
 
 class Redaction:

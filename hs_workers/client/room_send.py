@@ -3,6 +3,7 @@
 Spec: client-server API, #sending-events-to-a-room.
 """
 
+from hs_common.federation.sending import Sending, transaction_key
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0, v1
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
@@ -11,7 +12,6 @@ from hs_common.replication.calls import Intent
 from hs_workers.client.massaged import timestamp_of
 from hs_workers.client.room.event_content import check_type, content_of
 from hs_workers.client.room.redacting import REDACTION, Redacting
-from hs_workers.client.room.sending import Sending, transaction_key
 
 
 class RoomSend:

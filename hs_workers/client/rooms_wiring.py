@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 from hs_common.appservices.registry import ServiceRegistry
 from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.config import Config
+from hs_common.federation.invitees import Invitees
+from hs_common.federation.outgoing import Outgoing
 from hs_common.federation.policy_servers import PolicyServer, PolicyServers, Unreachable
+from hs_common.federation.restricted_rooms import RestrictedRooms
+from hs_common.federation.sending import Sending
 from hs_common.reading.client_events import ClientEvents
 from hs_common.reading.directory_memory import DirectoryMemory
 from hs_common.reading.published_rooms import PublishedRooms
@@ -34,14 +38,12 @@ from hs_workers.client.receipts import Receipts
 from hs_workers.client.redaction import Redaction
 from hs_workers.client.relations import Relations
 from hs_workers.client.report_content import ReportContent
-from hs_workers.client.room.admission import RestrictedRooms
 from hs_workers.client.room.aliases import Aliases
 from hs_workers.client.room.children import Children
 from hs_workers.client.room.creating import Creating
 from hs_workers.client.room.elsewhere import Elsewhere, Nowhere
 from hs_workers.client.room.found_users import FoundUsers
 from hs_workers.client.room.hierarchy import Hierarchies
-from hs_workers.client.room.invitees import Invitees
 from hs_workers.client.room.marking import Marking
 from hs_workers.client.room.members import Members
 from hs_workers.client.room.memberships import Memberships
@@ -51,7 +53,6 @@ from hs_workers.client.room.reading import Reading
 from hs_workers.client.room.redacting import Redacting
 from hs_workers.client.room.room_ids import RoomIds
 from hs_workers.client.room.searching import Searching
-from hs_workers.client.room.sending import Sending
 from hs_workers.client.room.settling import Settling
 from hs_workers.client.room.surroundings import Surroundings
 from hs_workers.client.room.upgrading import Upgrading
@@ -108,6 +109,7 @@ class Outside:
     now_ms: Callable[[], int]
     seconds: Callable[[], float]
     random: Callable[[int], bytes]
+    outgoing: Outgoing
     policy_server: PolicyServer = field(default_factory=Unreachable)
     services: ServiceRegistry | None = None
     queries: ServiceQueries | None = None
@@ -117,7 +119,7 @@ class Outside:
 def room_endpoints(config: Config, outside: Outside) -> list[object]:
     """One instance of each class, for the router."""
     policies = policy_servers(outside)
-    sending = Sending(outside.db, outside.master, policies)
+    sending = Sending(outside.db, outside.master, policies, outside.outgoing.invites)
     return [*_writing(config, outside, sending, policies), *_reading(config, outside, sending)]
 
 
@@ -130,10 +132,10 @@ def _writing(config: Config, outside: Outside, sending: Sending, policies: Polic
     db, master, name = outside.db, outside.master, config.server.name
     invitees = Invitees(db, name, outside.queries)
     settling = Settling(db, UserAccountData(db, master))
-    memberships = Memberships(db, sending, invitees, RestrictedRooms(db, name), settling)
+    memberships = Memberships(db, sending, invitees, RestrictedRooms(db, name), settling, outside.outgoing.rooms)
     aliases = _aliases(config, outside, sending)
     room_ids = RoomIds(name, outside.random)
-    creating = Creating(db, master, invitees, name, config.server.default_room_version, room_ids)
+    creating = Creating(db, master, sending, invitees, name, config.server.default_room_version, room_ids)
     redacting = Redacting(db, sending)
     marking = Marking(db, master)
     return [
@@ -154,7 +156,8 @@ def _writing(config: Config, outside: Outside, sending: Sending, policies: Polic
 
 
 def _aliases(config: Config, outside: Outside, sending: Sending) -> Aliases:
-    return Aliases(outside.db, outside.master, sending, config.server.name, outside.services, outside.queries)
+    remote = outside.outgoing.others.quick
+    return Aliases(outside.db, outside.master, sending, config.server.name, outside.services, outside.queries, remote)
 
 
 def _reading(config: Config, outside: Outside, sending: Sending) -> list[object]:

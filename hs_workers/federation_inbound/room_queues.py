@@ -80,7 +80,13 @@ class RoomQueues:
         self._background = background
         self._queues: dict[str, _Queue] = {}  # of rooms that are worked for
         self._keeper: ShareKeeper | None = None
+        self._counted = float("-inf")
+        self.backlog: tuple[int, float] = (0, 0.0)
+        """Events that wait for the shares held here, and the age of the oldest in seconds; some seconds old."""
         self._looking: Deferred[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._queues)
 
     def start(self, keeper: ShareKeeper) -> None:
         self._keeper = keeper
@@ -122,6 +128,7 @@ class RoomQueues:
         while True:
             try:
                 await self.look()
+                await self._count()
             except DatabaseError as error:
                 _log.warn("events that wait cannot be looked for: {error}", error=error)
             await pause(self._clock, ALONE_LOOK_S if self._is_alone() else LOOK_S)
@@ -141,6 +148,12 @@ class RoomQueues:
             elif len(self._queues) < ROOMS_AT_ONCE and self._may_work(room_id):
                 self._queues[room_id] = queue = _Queue(unread=True)
                 self._background("take in events", self._work(room_id, queue))
+
+    async def _count(self) -> None:
+        keeper, now = self._keeper, self._clock.seconds()
+        if keeper is not None and now - self._counted >= ALONE_LOOK_S:
+            self._counted = now
+            self.backlog = await inbound_pdus.backlog(self._db, sorted(keeper.held))
 
     async def _work(self, room_id: str, queue: _Queue) -> None:
         """Bundle after bundle, until nothing waits."""

@@ -27,10 +27,12 @@ from hs_workers.federation_inbound.space_hierarchy import SpaceHierarchy
 from hs_workers.federation_inbound.user_devices import UserDevices
 from hs_workers.federation_inbound.user_keys import UserKeys
 from hs_workers.federation_inbound.version import Version
+from hs_workers.federation_inbound.writing import WRITING_CLASSES
 
 ENDPOINT_CLASSES: tuple[type, ...] = (
     *(Backfill, EventAuth, Events, KeysQuery, KeysServer, OpenIdUserInfo, PublicRooms, Query, SpaceHierarchy),
     *(UserDevices, UserKeys, Version),
+    *WRITING_CLASSES,
 )
 """What processes of other roles declare to their routers."""
 

@@ -4,27 +4,36 @@ Spec: client-server API, #room-aliases, #mroomcanonical_alias.
 """
 
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from hs_common.appservices.registry import ServiceRegistry
 from hs_common.appservices.service_queries import ServiceQueries
+from hs_common.federation.interfaces import Remote
+from hs_common.federation.remote import NO_REMOTE
+from hs_common.federation.sending import Sending
 from hs_common.http.request import Requester
 from hs_common.matrix.errors import MatrixError, forbidden, invalid_param, not_found
-from hs_common.matrix.identifiers import check_room_id, is_room_alias, parse_room_alias
+from hs_common.matrix.identifiers import check_room_id, is_room_alias, is_room_id, is_server_name, parse_room_alias
+from hs_common.reading.room_power import may_send_state
 from hs_common.replication.calls import DeleteAlias, Intent, SetAlias
 from hs_common.replication.link_interface import Link
 from hs_common.storage import room_directory, room_members, room_state
 from hs_common.storage.queries import Queries
-from hs_workers.client.room.power import may_send_state
-from hs_workers.client.room.sending import Sending
 
 CANONICAL_ALIAS: Final = "m.room.canonical_alias"
 MAXIMUM_SERVERS: Final = 20
 """Servers told with an alias; a client tries a few of them."""
 MAXIMUM_ALIASES: Final = 100
 """Aliases of one m.room.canonical_alias that are checked; more fit into an event than any room has."""
+
+
+class NamedRoom(NamedTuple):
+    """A room that an alias leads to, and `servers` through which it can be joined if it is another server's alias."""
+
+    room_id: str
+    servers: list[str]
 
 
 class Aliases:
@@ -38,20 +47,37 @@ class Aliases:
         server_name: str,
         services: ServiceRegistry | None = None,
         queries: ServiceQueries | None = None,
+        remote: Remote = NO_REMOTE,
     ) -> None:
         """`services` have reserved aliases; `queries` asks them for those that do not exist yet."""
         self._db = db
         self._services = services
         self._queries = queries
+        self._remote = remote
         self._master = master
         self._sending = sending
         self._server_name = server_name
 
-    async def room_id(self, room_alias: str) -> str:
-        """The room that an alias leads to. 400 `M_INVALID_PARAM`, 404 `M_NOT_FOUND`."""
+    async def find(self, room_alias: str) -> NamedRoom:
+        """The room that an alias leads to, here or elsewhere. 400 `M_INVALID_PARAM`, 404 `M_NOT_FOUND`, or the other
+        server's error."""
         _, server = parse_room_alias(room_alias)
-        if server != self._server_name:
-            raise not_found(f"The server {server} cannot be asked for its aliases")
+        if server == self._server_name:
+            return NamedRoom(await self._own_room_id(room_alias), [])
+        path = "/_matrix/federation/v1/query/directory"
+        answer = await self._remote.get(server, path, {"room_alias": room_alias})
+        room_id = answer.get("room_id") if isinstance(answer, dict) else None
+        if not is_room_id(room_id):
+            raise not_found(f"There is no alias {room_alias}")
+        named = answer.get("servers")
+        servers = [one for one in named if is_server_name(one)] if isinstance(named, list) else []
+        return NamedRoom(room_id, [*dict.fromkeys([server, *servers])][:MAXIMUM_SERVERS])
+
+    async def room_id(self, room_alias: str) -> str:
+        """The room that an alias leads to. As `find`."""
+        return (await self.find(room_alias)).room_id
+
+    async def _own_room_id(self, room_alias: str) -> str:
         found = await room_directory.alias(self._db, room_alias)
         if found is None and self._queries is not None and await self._queries.alias_was_made(room_alias):
             found = await room_directory.alias(self._db, room_alias)

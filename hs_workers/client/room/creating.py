@@ -3,23 +3,27 @@
 Spec: client-server API, #creation.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
 
+from hs_common.federation.invitees import Invitees
+from hs_common.federation.sending import Sending
 from hs_common.matrix.errors import (
     MatrixError,
     bad_json,
     invalid_param,
     unsupported_room_version,
 )
-from hs_common.matrix.identifiers import parse_room_alias
+from hs_common.matrix.identifiers import domain_of, parse_room_alias
 from hs_common.matrix.room_versions import ROOM_VERSIONS
-from hs_common.replication.calls import CreateRoom, NewRoomEvent, RoomCreated
+from hs_common.replication.calls import CreateRoom, Intent, NewRoomEvent, RoomCreated
 from hs_common.replication.link_interface import Link
 from hs_common.storage.queries import Queries
 from hs_workers.client.room.event_content import check_content, check_type
-from hs_workers.client.room.invitees import Invitees
 from hs_workers.client.room.profiles import member_profiles
 from hs_workers.client.room.room_ids import RoomIds
 from hs_workers.client.room.room_presets import PRESETS, PRIVATE, PUBLIC, NewRoom, create_content, state_events
@@ -27,8 +31,12 @@ from hs_workers.client.room.room_presets import PRESETS, PRIVATE, PUBLIC, NewRoo
 MAXIMUM_INVITES: Final = 100
 MAXIMUM_INITIAL_STATE: Final = 150
 """All events of a new room are one item of work for the master; more can follow when the room is there."""
+INVITED_AT_ONCE: Final = 10
+"""Users of other servers whose servers are asked at the same time."""
 NOT_INITIAL: Final = ("m.room.create", "m.room.member")
 """State that a new room gets by other parameters only."""
+
+_log = Logger()
 
 
 class StateEvent(msgspec.Struct):
@@ -63,6 +71,7 @@ class Creating:
         self,
         db: Queries,
         master: Link,
+        sending: Sending,
         invitees: Invitees,
         server_name: str,
         default_version: str,
@@ -70,6 +79,7 @@ class Creating:
     ) -> None:
         self._db = db
         self._master = master
+        self._sending = sending
         self._invitees = invitees
         self._server_name = server_name
         self._default_version = default_version
@@ -79,12 +89,13 @@ class Creating:
         """The new room's id. 400 `M_BAD_JSON`, `M_INVALID_PARAM`, `M_UNSUPPORTED_ROOM_VERSION`, `M_ROOM_IN_USE`,
         `M_INVALID_ROOM_STATE`; 403 `M_INVITE_BLOCKED`; 404 `M_NOT_FOUND` for invited users who do not exist."""
         room = await self._new_room(creator, wishes)
+        events = state_events(room)
         call = CreateRoom(
             sender=creator,
             room_version=room.version.identifier,
             room_id=None if room.version.room_id_is_create_hash else self._room_ids.new(),
             create_content=create_content(room),
-            events=state_events(room),
+            events=[event for event in events if not self._is_remote_invite(event)],
             alias=room.alias,
             is_public=wishes.visibility == "public",
         )
@@ -96,7 +107,30 @@ class Creating:
                 raise MatrixError(400, "M_INVALID_ROOM_STATE", error.error) from error
             raise
         assert isinstance(answer, RoomCreated)
+        await self._invite_remote(answer.room_id, creator, [event for event in events if self._is_remote_invite(event)])
         return answer.room_id
+
+    def _is_remote_invite(self, event: NewRoomEvent) -> bool:
+        is_member = event.type == "m.room.member" and event.content.get("membership") == "invite"
+        return is_member and domain_of(event.state_key) != self._server_name
+
+    async def _invite_remote(self, room_id: str, creator: str, invites: Sequence[NewRoomEvent]) -> None:
+        """Once the room is there their servers sign the invites. One that does not undoes nothing."""
+        for one in range(0, len(invites), INVITED_AT_ONCE):
+            asked = [
+                Deferred.fromCoroutine(self._invite(room_id, creator, event))
+                for event in invites[one : one + INVITED_AT_ONCE]
+            ]
+            await gatherResults(asked)
+
+    async def _invite(self, room_id: str, creator: str, event: NewRoomEvent) -> None:
+        intent = Intent(
+            room_id=room_id, sender=creator, type=event.type, state_key=event.state_key, content=event.content
+        )
+        try:
+            await self._sending.send(intent)
+        except MatrixError as error:
+            _log.info("{user} is not invited into the new room: {error}", user=event.state_key, error=error)
 
     async def _new_room(self, creator: str, wishes: Wishes) -> NewRoom:
         version = ROOM_VERSIONS.get(wishes.room_version or self._default_version)

@@ -6,24 +6,28 @@ events, guests, restricted rooms, blocked invites, and states from which a chang
 Spec: client-server API, #room-membership.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from hs_common.federation.invitees import Invitees
+from hs_common.federation.outside_rooms import OutsideRooms
+from hs_common.federation.restricted_rooms import RestrictedRooms, is_for_another_server
+from hs_common.federation.sending import Sending
 from hs_common.http.request import Requester
-from hs_common.matrix.errors import MatrixError, forbidden, not_found
+from hs_common.matrix.errors import MatrixError, forbidden, not_found, unknown
 from hs_common.matrix.identifiers import parse_user_id
+from hs_common.reading.room_power import CREATE, State, read_state
 from hs_common.replication.calls import Intent
 from hs_common.storage.queries import Queries
-from hs_workers.client.room.admission import STATE_LOOKED_AT, RestrictedRooms, check_guest
+from hs_workers.client.room.admission import STATE_LOOKED_AT, check_guest
 from hs_workers.client.room.event_content import check_content
-from hs_workers.client.room.invitees import Invitees
-from hs_workers.client.room.power import CREATE, State, read_state
 from hs_workers.client.room.profiles import member_profiles
-from hs_workers.client.room.sending import Sending
 from hs_workers.client.room.settling import Settling
 
 MEMBER: Final = "m.room.member"
 AUTHORISED_VIA: Final = "join_authorised_via_users_server"
+JOIN_ATTEMPTS: Final = 3
+"""A room that somebody else was just joining is here after that, unless that failed."""
 PRESENT: Final = ("join", "invite", "knock")
 """The memberships out of which a user can be kicked."""
 
@@ -32,9 +36,16 @@ class Memberships:
     """Changes memberships for this server's users."""
 
     def __init__(
-        self, db: Queries, sending: Sending, invitees: Invitees, restricted: RestrictedRooms, settling: Settling
+        self,
+        db: Queries,
+        sending: Sending,
+        invitees: Invitees,
+        restricted: RestrictedRooms,
+        settling: Settling,
+        outside: OutsideRooms,
     ) -> None:
         self._db = db
+        self._outside = outside
         self._sending = sending
         self._invitees = invitees
         self._restricted = restricted
@@ -46,9 +57,47 @@ class Memberships:
         requester: Requester,
         reason: str | None = None,
         third_party_signed: dict[str, Any] | None = None,
+        via: Sequence[str] = (),
     ) -> None:
-        """Nothing, if the user is in the room. 404 `M_NOT_FOUND` for a room that is not known here, 403 `M_FORBIDDEN`
-        or `M_GUEST_ACCESS_FORBIDDEN`."""
+        """Nothing, if the user is in the room. `via`: servers through which it can be joined, if it is not known here.
+        403 `M_FORBIDDEN` or `M_GUEST_ACCESS_FORBIDDEN`, 404 `M_NOT_FOUND`, or what another server has against it."""
+        user_id = requester.user_id
+        content = {"membership": "join", **await self._profile(user_id), **_reason(reason)}
+        for _ in range(JOIN_ATTEMPTS):
+            if await self._join_once(room_id, requester, content, third_party_signed, via):
+                return
+        raise unknown("Others are just joining this room, and it takes long; try again", 503)
+
+    async def _join_once(
+        self,
+        room_id: str,
+        requester: Requester,
+        content: dict[str, Any],
+        third_party_signed: dict[str, Any] | None,
+        via: Sequence[str],
+    ) -> bool:
+        """False if it has to be tried again, since somebody else was just joining the room."""
+        user_id = requester.user_id
+        if not await self._outside.is_here(room_id):
+            if requester.is_guest:
+                raise MatrixError(403, "M_GUEST_ACCESS_FORBIDDEN", "Guests cannot join rooms of other servers")
+            joined = await self._outside.join(room_id, user_id, content, via)
+        else:
+            try:
+                await self._join_here(room_id, requester, content, third_party_signed)
+                return True
+            except MatrixError as error:
+                if not is_for_another_server(error):
+                    raise
+                joined = await self._outside.join_through_others(room_id, user_id, content, error)
+        if joined:
+            state = await self._state(room_id, user_id)
+            await self._settling.joined(user_id, room_id, state[CREATE])
+        return joined
+
+    async def _join_here(
+        self, room_id: str, requester: Requester, content: dict[str, Any], third_party_signed: dict[str, Any] | None
+    ) -> None:
         user_id = requester.user_id
         state = await self._state(room_id, user_id)
         membership = _membership(state, user_id)
@@ -57,9 +106,8 @@ class Memberships:
         if third_party_signed is not None and membership != "invite":
             await self._redeem(room_id, user_id, third_party_signed)
             membership = "invite"
-        content = {"membership": "join", **await self._profile(user_id), **_reason(reason)}
-        content.update(await self._admitted(room_id, requester, membership, state))
-        await self._send(room_id, user_id, user_id, content)
+        admitted = await self._admitted(room_id, requester, membership, state)
+        await self._send(room_id, user_id, user_id, {**content, **admitted})
         await self._settling.joined(user_id, room_id, state[CREATE])
 
     async def invite(self, room_id: str, sender: str, user_id: str, reason: str | None = None) -> None:
@@ -71,7 +119,9 @@ class Memberships:
 
     async def leave(self, room_id: str, user_id: str, reason: str | None = None) -> None:
         """Also rejects an invite and takes back a knock. 403 `M_FORBIDDEN`, 404 `M_NOT_FOUND`."""
-        await self._send(room_id, user_id, user_id, {"membership": "leave", **_reason(reason)})
+        content = {"membership": "leave", **_reason(reason)}
+        if not await self._outside.leave(room_id, user_id, content):
+            await self._send(room_id, user_id, user_id, content)
 
     async def kick(self, room_id: str, sender: str, user_id: str, reason: str | None = None) -> None:
         """403 `M_FORBIDDEN`, also if the user is not in the room."""
@@ -90,10 +140,13 @@ class Memberships:
             raise MatrixError(403, "M_BAD_STATE", f"{user_id} is not banned")
         await self._send(room_id, sender, user_id, {"membership": "leave", **_reason(reason)})
 
-    async def knock(self, room_id: str, user_id: str, reason: str | None = None) -> None:
-        """403 `M_FORBIDDEN`, 404 `M_NOT_FOUND`."""
+    async def knock(self, room_id: str, user_id: str, reason: str | None = None, via: Sequence[str] = ()) -> None:
+        """403 `M_FORBIDDEN`, 404 `M_NOT_FOUND`, or what another server has against it."""
         content = {"membership": "knock", **await self._profile(user_id), **_reason(reason)}
-        await self._send(room_id, user_id, user_id, content)
+        if await self._outside.is_here(room_id):
+            await self._send(room_id, user_id, user_id, content)
+        else:
+            await self._outside.knock(room_id, user_id, content, via)
 
     async def put(
         self, room_id: str, requester: Requester, user_id: str, content: dict[str, Any], timestamp_ms: int | None = None
@@ -146,7 +199,7 @@ class Memberships:
     async def _state(self, room_id: str, user_id: str) -> State:
         state = await read_state(self._db, room_id, [*STATE_LOOKED_AT, (MEMBER, user_id)])
         if state is None:
-            raise not_found(f"The room {room_id} is not known here, and no other server can be asked")
+            raise not_found(f"The room {room_id} is not known here")
         return state
 
     async def _present_membership(self, room_id: str, sender: str, user_id: str) -> str | None:

@@ -5,12 +5,12 @@ Spec: client-server API, #redactions.
 
 from typing import Any, Final
 
+from hs_common.federation.sending import Sending
 from hs_common.http.request import Requester
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication.calls import Intent
 from hs_common.storage import room_events
 from hs_common.storage.queries import Queries
-from hs_workers.client.room.sending import Sending
 
 REDACTION: Final = "m.room.redaction"
 

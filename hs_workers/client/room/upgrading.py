@@ -11,20 +11,20 @@ from typing import Any, Final
 import orjson
 
 from hs_common.federation.policy_servers import PolicyServers
+from hs_common.federation.sending import Sending
 from hs_common.matrix import room_upgrades
 from hs_common.matrix.errors import MatrixError, forbidden, invalid_param, unknown, unsupported_room_version
 from hs_common.matrix.event import Event
 from hs_common.matrix.identifiers import is_user_id
 from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
+from hs_common.reading.room_power import levels_of
 from hs_common.replication.calls import Intent, NewRoomEvent, RoomUpgraded, UpgradeRoom
 from hs_common.replication.link_interface import Link
 from hs_common.storage import jobs, room_directory, room_heads, room_state
 from hs_common.storage.queries import Queries, Row
-from hs_workers.client.room.power import levels_of
 from hs_workers.client.room.profiles import member_profiles
 from hs_workers.client.room.room_ids import RoomIds
 from hs_workers.client.room.room_presets import state_event
-from hs_workers.client.room.sending import Sending
 from hs_workers.client.room.settling import Settling
 
 TOMBSTONE: Final = "m.room.tombstone"

@@ -4,22 +4,22 @@ It does as it is told, also what no honest server would do. `FarServers` is the 
 it was asked for, and fails for servers in `down`.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote
 
 import orjson
 
 from hs_common.federation.interfaces import Query
+from hs_common.federation.key_ring import Proof
 from hs_common.matrix.auth_rules import auth_state_keys
 from hs_common.matrix.errors import MatrixError, not_found
 from hs_common.matrix.event import Event, StateKey
 from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
 from hs_common.matrix.seal import Sealed, seal
-from hs_common.matrix.signing import SigningKey, VerifyKey, sign_event
+from hs_common.matrix.signing import SignatureError, SigningKey, sign_event, verify_bytes
 
-T = TypeVar("T")
 Json = dict[str, Any]
 START_MS = 1_700_000_000_000
 
@@ -29,24 +29,25 @@ def key_of(server: str) -> SigningKey:
     return SigningKey("k1", sha256(server.encode()).digest())
 
 
-class Inline:
-    """Threads that are none."""
-
-    async def run(self, work: Callable[[], T]) -> T:
-        return work()
-
-
 class Keys:
-    """The keys of all servers but those in `unknown`. `asked` is what was asked for."""
+    """The keys of all servers but those in `unknown`. `asked` is what was to be checked."""
 
     def __init__(self) -> None:
         self.unknown: set[str] = set()
-        self.asked: list[tuple[str, frozenset[str], int | None]] = []
+        self.asked: list[Proof] = []
 
-    async def keys_of(self, server: str, key_ids: Collection[str], at_ms: int | None) -> Mapping[str, VerifyKey]:
-        self.asked.append((server, frozenset(key_ids), at_ms))
-        key = key_of(server).verify_key
-        return {} if server in self.unknown or key.key_id not in key_ids else {key.key_id: key}
+    async def check(self, proofs: Sequence[Proof]) -> list[str | None]:
+        self.asked += proofs
+        return [self._reason(proof) for proof in proofs]
+
+    def _reason(self, proof: Proof) -> str | None:
+        key = key_of(proof.server).verify_key
+        keys = {} if proof.server in self.unknown else {key.key_id: key}
+        try:
+            verify_bytes(proof.data, proof.signatures, proof.server, keys)
+        except SignatureError as error:
+            return str(error)
+        return None
 
 
 class FarRoom:
@@ -292,7 +293,7 @@ class FarServers:
         self.asked: list[tuple[str, str]] = []  # (server, the endpoint's name in the path)
         self.down: set[str] = set()
 
-    async def get(self, server: str, path: str, query: Query | None = None) -> Any:
+    async def get(self, server: str, path: str, query: Query | None = None, *, large: bool = False) -> Any:
         return self._ask(server, "GET", path, query or {}, None)
 
     async def put(self, server: str, path: str, body: Mapping[str, Any]) -> Any:

@@ -11,10 +11,13 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import orjson
+from twisted.internet.task import Clock
 from twisted.web.http_headers import Headers
 
 from hs_common.config import Config
+from hs_common.federation.outgoing import OtherServers, Outgoing
 from hs_common.federation.policy_servers import PolicyServer, Unreachable
+from hs_common.federation.remote import NO_REMOTE
 from hs_common.http.authentication import Authenticator
 from hs_common.http.credentials import hash_token
 from hs_common.http.dispatcher import Dispatcher
@@ -28,10 +31,12 @@ from hs_common.replication.calls import Call, NewSession, RegisterUser, SetAccou
 from hs_common.replication.entry import decode_body
 from hs_common.replication.link_interface import DEFAULT_OPTIONS, CallOptions
 from hs_common.storage.account_data import account_data
+from hs_common.storage.queries import Queries
 from hs_workers.client.moderation_wiring import moderation_endpoints
 from hs_workers.client.room.elsewhere import Elsewhere, Nowhere, RemoteRoom
 from hs_workers.client.rooms_wiring import Outside, room_endpoints
-from tests.master.harness import SERVER, START_MS, TestMaster, master
+from tests.common.federation.far_server import Keys
+from tests.master.harness import KEY, SERVER, START_MS, TestMaster, master
 from tests.reactor import run
 from tests.workers.client.world import Answer, config
 
@@ -56,6 +61,22 @@ class Link:
         received = calls.decode_call(name, calls.encode(call))
         self.calls.append(received)
         return await self._master.call(received, key)
+
+
+def nobody(db: Queries, master: Any) -> Outgoing:
+    """A way to other servers that leads nowhere."""
+    others = OtherServers(
+        remote=NO_REMOTE,
+        quick=NO_REMOTE,
+        keys=Keys(),
+        server_name=SERVER,
+        key=KEY,
+        clock=Clock(),
+        now_ms=lambda: START_MS,
+        random=bytes,
+        uuid=lambda: "00000000-0000-4000-8000-000000000000",
+    )
+    return Outgoing(db, master, others)
 
 
 class User:
@@ -143,6 +164,7 @@ class RoomWorld:
             now_ms=lambda: self.now_ms,
             seconds=lambda: self.seconds,
             random=lambda size: next(numbers).to_bytes(size, "big"),
+            outgoing=nobody(m.db, self.link),
             policy_server=policy_server,
             elsewhere=self,
         )

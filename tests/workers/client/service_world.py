@@ -15,6 +15,7 @@ from tests.master.harness import SERVER, TestMaster, master
 from tests.master.services import set_service
 from tests.reactor import reactor, run
 from tests.workers.appservice.fake_service import FakeService
+from tests.workers.client.room_world import nobody
 from tests.workers.client.test_with_the_master import NearLink
 from tests.workers.client.world import Inline, Presences, World, config
 
@@ -48,6 +49,7 @@ class ServiceWorld(World):
             now_ms=lambda: self.now_ms,
             seconds=reactor.seconds,
             random=lambda size: b"r" * size,
+            outgoing=nobody(self.db, link),
             services=self.services,
             queries=queries,
         )

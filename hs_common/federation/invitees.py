@@ -25,17 +25,17 @@ class Invitees:
         self._server_name = server_name
 
     async def check(self, user_ids: Sequence[str]) -> None:
-        """400 `M_INVALID_PARAM` for what is no user id, 404 `M_NOT_FOUND` for users that do not exist or are of servers
-        that cannot be asked, 403 `M_INVITE_BLOCKED` for those who want no invites."""
+        """400 `M_INVALID_PARAM` for what is no user id, 404 `M_NOT_FOUND` for users of this server that do not exist,
+        403 `M_INVITE_BLOCKED` for those who want no invites. Of other users their servers are asked when they are
+        invited."""
         for user_id in user_ids:
             parse_user_id(user_id)
-            if domain_of(user_id) != self._server_name:
-                raise not_found(f"The server of {user_id} cannot be reached")
-        known = await self._accounts(user_ids)
-        for user_id in user_ids:
+        ours = [user_id for user_id in user_ids if domain_of(user_id) == self._server_name]
+        known = await self._accounts(ours)
+        for user_id in ours:
             if user_id not in known or known[user_id].deactivated:
                 raise not_found(f"There is no user {user_id}")
-        for user_id, content in await room_members.blocking_invites(self._db, user_ids):
+        for user_id, content in await room_members.blocking_invites(self._db, ours):
             if orjson.loads(content).get("default_action") == "block":
                 raise MatrixError(403, "M_INVITE_BLOCKED", f"{user_id} does not want to be invited")
 

@@ -1,0 +1,23 @@
+"""Asks policy servers for their signatures.
+
+Spec: server-server API, #asking-for-a-policy-server-signature-on-an-event.
+"""
+
+from typing import Any
+
+from hs_common.federation.interfaces import Remote
+from hs_common.matrix.errors import forbidden
+
+
+class RemotePolicyServers:
+    """As `PolicyServer`."""
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+
+    async def sign(self, server: str, pdu: dict[str, Any]) -> dict[str, Any]:
+        """Raises MatrixError: the server's own, to be passed on verbatim."""
+        answer = await self._remote.post(server, "/_matrix/policy/v1/sign", pdu)
+        if not isinstance(answer, dict):
+            raise forbidden(f"The policy server {server} did not sign the event")
+        return answer
