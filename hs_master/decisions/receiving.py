@@ -48,6 +48,7 @@ class Prepared:
     auth: AuthEvents = field(default_factory=AuthEvents)
     placements: dict[str, Placement] = field(default_factory=dict)
     missing: dict[str, list[str]] = field(default_factory=dict)
+    absent: dict[str, list[str]] = field(default_factory=dict)  # prev events that nobody has, of events told a state
     held: dict[str, Event] = field(default_factory=dict)
 
 
@@ -78,7 +79,7 @@ class Preparing:
         await self._read_auth_events(head, events, ready, db)
         for target_id, event_id, json in await room_forks.held_redactions(db, [event.event_id for event in events]):
             ready.held.setdefault(target_id, Event.from_pdu(orjson.loads(json), head.version, event_id))
-        await self._place(head, events, [one.state for one in incoming], ready)
+        await self._place(head, events, [one.state for one in incoming], ready, db)
         await self._loader.load([self._needs(head, event, ready) for event in events])
         # What a redaction names is known only now, and where it stands in the state with it.
         await self._loader.load([self._needs(head, event, ready) for event in events if event.redacts is not None])
@@ -93,7 +94,12 @@ class Preparing:
             ready.auth.add(event, status == room_forks.REJECTED)
 
     async def _place(
-        self, head: RoomHead, events: Sequence[Event], states: Sequence[list[str] | None], ready: Prepared
+        self,
+        head: RoomHead,
+        events: Sequence[Event],
+        states: Sequence[list[str] | None],
+        ready: Prepared,
+        db: Queries,
     ) -> None:
         """The first event that does not simply continue the room."""
         extremities = set(head.extremities)
@@ -107,6 +113,9 @@ class Preparing:
                 return  # it builds on what is only just being received
             placed = await self._placer.place(head, event, state)
             if isinstance(placed, Placement):
+                if state is not None:
+                    here = await room_forks.standings(db, event.prev_event_ids)
+                    ready.absent[event.event_id] = [one for one in event.prev_event_ids if one not in here]
                 ready.placements[event.event_id] = placed
                 return
             ready.missing[event.event_id] = placed.missing
@@ -226,8 +235,11 @@ class _Receiving:
         judgement = judge(self._room, event, self._ready.auth, placed.placement)
         if judgement.status == "accepted":
             held = self._ready.held.get(event.event_id)
-            source = Source(is_received=True, introduced=self._introduced)
+            source, pos = Source(is_received=True, introduced=self._introduced), self._step.next_pos()
             enter(self._step, self._room, event, encoded, self._server_name, source, placed.place, held)
+            absent = self._ready.absent.get(event.event_id)
+            if absent:
+                self._step.row(tables.GAP, event.room_id, pos, -1, " ".join(absent))
             self._branch = placed
         else:
             keep_aside(self._step, self._room, event, encoded, judgement.status, placed.place)

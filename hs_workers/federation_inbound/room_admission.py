@@ -70,6 +70,10 @@ class RoomAdmission:
             raise denied(origin)
         return Room(room_id, standing.version)
 
+    def forget(self, room_id: str) -> None:
+        """What is known of the room may have changed."""
+        self._kept.pop(room_id, None)
+
     def _keep(self, room_id: str, now: float, facts: RoomFacts) -> RoomStanding:
         standing = standing_of(facts)
         self._kept.pop(room_id, None)

@@ -24,6 +24,7 @@ from hs_common.matrix.identifiers import domain_of
 from hs_common.matrix.limits import MAX_EVENT_BYTES
 from hs_common.matrix.received_pdu import ReceivedPdu, read_pdu
 from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
+from hs_common.matrix.server_acl import SERVER_ACL
 from hs_common.process.shares import ShareKeeper, shard_of
 from hs_common.replication.clock import Clock, pause
 from hs_common.replication.federation_calls import Verdict
@@ -59,7 +60,8 @@ class _Queue:
 
 
 class RoomQueues:
-    """The work of one process. `background` starts what nobody waits for."""
+    """The work of one process. `background` starts what nobody waits for; `on_acl` is told of rooms whose access
+    control list may have changed."""
 
     def __init__(
         self,
@@ -70,7 +72,9 @@ class RoomQueues:
         server_name: str,
         is_alone: Callable[[], bool],
         background: Callable[[str, Coroutine[Any, Any, object]], None],
+        on_acl: Callable[[str], None],
     ) -> None:
+        self._on_acl = on_acl
         self._db = db
         self._completing = completing
         self._policies = policies
@@ -189,6 +193,8 @@ class RoomQueues:
                 raise
             verdicts = {}  # a fault of ours about one of them: the others may pass another time
         await self._settle(room_id, bundle, verdicts)
+        if any(event.event.type == SERVER_ACL for _, event, _ in bundle):
+            self._on_acl(room_id)
         return True
 
     async def _put_off(self, room_id: str, event_ids: Sequence[str], facts: RoomFacts) -> None:

@@ -67,7 +67,16 @@ class WritingParts:
         self._completing = Completing(db, master, fetching, clock.seconds, name, outside.on_fetch)
         policies = PolicyServers(db, outgoing.policy_server, clock.seconds)
         self._policies = PolicyChecks(policies, outgoing.policy_server)
-        self.queues = RoomQueues(db, self._completing, self._policies, clock, name, self._is_alone, outside.background)
+        self.queues = RoomQueues(
+            db,
+            self._completing,
+            self._policies,
+            clock,
+            name,
+            self._is_alone,
+            outside.background,
+            self._admission.forget,
+        )
         self.lists = DeviceLists(db, master, outgoing.others.remote, clock, name)
         receipts = RemoteReceipts(master, clock, outside.background)
         devices = DeviceUpdates(db, master, self.lists, name)
