@@ -21,6 +21,7 @@ from hs_common.replication.calls import AppendedEvents, AppendReady
 from hs_common.replication.federation_calls import IncomingEvent, Received, ReceiveEvents, Verdict
 from hs_common.storage import room_forks, room_state
 from hs_common.storage.queries import Queries
+from hs_master import tables
 from hs_master.rooms import references
 from hs_master.rooms.append import Place, Source
 from hs_master.rooms.head import NotLoaded, RoomDraft, RoomHead
