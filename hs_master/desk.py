@@ -12,6 +12,7 @@ from hs_common.matrix.errors import MatrixError
 from hs_common.replication import calls
 from hs_common.replication.calls import Answer, Call
 from hs_common.replication.federation_calls import FEDERATION_CALLS
+from hs_common.replication.import_calls import IMPORT_CALLS
 from hs_common.replication.keys import is_of_client
 from hs_common.replication.link_server import CallInfo, LeaderElsewhere, TooBusy
 from hs_master.log_store.types import AnswerKind
@@ -24,7 +25,7 @@ Ephemeral = Callable[[Call], Answer | None]
 
 def lane_of(call: Call, asked: str) -> str:
     """What bridges do by the thousand and nobody waits for takes what others leave; servers have a lane too."""
-    if isinstance(call, calls.RegisterUser) and call.appservice_id is not None:
+    if isinstance(call, IMPORT_CALLS) or (isinstance(call, calls.RegisterUser) and call.appservice_id is not None):
         return "bulk"
     return "federation" if isinstance(call, FEDERATION_CALLS) else asked
 

@@ -14,12 +14,13 @@ async def rooms(db: Queries, room_ids: Sequence[str]) -> list[Row]:
 
 
 async def newest_events(db: Queries, room_ids: Sequence[str]) -> list[Row]:
-    """Rows (room_id, event_id, json) of the newest live event of each room."""
+    """Rows (room_id, event_id, json) of the newest live event of each room; imported ones (4) are outside the graph."""
     return await db.fetch(
-        "SELECT r.room_id, t.event_id, e.json "
+        "SELECT r.room_id, newest.event_id, newest.json "
         "FROM unnest(%s::text[]) AS r (room_id) "
-        "CROSS JOIN LATERAL (SELECT event_id FROM timeline WHERE timeline.room_id = r.room_id AND order_sub = 0 "
-        "ORDER BY order_pos DESC LIMIT 1) AS t JOIN events AS e ON e.event_id = t.event_id",
+        "CROSS JOIN LATERAL (SELECT e.event_id, e.json FROM timeline AS t JOIN events AS e ON e.event_id = t.event_id "
+        "WHERE t.room_id = r.room_id AND t.order_sub = 0 AND e.status <> 4 ORDER BY t.order_pos DESC LIMIT 1)"
+        " AS newest",
         [list(room_ids)],
     )
 

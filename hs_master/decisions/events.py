@@ -57,7 +57,7 @@ class EventAppender:
         self._composer = composer
         self.server_name = server_name
 
-    def append_intent(self, step: Step, intent: Intent) -> str:
+    def append_intent(self, step: Step, intent: Intent, source: Source | None = None) -> str:
         """The id of the event that the intent became, or of the current state event when nothing would change.
 
         Raises MatrixError: see `AppendEvents`.
@@ -69,7 +69,8 @@ class EventAppender:
         if unchanged is not None:
             return unchanged
         composed = self._compose(step, intent, room)
-        source = Source(intent.device_id, intent.txn_id)
+        if source is None:
+            source = Source(intent.device_id, intent.txn_id)
         append(step, room, composed.event, composed.encoded, self.server_name, source)
         return composed.event.event_id
 

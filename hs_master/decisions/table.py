@@ -1,6 +1,6 @@
 """Which decider decides which call: the whole of what the master does, on one page."""
 
-from hs_common.replication import calls, federation_calls, remote_calls
+from hs_common.replication import calls, federation_calls, import_calls, remote_calls
 from hs_master.decisions import (
     accounts,
     adopting,
@@ -9,6 +9,7 @@ from hs_master.decisions import (
     encryption,
     events,
     history,
+    importing,
     out_of_band,
     pushers,
     receiving,
@@ -34,6 +35,7 @@ def deciders(composer: Composer, server_name: str, preparing: Preparing) -> Deci
     return Deciders(
         room={
             calls.AppendEvents: events.AppendEventsDecider(appender),
+            import_calls.AppendImported: importing.AppendImportedDecider(appender, composer),
             calls.ComposeEvent: events.ComposeEventDecider(appender),
             calls.UpgradeRoom: upgrade_room.UpgradeRoomDecider(composer, appender),
             federation_calls.ComposeTemplate: templates.ComposeTemplateDecider(composer, server_name),
@@ -50,6 +52,7 @@ def deciders(composer: Composer, server_name: str, preparing: Preparing) -> Deci
             federation_calls.AdoptRoom: adopting.AdoptRoomDecider(preparing),
             federation_calls.SetOutOfBandMembership: out_of_band.SetOutOfBandMembershipDecider(preparing),
             federation_calls.InsertHistory: history.InsertHistoryDecider(server_name),
+            import_calls.ImportHistory: importing.ImportHistoryDecider(composer, server_name),
             federation_calls.ReceiveEvents: receiving.ReceiveEventsDecider(preparing),
             calls.SetAlias: rooms.SetAliasDecider(),
             calls.DeleteAlias: rooms.DeleteAliasDecider(),

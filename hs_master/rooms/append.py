@@ -14,6 +14,7 @@ from hs_common.matrix.power_levels import PowerLevels
 from hs_common.matrix.push_conditions import EventFacts
 from hs_common.matrix.push_rules import rule_bits
 from hs_common.replication.items import EventItem, Relation, StateChange
+from hs_common.storage.imports import IMPORTED
 from hs_master import tables
 from hs_master.rooms import guest_access, references
 from hs_master.rooms.head import RoomDraft
@@ -30,10 +31,10 @@ class Source:
     """Where an event came from: a user's device, or another server. `introduced`: this server brings it into the room.
 
     `is_received`: it came whole, so it may be here already as an event without state. `redacted_by`: the redaction that
-    came before it.
+    came before it. `is_silent`: nobody is notified of it. `is_imported`: it is outside the event graph.
     """
 
-    __slots__ = ("device_id", "introduced", "is_received", "redacted_by", "txn_id")
+    __slots__ = ("device_id", "introduced", "is_imported", "is_received", "is_silent", "redacted_by", "txn_id")
 
     def __init__(
         self,
@@ -43,12 +44,16 @@ class Source:
         is_received: bool = False,
         introduced: bool = True,
         redacted_by: str | None = None,
+        is_silent: bool = False,
+        is_imported: bool = False,
     ) -> None:
         self.device_id = device_id
         self.txn_id = txn_id
         self.is_received = is_received
         self.introduced = introduced
         self.redacted_by = redacted_by
+        self.is_silent = is_silent
+        self.is_imported = is_imported
 
 
 class Place(NamedTuple):
@@ -83,7 +88,7 @@ def append(
     if place is None:
         place = continuing(room, event)
     pos = step.next_pos()
-    bits = _rule_bits(room, event)
+    bits = 0 if source.is_silent else _rule_bits(room, event)
     guests_may_have_to_leave = guest_access.may_be_ended_by(step, room, event)
     services = find_interested(step, room, event, pos)
     members = MembershipChanges()
@@ -96,7 +101,7 @@ def append(
     relation = references.relation_of(event.content) if not event.is_state else None
     root = references.thread_root(step, relation)
     references.write_relation(step, event, relation, pos)
-    mentions = references.write_mentions(step, room, event, server_name, pos)
+    mentions = [] if source.is_silent else references.write_mentions(step, room, event, server_name, pos)
     write_search(step, event, pos)
     _write(step, event, encoded, place, pos, bits, root, source)
     _advance(step, room, event, place)
@@ -193,7 +198,8 @@ def _write(
 ) -> None:
     replaces = place.replaces.event_id if place.replaces else None
     write = tables.EVENT_RECEIVED if source.is_received else tables.EVENT
-    step.row(write, event.event_id, event.room_id, pos, 0, replaces, source.redacted_by, encoded.decode())
+    status = IMPORTED if source.is_imported else 0
+    step.row(write, event.event_id, event.room_id, pos, status, replaces, source.redacted_by, encoded.decode())
     step.row(
         tables.TIMELINE,
         event.room_id,

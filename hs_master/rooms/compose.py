@@ -14,6 +14,7 @@ from hs_common.matrix import auth_rules, limits
 from hs_common.matrix.canonical_json import check
 from hs_common.matrix.errors import MatrixError, bad_json, forbidden, too_large
 from hs_common.matrix.event import Event
+from hs_common.matrix.room_versions import RoomVersion
 from hs_common.matrix.seal import seal
 from hs_common.matrix.signing import SigningKey
 from hs_common.replication.calls import Intent
@@ -48,6 +49,16 @@ class Composer:
             raise too_large(f"The event would have {len(sealed.encoded)} bytes, the limit is {limits.MAX_EVENT_BYTES}")
         event = msgspec.structs.replace(draft, event_id=sealed.event_id, room_id=sealed.room_id, pdu=sealed.pdu)
         return Composed(event, sealed.encoded)
+
+    def seal(self, pdu: dict[str, Any], version: RoomVersion, chosen_id: str | None) -> Composed:
+        """An event outside the event graph, under an id that somebody chose, or (None) its own. Raises M_TOO_LARGE."""
+        if not version.event_id_is_hash:
+            previous = [[event_id, {}] for event_id in pdu["prev_events"]]
+            pdu = {**pdu, "event_id": chosen_id or self._new_event_id(), "prev_events": previous}
+        sealed = seal(pdu, version, self._server_name, self._key)
+        if len(sealed.encoded) > limits.MAX_EVENT_BYTES:
+            raise too_large(f"The event would have {len(sealed.encoded)} bytes, the limit is {limits.MAX_EVENT_BYTES}")
+        return Composed(Event.from_pdu(sealed.pdu, version, chosen_id or sealed.event_id), sealed.encoded)
 
     def template(self, intent: Intent, room: Held, now_ms: int) -> dict[str, Any]:
         """The event as its sender's own server has to hash and sign it. Raises as `compose`."""

@@ -11,8 +11,12 @@ from hs_common.storage.queries import Queries
 from hs_workers.client.appservice_administration import AppServiceAdministration
 from hs_workers.client.appservice_ping import AppServicePing
 from hs_workers.client.appservice_room_directory import AppServiceRoomDirectory
+from hs_workers.client.batch_sending import BatchSending
+from hs_workers.client.room.importing import Importing
 
-ENDPOINT_CLASSES: tuple[type, ...] = (AppServiceAdministration, AppServicePing, AppServiceRoomDirectory)
+ENDPOINT_CLASSES: tuple[type, ...] = (
+    AppServiceAdministration, AppServicePing, AppServiceRoomDirectory, BatchSending,
+)  # fmt: skip
 """What processes of other roles declare to their routers."""
 
 
@@ -35,4 +39,5 @@ def service_endpoints(config: Config, outside: Outside) -> list[object]:
         AppServiceAdministration(db, master, services, config.server.name, secret, outside.now_ms),
         AppServicePing(db, master, services, outside.http, outside.seconds),
         AppServiceRoomDirectory(db, services),
+        BatchSending(Importing(db, master, services)),
     ]
