@@ -23,6 +23,7 @@ from nio import (
 )
 from nio.api import RelationshipType
 
+from tests.scenarios.caddy import Caddy
 from tests.scenarios.nio_client import SpreadClient, good, registered
 from tests.scenarios.server import Server
 
@@ -30,19 +31,25 @@ _MESSAGES = 35
 
 
 def test_two_people_talk_from_registering_to_forgetting(server: Server) -> None:
-    async def play() -> None:
-        urls = [server.url, *server.worker_urls()]
-        async with registered(urls, "alice") as alice, registered(urls, "bob") as bob:
-            room_id = await they_meet(alice, bob)
-            sent = await they_talk(alice, bob, room_id)
-            await bob_reads_back(bob, room_id, sent)
-            await alice_redacts_and_bob_reacts(alice, bob, room_id, sent)
-            await bob_replies_in_a_thread(alice, bob, room_id, sent)
-            await they_type_and_read(alice, bob, room_id, sent)
-            await bob_takes_another_name(alice, bob, room_id)
-            await bob_leaves_and_forgets(alice, bob, room_id)
+    asyncio.run(conversation([server.url, *server.worker_urls()]))
 
-    asyncio.run(play())
+
+def test_two_people_talk_through_a_proxy_that_has_our_routes(split: Server) -> None:
+    with Caddy(split) as caddy:
+        asyncio.run(conversation([caddy.url]))
+
+
+async def conversation(urls: list[str]) -> None:
+    """The whole play, its requests spread over the URLs."""
+    async with registered(urls, "alice") as alice, registered(urls, "bob") as bob:
+        room_id = await they_meet(alice, bob)
+        sent = await they_talk(alice, bob, room_id)
+        await bob_reads_back(bob, room_id, sent)
+        await alice_redacts_and_bob_reacts(alice, bob, room_id, sent)
+        await bob_replies_in_a_thread(alice, bob, room_id, sent)
+        await they_type_and_read(alice, bob, room_id, sent)
+        await bob_takes_another_name(alice, bob, room_id)
+        await bob_leaves_and_forgets(alice, bob, room_id)
 
 
 async def they_meet(alice: SpreadClient, bob: SpreadClient) -> str:
