@@ -197,6 +197,15 @@ class RegisterUser(Call, frozen=True, kw_only=True):
     session: NewSession | None = None
 
 
+class UpgradeGuest(Call, frozen=True, kw_only=True):
+    """Make an account of a guest, who keeps name and rooms. His sessions end; the first of the account begins, unless
+    it is None. Errors: M_FORBIDDEN (no such guest)."""
+
+    user_id: str
+    password_hash: str | None
+    session: NewSession | None = None
+
+
 class OpenSession(Call, frozen=True, kw_only=True):
     """Log in. Errors: M_UNKNOWN_TOKEN … M_FORBIDDEN when the account is unknown or deactivated; M_USER_LOCKED."""
 
@@ -450,7 +459,8 @@ class HintKeyCounts(Call, frozen=True, kw_only=True):
 
 _CALLS: Final[tuple[type[Call], ...]] = (
     AppendEvents, CreateRoom, UpgradeRoom, ComposeEvent, AppendReady, ForgetRoom, SetAlias, DeleteAlias, SetDirectory,
-    SetReceipts, RegisterUser, OpenSession, RefreshSession, ConfirmRefresh, CloseSessions, RenameDevice, MakeDevice,
+    SetReceipts, RegisterUser, UpgradeGuest, OpenSession, RefreshSession, ConfirmRefresh, CloseSessions, RenameDevice,
+    MakeDevice,
     SetPassword, SetUserState, DeactivateUser, SetProfile, SetAccountData, SetTyping, SetPresence,
     SetDeviceKeys, SetCrossSigningKeys, AddSignatures, SendToDevice, HintKeyCounts,
     SetAppService, RemoveAppService, PauseAppService, WakeAppService, SetPusher, RemovePusher,

@@ -6,7 +6,7 @@ Spec: client-server-api/_index.md#account-registration-and-management, #profiles
 from collections.abc import Sequence
 from typing import Any, Final
 
-from hs_common.matrix.errors import MatrixError, not_found
+from hs_common.matrix.errors import MatrixError, forbidden, not_found
 from hs_common.replication.calls import (
     Answer,
     DeactivateUser,
@@ -15,6 +15,7 @@ from hs_common.replication.calls import (
     SetPassword,
     SetProfile,
     SetUserState,
+    UpgradeGuest,
 )
 from hs_common.replication.items import AccountDataItem, ProfileItem, UserItem
 from hs_common.storage import master_reads
@@ -92,6 +93,29 @@ class RegisterUserDecider:
             step.row(tables.PROFILE, call.user_id, field, value.decode(), pos)
         if not call.is_guest:
             list_local(step, call.user_id, call.profile)
+        if call.session is not None:
+            open_session(step, call.user_id, call.session, None)
+        return Answer(pos=step.pos)
+
+
+class UpgradeGuestDecider:
+    """Spec: client-server-api/modules/guest_access.md."""
+
+    def queue(self, call: UpgradeGuest) -> str:
+        return user_queue(call.user_id)
+
+    async def load(self, call: UpgradeGuest, db: Queries) -> tuple[Row | None, Sessions]:
+        return await master_reads.user(db, call.user_id), await Sessions.read(db, call.user_id)
+
+    def decide(self, call: UpgradeGuest, step: Step, loaded: tuple[Row | None, Sessions]) -> Answer:
+        row, sessions = loaded
+        account = None if row is None else Account(row)
+        if account is None or not account.is_guest or account.deactivated:
+            raise forbidden("This is no guest of this server")
+        account.is_guest, account.password_hash = False, call.password_hash
+        account.write(step, call.user_id)
+        sessions.remove_devices(step, call.user_id, set(sessions.devices))
+        sessions.revoke(step, call.user_id, None)
         if call.session is not None:
             open_session(step, call.user_id, call.session, None)
         return Answer(pos=step.pos)

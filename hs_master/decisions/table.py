@@ -62,6 +62,7 @@ def deciders(composer: Composer, server_name: str, preparing: Preparing) -> Deci
             remote_calls.SetRemoteReceipts: remote_users.SetRemoteReceiptsDecider(),
             remote_calls.RemoteDevicesChanged: remote_users.RemoteDevicesChangedDecider(),
             calls.RegisterUser: accounts.RegisterUserDecider(),
+            calls.UpgradeGuest: accounts.UpgradeGuestDecider(),
             calls.SetPassword: accounts.SetPasswordDecider(),
             calls.SetUserState: accounts.SetUserStateDecider(),
             calls.DeactivateUser: accounts.DeactivateUserDecider(),

@@ -3,7 +3,7 @@
 
 from hs_common.config import Config
 from hs_common.email.unsubscribing import Unsubscribing
-from hs_workers.client import sign_in_wiring
+from hs_workers.client import administration_wiring, sign_in_wiring
 from hs_workers.client.account_data import AccountData
 from hs_workers.client.account_parts import AccountParts, Outside
 from hs_workers.client.accounts.account_data import UserAccountData
@@ -32,6 +32,7 @@ ENDPOINT_CLASSES: tuple[type, ...] = (
     *(PushRules, Pushers, Support, Tags, ThirdPartyLookup, Typing, Unsubscribe, Versions, WellKnown),
     *(WhoAmI, Whois),
     *sign_in_wiring.ENDPOINT_CLASSES,
+    *administration_wiring.ENDPOINT_CLASSES,
 )
 """What processes of other roles declare to their routers."""
 
@@ -72,4 +73,5 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
         WhoAmI(),
         Whois(db, name),
         *sign_in_wiring.sign_in_endpoints(parts),
+        *administration_wiring.administration_endpoints(parts),
     ]

@@ -14,6 +14,7 @@ from hs_common.http.reply import Reply
 from hs_common.http.request import Request
 from hs_common.matrix.errors import MatrixError, forbidden, invalid_param, missing_param
 from hs_common.process.password_hasher import PasswordHasher
+from hs_workers.client.accounts.guests import Guests
 from hs_workers.client.accounts.json_fields import boolean, optional_string, string
 from hs_workers.client.accounts.passwords import PasswordRules
 from hs_workers.client.accounts.registering import Registering, Usernames
@@ -40,11 +41,13 @@ class Registration:
         hasher: PasswordHasher,
         registering: Registering,
         threepids: Threepids,
+        guests: Guests,
         arrivals: Arrivals,
         services: ServiceRegistry,
     ) -> None:
         self._settings = settings
         self._threepids = threepids
+        self._guests = guests
         self._services = services
         self._flows = flows
         self._uia = uia
@@ -93,12 +96,14 @@ class Registration:
     async def _user(self, request: Request, body: dict[str, Any]) -> Reply:
         if not self._settings.enabled:
             raise forbidden("Registration is disabled")
-        await self._check(body)
+        guest_id = await self._check(body)
 
         async def remember() -> dict[str, Any]:
             # Hashed at once: a follow-up may leave the body out, and no password is to lie in a table until then.
             password = body.get("password")
             wanted = {key: body[key] for key in _REMEMBERED if body.get(key) is not None}
+            if guest_id is not None:
+                wanted["guest_id"] = guest_id
             return wanted if password is None else {**wanted, "password_hash": await self._hasher.hash(password)}
 
         async def finish(proof: Proof) -> Reply:
@@ -107,15 +112,20 @@ class Registration:
         guarded = Guarded("POST /register", body, None, self._flows, body_may_be_omitted=True)
         return await self._uia.run(guarded, finish, remember)
 
-    async def _check(self, body: dict[str, Any]) -> None:
-        """Everything that can be wrong is said before the client goes through the stages."""
+    async def _check(self, body: dict[str, Any]) -> str | None:
+        """Everything that can be wrong is said before the client goes through the stages. The guest who wants to stay,
+        if it is one."""
         username = optional_string(body, "username")
         password = optional_string(body, "password")
+        guest_token = optional_string(body, "guest_access_token")
         _wish(body)
-        if username is not None:
-            await self._usernames.check_free(username)
         if password is not None:
             self._rules.check(password)
+        if guest_token is not None:
+            return await self._guests.named(guest_token, username)
+        if username is not None:
+            await self._usernames.check_free(username)
+        return None
 
     async def _finish(self, proof: Proof) -> dict[str, Any]:
         wanted = proof.details
@@ -125,7 +135,11 @@ class Registration:
         confirmed = None if kept is None else Confirmed.from_json(kept)
         if confirmed is not None:
             await self._threepids.check_free(confirmed, None)
-        answer = await self._registering.user(wanted.get("username"), wanted["password_hash"], _wish(dict(wanted)))
+        password_hash, wish = wanted["password_hash"], _wish(dict(wanted))
+        if "guest_id" in wanted:
+            answer = await self._registering.upgrade(wanted["guest_id"], password_hash, wish)
+        else:
+            answer = await self._registering.user(wanted.get("username"), password_hash, wish)
         if confirmed is not None:
             await self._add(answer["user_id"], confirmed)
         return answer

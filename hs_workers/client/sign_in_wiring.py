@@ -6,6 +6,7 @@ from hs_common.config import Config
 from hs_workers.client import uia_stages
 from hs_workers.client.account_deactivation import AccountDeactivation
 from hs_workers.client.account_parts import AccountParts
+from hs_workers.client.accounts.guests import Guests
 from hs_workers.client.accounts.shared_secret import SharedSecret
 from hs_workers.client.administrative_contact import AdministrativeContact
 from hs_workers.client.auth_fallback import AuthFallback, StagePage
@@ -92,6 +93,7 @@ def _registration(parts: AccountParts) -> Registration:
         parts.hasher,
         parts.registering,
         parts.threepids,
+        Guests(parts.outside.db),
         parts.arrivals,
         parts.services,
     )

@@ -16,7 +16,8 @@ import click
 
 from hs_common.config import Config, ConfigError
 from hs_common.process.commands.admin_appservices import appservice
-from hs_common.process.commands.registration_tokens import create_token
+from hs_common.process.commands.admin_users import users
+from hs_common.process.commands.registration_tokens import create_token, tokens
 from hs_common.process.commands.rotate_key import rotate_key
 from hs_common.process.greeting import base_url
 from hs_common.process.options import fail, failing_with
@@ -39,6 +40,12 @@ admin.add_command(create_token)
 
 
 admin.add_command(appservice)
+
+
+admin.add_command(users)
+
+
+admin.add_command(tokens)
 
 
 admin.add_command(rotate_key)

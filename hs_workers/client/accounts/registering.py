@@ -9,7 +9,7 @@ from hs_common.appservices.registry import ServiceRegistry
 from hs_common.matrix.appservice import Service
 from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.identifiers import new_user_id
-from hs_common.replication.calls import NewSession, RegisterUser
+from hs_common.replication.calls import NewSession, RegisterUser, UpgradeGuest
 from hs_common.replication.link_interface import Link
 from hs_common.storage.queries import Queries
 from hs_common.storage.users import account
@@ -81,6 +81,16 @@ class Registering:
         user_id = self._usernames.any_user_id(localpart)
         check_in_namespace(service, user_id)
         return await self._register(user_id, wish, password_hash=None, appservice_id=service.id)
+
+    async def upgrade(self, user_id: str, password_hash: str, wish: DeviceWish | None) -> dict[str, Any]:
+        """An account of a guest, who keeps his name.
+
+        https://spec.matrix.org/v1.19/client-server-api/#guest-access
+        """
+        opened = None if wish is None else self._tokens.session(wish)
+        session = None if opened is None else opened.session
+        await self._master.call(UpgradeGuest(user_id=user_id, password_hash=password_hash, session=session))
+        return {"user_id": user_id, **({} if opened is None else opened.answer)}
 
     async def guest(self, display_name: str | None) -> dict[str, Any]:
         """A guest, whose name and device the server chooses.

@@ -50,6 +50,15 @@ class StandInMaster:
         if call.session is not None:
             await self._open(call.user_id, call.session)
 
+    async def _UpgradeGuest(self, call: calls.UpgradeGuest) -> None:
+        await self._db.execute(
+            "UPDATE users SET is_guest = false, password_hash = %s WHERE user_id = %s",
+            (call.password_hash, call.user_id),
+        )
+        await self._db.execute("DELETE FROM access_tokens WHERE user_id = %s", (call.user_id,))
+        if call.session is not None:
+            await self._open(call.user_id, call.session)
+
     async def _OpenSession(self, call: calls.OpenSession) -> None:
         await self._open(call.user_id, call.session)
 

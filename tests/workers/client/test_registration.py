@@ -300,3 +300,27 @@ def test_no_secret_means_no_such_registration(play: Play) -> None:
         assert (await world.ask("POST", SHARED, signed("n", secret=""))).status == 400
 
     play(scenario)
+
+
+def test_a_guest_stays_under_his_name(play: Play) -> None:
+    async def scenario(world: World) -> None:
+        guest = (await world.ask("POST", "/register?kind=guest", {})).json
+        name = guest["user_id"][1:].partition(":")[0]
+        token = guest["access_token"]
+        body = {"username": name, "password": PASSWORD, "guest_access_token": token}
+        assert (await world.ask("POST", "/register", {**body, "username": "alice"})).errcode == "M_INVALID_PARAM"
+        user = (await world.register("bob"))["access_token"]
+        for wrong in ("unknown", user):
+            refused = await world.ask("POST", "/register", {**body, "guest_access_token": wrong})
+            assert refused.errcode == "M_FORBIDDEN"
+        first = await world.ask("POST", "/register", body)
+        assert first.status == 401
+        auth = {"type": "m.login.dummy", "session": first.json["session"]}
+        done = await world.ask("POST", "/register", {**body, "auth": auth})
+        assert (done.status, done.json["user_id"]) == (200, guest["user_id"])
+        assert (await world.ask("GET", "/account/whoami", token=token)).errcode == "M_UNKNOWN_TOKEN"
+        whoami = (await world.ask("GET", "/account/whoami", token=done.json["access_token"])).json
+        assert whoami["is_guest"] is False
+        assert (await world.login(name)).status == 200
+
+    play(scenario, registration={"guests": True})

@@ -24,12 +24,15 @@ class NearLink:
 def test_an_account_from_its_first_request_to_its_end(database_url: str) -> None:
     async def life() -> None:
         async with master(database_url) as near:
-            world = World(database_url, config(server={"name": "test"}), master=NearLink(near))
+            world = World(
+                database_url, config(server={"name": "test"}, registration={"guests": True}), master=NearLink(near)
+            )
             try:
                 token = await comes_in(world)
                 await keeps_things(world, token)
                 await logs_in_and_out(world, token)
                 await leaves(world, token)
+                await a_guest_stays(world)
             finally:
                 await world.db.close()
 
@@ -94,3 +97,16 @@ async def leaves(world: World, token: str) -> None:
     assert (await world.login(password="battery staple")).errcode == "M_USER_DEACTIVATED"
     assert (await world.ask("GET", "/register/available", username="alice")).errcode == "M_USER_IN_USE"
     assert (await world.ask("GET", f"/profile/{ALICE}")).errcode == "M_NOT_FOUND"
+
+
+async def a_guest_stays(world: World) -> None:
+    guest = (await world.ask("POST", "/register?kind=guest", {})).json
+    name = guest["user_id"][1:].partition(":")[0]
+    body = {"username": name, "password": PASSWORD, "guest_access_token": guest["access_token"]}
+    done = await world.ask("POST", "/register", {**body, "auth": {"type": "m.login.dummy"}})
+    assert done.status == 200, done
+    assert (await world.ask("GET", "/account/whoami", token=guest["access_token"])).errcode == "M_UNKNOWN_TOKEN"
+    devices = await world.ask("GET", "/devices", token=done.json["access_token"])
+    assert [one["device_id"] for one in devices.json["devices"]] == [done.json["device_id"]]
+    again = await world.ask("POST", "/register", {**body, "auth": {"type": "m.login.dummy"}})
+    assert again.errcode == "M_FORBIDDEN"

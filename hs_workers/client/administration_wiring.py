@@ -1,0 +1,29 @@
+"""Puts the endpoints together by which administrators and the operator look after accounts."""
+
+from hs_workers.client.account_parts import AccountParts
+from hs_workers.client.accounts.administration import UserAdministration
+from hs_workers.client.operator_users import OperatorUsers
+from hs_workers.client.registration_token_administration import RegistrationTokenAdministration
+from hs_workers.client.user_administration import UserAdministrationEndpoints
+
+ENDPOINT_CLASSES: tuple[type, ...] = (OperatorUsers, RegistrationTokenAdministration, UserAdministrationEndpoints)
+
+
+def administration_endpoints(parts: AccountParts) -> list[object]:
+    """One instance of each class."""
+    outside, config = parts.outside, parts.config
+    users = UserAdministration(
+        outside.db,
+        outside.master,
+        config.server.name,
+        parts.passwords,
+        parts.rules,
+        parts.hasher,
+        parts.registering,
+        parts.threepids,
+    )
+    return [
+        OperatorUsers(outside.db, users, config.registration.shared_secret, outside.now_ms),
+        RegistrationTokenAdministration(outside.db, outside.now_ms, outside.random),
+        UserAdministrationEndpoints(outside.db, users, parts.usernames, outside.now_ms),
+    ]
