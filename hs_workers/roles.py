@@ -23,6 +23,7 @@ from hs_workers.client.accounts_wiring import account_endpoints, interactive_aut
 from hs_workers.client.encryption_wiring import Outside as EncryptionOutside
 from hs_workers.client.encryption_wiring import encryption_endpoints
 from hs_workers.client.moderation_wiring import moderation_endpoints
+from hs_workers.client.remote.making import make_remote_reads
 from hs_workers.client.rooms_wiring import Outside as RoomsOutside
 from hs_workers.client.rooms_wiring import room_endpoints
 from hs_workers.client.services_wiring import Outside as ServicesOutside
@@ -118,6 +119,7 @@ def client(parts: RoleParts) -> Iterable[object]:
     """Accounts, rooms and everything else that is answered at once."""
     node, services = parts.node, parts.following.app_services
     http, queries = parts.service_client, parts.service_queries
+    remote = make_remote_reads(parts.federation.client, node.config.server.name, node.reactor.seconds)
     outside = AccountsOutside(
         db=node.db,
         master=parts.link,
@@ -136,6 +138,7 @@ def client(parts: RoleParts) -> Iterable[object]:
             read_signing_key(Path(node.config.server.signing_key_file)),
         ),
         trusted=parts.trusted_egress,
+        profiles=remote.profiles,
     )
     yield from account_endpoints(node.config, outside)
     rooms = RoomsOutside(
@@ -148,6 +151,8 @@ def client(parts: RoleParts) -> Iterable[object]:
         policy_server=parts.outgoing.policy_server,
         services=services,
         queries=queries,
+        elsewhere=remote.rooms,
+        remote=remote,
     )
     yield from room_endpoints(node.config, rooms)
     yield from moderation_endpoints(node.config, rooms)

@@ -40,8 +40,8 @@ QUICK: Final = Limits(total_s=10.0, idle_s=10.0, body_bytes=1 << 20)
 USUAL: Final = Limits(total_s=30.0, idle_s=20.0, body_bytes=8 << 20)
 """For work between servers: pages of events, which may have 64 KiB each."""
 ERROR_BODY_BYTES: Final = 64 * 1024
-UNAVAILABLE: Final = (429, 502, 503, 504)
-"""Answers of a server, or its proxy, that cannot work now."""
+UNAVAILABLE: Final = (502, 503, 504)
+"""Answers of a server, or its proxy, that cannot work now. A 429 is about one kind of requests, not about all."""
 LONGEST_RETRY_AFTER_S: Final = 3600.0
 
 

@@ -7,7 +7,7 @@ checked in threads. Our own keys are known without asking.
 Spec: server-server API, #retrieving-server-keys, #validating-hashes-and-signatures-on-received-events.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
@@ -99,15 +99,6 @@ class KeyRing:
         (reason,) = await self.check([proof])
         if reason is not None:
             raise SignatureError(reason)
-
-    async def valid_keys(self, server: str, key_ids: Iterable[str], at_ms: int | None) -> dict[str, VerifyKey]:
-        """Those of some keys of a server that can be had and were valid at that time (None: at any)."""
-        wanted = dict.fromkeys(key_ids, "")
-        proof = Proof(server, b"", {server: wanted}, at_ms)
-        if server not in self._known and server != self._server_name:
-            await self._load([server])
-        usable = _usable(await self._find(server, [proof]), proof)
-        return {key_id: key for key_id, key in usable.items() if key_id in wanted}
 
     async def keys_of(self, server: str) -> Mapping[str, ServerKey]:
         """The keys of a server, asked for if none of them is known to be in use."""

@@ -13,7 +13,6 @@ from hs_common.federation.discovery import Discovery, parse_overrides
 from hs_common.federation.domains import Domains
 from hs_common.federation.key_fetching import KeyFetcher
 from hs_common.federation.key_ring import KeyRing
-from hs_common.federation.others import OtherServers, RingKeys
 from hs_common.federation.own_keys import OwnKeys, read_old_keys
 from hs_common.federation.srv import DnsServiceLookup, KeptServiceLookup
 from hs_common.federation.well_known import WellKnown
@@ -39,9 +38,6 @@ class FederationParts:
     authenticator: RequestAuthenticator
     well_known: WellKnown
     back_off: MemoryBackOff
-    remote: OtherServers
-    server_keys: RingKeys
-    threads: WorkerThreads
     close: Callable[[], None]
 
 
@@ -78,8 +74,5 @@ def make_federation(
         authenticator=authenticator,
         well_known=well_known,
         back_off=back_off,
-        remote=OtherServers(client),
-        server_keys=RingKeys(keys),
-        threads=threads,
         close=threads.close,
     )

@@ -26,6 +26,7 @@ from hs_workers.client.arrivals import Arrivals
 from hs_workers.client.ownership import Ownership
 from hs_workers.client.pages.pages import Pages
 from hs_workers.client.presence import PresenceView
+from hs_workers.client.remote.profiles import RemoteProfiles
 from hs_workers.client.sso.oidc import OidcClient
 from hs_workers.client.sso.people import People
 from hs_workers.client.sso.signing_on import SigningOn
@@ -59,6 +60,8 @@ class Outside:
     identity_servers: IdentityServers | None = None
     trusted: EgressClient | None = None
     """Asks what the operator has named in the config, in private networks too."""
+    profiles: RemoteProfiles | None = None
+    """Asks for profiles of other servers' users."""
 
 
 class AccountParts:

@@ -60,7 +60,7 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
         Filters(db),
         OpenId(db, parts.tokens, name, outside.now_ms),
         Presence(config.presence.enabled, db, master, outside.presence, outside.now_ms),
-        Profile(db, master, name),
+        Profile(db, master, name, outside.profiles),
         PushRules(push_rules),
         Pushers(db, master, has_mail=outside.mailer is not None, allows_http=config.push.allow_any_gateway),
         Support(config.server),

@@ -3,7 +3,7 @@
 Spec: client-server API, #published-room-directory.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -19,6 +19,7 @@ from hs_common.replication.calls import SetDirectory
 from hs_common.replication.link_interface import Link
 from hs_common.storage.queries import Queries
 from hs_common.storage.room_directory import is_published
+from hs_workers.client.remote.directories import RemoteDirectories
 from hs_workers.client.room.aliases import CANONICAL_ALIAS
 
 DEFAULT_LIMIT: Final = 50
@@ -46,11 +47,19 @@ class _Search(msgspec.Struct):
 class ListPublicRooms:
     """Reading and searching it; publishing rooms."""
 
-    def __init__(self, db: Queries, master: Link, rooms: PublishedRooms, server_name: str) -> None:
+    def __init__(
+        self,
+        db: Queries,
+        master: Link,
+        rooms: PublishedRooms,
+        server_name: str,
+        remote: RemoteDirectories | None = None,
+    ) -> None:
         self._db = db
         self._master = master
         self._rooms = rooms
         self._server_name = server_name
+        self._remote = remote
 
     @endpoint(
         "GET",
@@ -96,9 +105,12 @@ class ListPublicRooms:
     )
     async def list(self, request: Request) -> Reply:
         """A page of the directory."""
-        self._check_server(request)
+        server = self._other_server(request)
         limit = request.query.integer("limit", DEFAULT_LIMIT, 1, MAXIMUM_LIMIT)
-        return await self._rooms.find(Search(limit, request.query.string("since", None) or None))
+        since = request.query.string("since", None) or None
+        if server is not None:
+            return await self._elsewhere(server, {"limit": limit, **({} if since is None else {"since": since})})
+        return await self._rooms.find(Search(limit, since))
 
     @endpoint(
         "POST",
@@ -112,7 +124,7 @@ class ListPublicRooms:
     )
     async def search(self, request: Request) -> Reply:
         """The same of what matches a filter."""
-        self._check_server(request)
+        server = self._other_server(request)
         body = request.body(_Search, optional=True)
         filter = body.filter or _Filter()
         limit = DEFAULT_LIMIT if body.limit is None else body.limit
@@ -120,6 +132,8 @@ class ListPublicRooms:
             raise invalid_param("`limit` must be greater than 0")
         if body.third_party_instance_id and body.include_all_networks:
             raise invalid_param("`third_party_instance_id` excludes `include_all_networks`")
+        if server is not None:
+            return await self._elsewhere(server, _search_elsewhere(body, min(limit, MAXIMUM_LIMIT)))
         term = (filter.generic_search_term or "").strip()
         search = Search(
             min(limit, MAXIMUM_LIMIT),
@@ -131,10 +145,24 @@ class ListPublicRooms:
         )
         return await self._rooms.find(search)
 
-    def _check_server(self, request: Request) -> None:
+    def _other_server(self, request: Request) -> str | None:
+        """The server whose directory is wanted; None for our own."""
         server = request.query.string("server", None)
         if not server or server == self._server_name:
-            return
+            return None
         if not is_server_name(server):
             raise invalid_param("`server` must be a server name")
-        raise not_found(f"The server {server} cannot be asked for its rooms")
+        return server
+
+    async def _elsewhere(self, server: str, search: dict[str, Any]) -> dict[str, Any]:
+        if self._remote is None:
+            raise not_found(f"The server {server} cannot be asked for its rooms")
+        return await self._remote.find(server, search)
+
+
+def _search_elsewhere(body: _Search, limit: int) -> dict[str, Any]:
+    """The search as another server is asked for it."""
+    given = {name: value for name, value in msgspec.to_builtins(body).items() if value}
+    if body.filter is not None:
+        given["filter"] = {name: value for name, value in msgspec.to_builtins(body.filter).items() if value}
+    return {**given, "limit": limit}

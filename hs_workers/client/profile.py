@@ -19,17 +19,19 @@ from hs_common.storage.queries import Queries
 from hs_common.storage.users import account
 from hs_workers.client.accounts.profile_fields import DISPLAY_NAME, check_field, field_value
 from hs_workers.client.own_user import own_user_id
+from hs_workers.client.remote.profiles import RemoteProfiles
 
 NOT_YOURS: Final = "Cannot change the profile of another user"
 
 
 class Profile:
-    """Everybody may read profiles of this server's users, and change his own."""
+    """Everybody may read profiles, also of other servers' users where `remote` can ask, and change his own."""
 
-    def __init__(self, db: Queries, master: Link, server_name: str) -> None:
+    def __init__(self, db: Queries, master: Link, server_name: str, remote: RemoteProfiles | None = None) -> None:
         self._db = db
         self._master = master
         self._server_name = server_name
+        self._remote = remote
 
     @endpoint(
         "GET",
@@ -40,6 +42,8 @@ class Profile:
     )
     async def get(self, request: Request) -> Reply:
         """The whole profile."""
+        if self._remote is not None and self._is_elsewhere(request):
+            return await self._remote.profile(request.path["userId"])
         user_id = await self._known_user(request)
         fields = await profile(self._db, user_id)
         return Encoded(orjson.dumps({field: orjson.Fragment(value) for field, value in fields.items()}))
@@ -54,6 +58,8 @@ class Profile:
     async def get_field(self, request: Request) -> Reply:
         """One field."""
         field = request.path["keyName"]
+        if self._remote is not None and self._is_elsewhere(request):
+            return await self._remote.field(request.path["userId"], field)
         user_id = await self._known_user(request)
         value = await profile_field(self._db, user_id, field)
         if value is None:
@@ -85,6 +91,11 @@ class Profile:
         user_id, field = self._own_field(request)
         await self._master.call(SetProfile(user_id=user_id, field=field, value=None))
         return {}
+
+    def _is_elsewhere(self, request: Request) -> bool:
+        user_id = request.path["userId"]
+        parse_user_id(user_id)
+        return domain_of(user_id) != self._server_name
 
     async def _known_user(self, request: Request) -> str:
         """404 `M_NOT_FOUND` for users of other servers, unknown and erased ones; 400 for what is no user id."""

@@ -37,6 +37,7 @@ from hs_workers.client.read_markers import ReadMarkers
 from hs_workers.client.receipts import Receipts
 from hs_workers.client.redaction import Redaction
 from hs_workers.client.relations import Relations
+from hs_workers.client.remote.making import RemoteReads
 from hs_workers.client.report_content import ReportContent
 from hs_workers.client.room.aliases import Aliases
 from hs_workers.client.room.children import Children
@@ -114,6 +115,7 @@ class Outside:
     services: ServiceRegistry | None = None
     queries: ServiceQueries | None = None
     elsewhere: Elsewhere = field(default_factory=Nowhere)
+    remote: RemoteReads | None = None
 
 
 def room_endpoints(config: Config, outside: Outside) -> list[object]:
@@ -156,8 +158,16 @@ def _writing(config: Config, outside: Outside, sending: Sending, policies: Polic
 
 
 def _aliases(config: Config, outside: Outside, sending: Sending) -> Aliases:
-    remote = outside.outgoing.others.quick
-    return Aliases(outside.db, outside.master, sending, config.server.name, outside.services, outside.queries, remote)
+    return Aliases(
+        outside.db,
+        outside.master,
+        sending,
+        config.server.name,
+        outside.services,
+        outside.queries,
+        outside.outgoing.others.quick,
+        outside.seconds,
+    )
 
 
 def _reading(config: Config, outside: Outside, sending: Sending) -> list[object]:
@@ -170,11 +180,12 @@ def _reading(config: Config, outside: Outside, sending: Sending) -> list[object]
     sizes = DirectoryMemory(db, outside.seconds)
     summaries = RoomSummaries(db, name, sizes.joined)
     aliases = _aliases(config, outside, sending)
+    directories = None if outside.remote is None else outside.remote.directories
     return [
         Directory(db, aliases, views),
         EventContext(Surroundings(db, reading, pages, events)),
         ListJoinedRooms(db),
-        ListPublicRooms(db, master, PublishedRooms(db, sizes), name),
+        ListPublicRooms(db, master, PublishedRooms(db, sizes), name, directories),
         MessagePagination(reading, pages, events, config.limits.page_size),
         MutualRooms(db),
         Notifications(Notified(db, views, events)),

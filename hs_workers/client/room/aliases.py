@@ -3,6 +3,7 @@
 Spec: client-server API, #room-aliases, #mroomcanonical_alias.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -21,7 +22,10 @@ from hs_common.replication.calls import DeleteAlias, Intent, SetAlias
 from hs_common.replication.link_interface import Link
 from hs_common.storage import room_directory, room_members, room_state
 from hs_common.storage.queries import Queries
+from hs_workers.client.remote.kept_answers import KeptAnswers
 
+KEPT_S: Final = 60.0
+"""How long an alias of another server is believed to lead where it did."""
 CANONICAL_ALIAS: Final = "m.room.canonical_alias"
 MAXIMUM_SERVERS: Final = 20
 """Servers told with an alias; a client tries a few of them."""
@@ -48,8 +52,10 @@ class Aliases:
         services: ServiceRegistry | None = None,
         queries: ServiceQueries | None = None,
         remote: Remote = NO_REMOTE,
+        seconds: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`services` have reserved aliases; `queries` asks them for those that do not exist yet."""
+        """`services` have reserved aliases; `queries` asks them for those that do not exist yet. `seconds` is a clock
+        that never goes back."""
         self._db = db
         self._services = services
         self._queries = queries
@@ -57,6 +63,7 @@ class Aliases:
         self._master = master
         self._sending = sending
         self._server_name = server_name
+        self._kept: KeptAnswers[NamedRoom] = KeptAnswers(seconds, KEPT_S)
 
     async def find(self, room_alias: str) -> NamedRoom:
         """The room that an alias leads to, here or elsewhere. 400 `M_INVALID_PARAM`, 404 `M_NOT_FOUND`, or the other
@@ -64,6 +71,9 @@ class Aliases:
         _, server = parse_room_alias(room_alias)
         if server == self._server_name:
             return NamedRoom(await self._own_room_id(room_alias), [])
+        return await self._kept.get(room_alias, lambda: self._elsewhere(server, room_alias))
+
+    async def _elsewhere(self, server: str, room_alias: str) -> NamedRoom:
         path = "/_matrix/federation/v1/query/directory"
         answer = await self._remote.get(server, path, {"room_alias": room_alias})
         room_id = answer.get("room_id") if isinstance(answer, dict) else None

@@ -1,0 +1,1 @@
+"""What clients are told of other servers' profiles, directories, rooms: asked, checked, kept a while."""
