@@ -13,9 +13,11 @@ from hs_common.config.media import Media
 from hs_common.config.option import Section, describe
 from hs_common.config.push import Push
 from hs_common.config.rate_limits import RateLimits
+from hs_common.config.server_notices import ServerNotices
 from hs_common.config.services import Cluster, Database, Listen, Logging, Metrics, Redis
 from hs_common.config.sso import Sso
 from hs_common.config.terms import Captcha, Terms
+from hs_common.config.turn import Turn
 from hs_common.config.user_directory import UserDirectory
 
 
@@ -48,6 +50,8 @@ class Config(Section, frozen=True):
     appservices: AppServices = AppServices()
     egress: Egress = Egress()
     push: Push = Push()
+    turn: Turn = Turn()
+    server_notices: ServerNotices = ServerNotices()
     federation: Federation = Federation()
     metrics: Metrics = Metrics()
     logging: Logging = Logging()

@@ -183,6 +183,7 @@ def _with_files(config: Config, folder: Path) -> Config:
         registration=_with_secret_file(config.registration, "registration", folder),
         email=_with_secret_file(config.email, "email", folder),
         captcha=_with_secret_file(config.captcha, "captcha", folder),
+        turn=_with_secret_file(config.turn, "turn", folder),
         sso=replace(
             config.sso,
             providers=tuple(_with_secret_file(one, f"sso.providers {one.id}", folder) for one in config.sso.providers),
@@ -231,6 +232,12 @@ def _check(config: Config) -> None:
         raise ConfigError("Option sso.providers: two have the same id.")
     if config.captcha.public_key and not config.captcha.private_key:
         raise ConfigError("Option captcha.private_key: answers to the captcha cannot be checked without it.")
+    turn = config.turn
+    if turn.uris and not (turn.shared_secret or (turn.username and turn.password)):
+        raise ConfigError("Option turn.shared_secret: needed for turn.uris, or a username and a password.")
+    for uri in turn.uris:
+        if not uri.startswith(("turn:", "turns:")):
+            raise ConfigError(f"Option turn.uris: {uri!r} does not begin with turn: or turns:.")
     if config.email.username and config.email.security == "none":
         raise ConfigError("Option email.security: a password is only sent over an encrypted connection.")
     if config.egress.ca_file and not Path(config.egress.ca_file).is_file():

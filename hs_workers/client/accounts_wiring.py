@@ -24,13 +24,14 @@ from hs_workers.client.typing import Typing
 from hs_workers.client.uia import UserInteractiveAuthentication
 from hs_workers.client.unsubscribe import Unsubscribe
 from hs_workers.client.versions import Versions
+from hs_workers.client.voip import VoiceOverIp
 from hs_workers.client.wellknown import WellKnown
 from hs_workers.client.whoami import WhoAmI
 
 ENDPOINT_CLASSES: tuple[type, ...] = (
     *(AccountData, AccountModeration, Capabilities, DeviceManagement, Filters, OpenId, Presence, Profile),
     *(PushRules, Pushers, Support, Tags, ThirdPartyLookup, Typing, Unsubscribe, Versions, WellKnown),
-    *(WhoAmI, Whois),
+    *(VoiceOverIp, WhoAmI, Whois),
     *sign_in_wiring.ENDPOINT_CLASSES,
     *administration_wiring.ENDPOINT_CLASSES,
 )
@@ -69,6 +70,7 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
         Typing(db, master),
         Unsubscribe(parts.pages, Unsubscribing(config.cluster.secret, config.server.public_baseurl), master),
         Versions(outside.unstable_features or {}),
+        VoiceOverIp(config.turn, outside.now_ms),
         WellKnown(config.server),
         WhoAmI(),
         Whois(db, name),

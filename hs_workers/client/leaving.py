@@ -11,13 +11,15 @@ from hs_common.replication.calls import ForgetRoom
 from hs_common.replication.link_interface import Link
 from hs_workers.client.membership_body import ReasonBody
 from hs_workers.client.room.memberships import Memberships
+from hs_workers.client.room.notices import Notices
 
 
 class Leaving:
     """Also rejects invites and takes back knocks. Forgetting is left to the user."""
 
-    def __init__(self, memberships: Memberships, master: Link) -> None:
+    def __init__(self, memberships: Memberships, notices: Notices, master: Link) -> None:
         self._memberships = memberships
+        self._notices = notices
         self._master = master
 
     @endpoint(
@@ -32,6 +34,7 @@ class Leaving:
         """Leaves the room."""
         room_id = check_room_id(request.path["roomId"])
         body = request.body(ReasonBody, optional=True)
+        await self._notices.check_may_leave(request.requester.user_id, room_id)
         await self._memberships.leave(room_id, request.requester.user_id, body.reason)
         return {}
 

@@ -48,6 +48,7 @@ from hs_workers.client.room.hierarchy import Hierarchies
 from hs_workers.client.room.marking import Marking
 from hs_workers.client.room.members import Members
 from hs_workers.client.room.memberships import Memberships
+from hs_workers.client.room.notices import Notices
 from hs_workers.client.room.notified import Notified
 from hs_workers.client.room.pages import Pages
 from hs_workers.client.room.reading import Reading
@@ -65,6 +66,7 @@ from hs_workers.client.room_summary import RoomSummary
 from hs_workers.client.room_upgrades import RoomUpgrades
 from hs_workers.client.rooms import Rooms
 from hs_workers.client.search import Search
+from hs_workers.client.server_notices import ServerNotices
 from hs_workers.client.space_hierarchy import SpaceHierarchy
 from hs_workers.client.threads_list import ThreadsList
 from hs_workers.client.users import Users
@@ -92,6 +94,7 @@ ENDPOINT_CLASSES: tuple[type, ...] = (
         RoomUpgrades,
         Rooms,
         Search,
+        ServerNotices,
         SpaceHierarchy,
         ThreadsList,
         Users,
@@ -138,6 +141,7 @@ def _writing(config: Config, outside: Outside, sending: Sending, policies: Polic
     aliases = _aliases(config, outside, sending)
     room_ids = RoomIds(name, outside.random)
     creating = Creating(db, master, sending, invitees, name, config.server.default_room_version, room_ids)
+    notices = Notices(db, master, creating, memberships, config.server_notices, name)
     redacting = Redacting(db, sending)
     marking = Marking(db, master)
     return [
@@ -147,13 +151,14 @@ def _writing(config: Config, outside: Outside, sending: Sending, policies: Polic
         Joining(memberships, aliases),
         Kicking(memberships),
         Knocking(memberships, aliases),
-        Leaving(memberships, master),
+        Leaving(memberships, notices, master),
         ReadMarkers(marking),
         Receipts(marking),
         Redaction(redacting),
         RoomSend(sending, redacting),
         RoomState(sending, memberships, aliases),
         RoomUpgrades(Upgrading(db, master, sending, policies, settling, room_ids)),
+        ServerNotices(notices),
     ]
 
 

@@ -85,9 +85,12 @@ class Creating:
         self._default_version = default_version
         self._room_ids = room_ids
 
-    async def create(self, creator: str, wishes: Wishes) -> str:
-        """The new room's id. 400 `M_BAD_JSON`, `M_INVALID_PARAM`, `M_UNSUPPORTED_ROOM_VERSION`, `M_ROOM_IN_USE`,
-        `M_INVALID_ROOM_STATE`; 403 `M_INVITE_BLOCKED`; 404 `M_NOT_FOUND` for invited users who do not exist."""
+    async def create(self, creator: str, wishes: Wishes, key: bytes | None = None) -> str:
+        """The new room's id. Under one `key` one room is made.
+
+        400 `M_BAD_JSON`, `M_INVALID_PARAM`, `M_UNSUPPORTED_ROOM_VERSION`, `M_ROOM_IN_USE`, `M_INVALID_ROOM_STATE`;
+        403 `M_INVITE_BLOCKED`; 404 `M_NOT_FOUND` for invited users who do not exist.
+        """
         room = await self._new_room(creator, wishes)
         events = state_events(room)
         call = CreateRoom(
@@ -100,7 +103,7 @@ class Creating:
             is_public=wishes.visibility == "public",
         )
         try:
-            answer = await self._master.call(call)
+            answer = await self._master.call(call, key)
         except MatrixError as error:
             if error.errcode == "M_FORBIDDEN":
                 # The rules refuse one of the events that the wishes amount to.
