@@ -18,6 +18,7 @@ from hs_master.decisions.receiving import Preparing
 from hs_master.decisions.table import deciders
 from hs_master.desk import Desk
 from hs_master.ephemeral import EphemeralDesk
+from hs_master.jobs.delayed import DelayedEvents
 from hs_master.jobs.runner import JobRunner
 from hs_master.leadership import Election
 from hs_master.log_store.types import AnswerKind, Leadership, LogStore
@@ -89,6 +90,7 @@ class Term:
         )
         self.writer.metrics = metrics
         self._jobs = JobRunner(db, clock, self._submit)
+        self._delayed = DelayedEvents(db, clock, self._submit, now_ms)
         self._db = db
         self._listed_services = listed_services
         self._desk = desk
@@ -105,9 +107,10 @@ class Term:
 
     def start(self) -> None:
         self._loop.start(self.writer)
-        self._desk.open(self._intake, self._ephemeral.take, self._jobs.noticed)
+        self._desk.open(self._intake, self._ephemeral.take, self._noticed)
         self._ephemeral.start()
         self._jobs.start()
+        self._delayed.start()
         self._registering = Deferred.fromCoroutine(
             register_listed(self._db, self._clock, self._submit, self._listed_services)
         )
@@ -119,12 +122,17 @@ class Term:
         """Take no more calls, and let what is being written be written."""
         self._desk.close()
         self._jobs.stop()
+        self._delayed.stop()
         self._ephemeral.stop()
         if self._pruning is not None:
             self._pruning.cancel()
         if self._registering is not None:
             self._registering.cancel()
         await self.writer.close()
+
+    def _noticed(self, call: Call) -> None:
+        self._jobs.noticed(call)
+        self._delayed.noticed(call)
 
     async def _submit(self, call: Call) -> Answer:
         return await self._intake.submit(call, None, AnswerKind.CALL, False, JOBS)

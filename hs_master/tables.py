@@ -1,12 +1,13 @@
 """The statements by which the master writes, each a bulk statement over the columns of a batch.
 
 One name for each statement; a transaction runs those that have rows in the order in which they stand here (`ORDER`):
-what ends before what begins, rows before what refers to them. Only here, in `encryption_tables`
-and in `found_tables` are the master's tables written.
+what ends before what begins, rows before what refers to them. Only here, in `encryption_tables`,
+`delayed_tables` and `found_tables` are the master's tables written.
 """
 
 from typing import Final
 
+from hs_master import delayed_tables as delayed
 from hs_master import encryption_tables as encryption
 from hs_master import found_tables as found
 from hs_master.bulk import insert as _insert
@@ -429,4 +430,5 @@ ORDER: Final[tuple[Write, ...]] = (
     ACCESS_TOKEN_DELETE, ACCESS_TOKEN, REFRESH_TOKEN_DELETE, REFRESH_TOKEN, PROFILE_DELETE, PROFILE, ACCOUNT_DATA,
     DEVICE_LIST_CHANGE, JOB_DELETE, JOB, APPSERVICE_DELETE, APPSERVICE, AS_ROOM_END, AS_ROOM_CLOSE, AS_ROOM_BEGIN,
     SERVICE_EVENT, PUSHER_DELETE, PUSHERS_OF_DEVICE_DELETE, PUSHERS_OF_USER_DELETE, PUSHER_TAKE, PUSHER,
+    *delayed.ORDER,
 )  # fmt: skip

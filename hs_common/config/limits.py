@@ -27,6 +27,23 @@ class Limits(Section, frozen=True):
             maximum=170_000,
         ),
     ] = 120_000
+    delayed_events_of_user: Annotated[
+        int,
+        describe(
+            "Events that one user may have scheduled to be sent later; 0 turns delayed events off.",
+            minimum=0,
+            maximum=10_000,
+        ),
+    ] = 100
+    delayed_event_longest_ms: Annotated[
+        int,
+        describe(
+            "The longest delay of an event that is sent later.",
+            unit="ms",
+            minimum=1_000,
+            maximum=366 * 24 * 3600 * 1000,
+        ),
+    ] = 24 * 3600 * 1000
     page_size: Annotated[
         int, describe("Events or rooms on a page at most, whatever the client asks for.", minimum=10, maximum=10_000)
     ] = 1_000

@@ -15,6 +15,9 @@ import orjson
 
 from hs_common.matrix.event import Event
 
+# In the place of the sender's device: the event was sent with a delay, and its transaction id is the delay's (MSC4140).
+DELAYED_DEVICE = "\x01delayed"
+
 
 def client_json(
     event: Event, unsigned: Mapping[str, Any] | None = None, *, with_room_id: bool = True
@@ -53,6 +56,7 @@ def unsigned_data(
     age_ms: int | None = None,
     membership: str | None = None,
     transaction_id: str | None = None,
+    delay_id: str | None = None,
     replaces_state: str | None = None,
     prev_content: Mapping[str, Any] | None = None,
     redacted_because: Mapping[str, Any] | None = None,
@@ -62,14 +66,17 @@ def unsigned_data(
 ) -> dict[str, Any]:
     """The `unsigned` of an event for one reader, of what is given.
 
-    `membership`: the reader's, at the event. `transaction_id`: only for the device that sent the event. `prev_content`:
-    only if the reader may see the event replaced; `replaces_state` regardless. `redacted_because` is in the same format
-    as the event itself. `relations`: the bundled aggregations (relations.py). The room states are stripped.
+    `membership`: the reader's, at the event. `transaction_id`: only for the device that sent the event. `delay_id`:
+    only for its sender. `prev_content`: only if the reader may see the event replaced; `replaces_state` regardless.
+    `redacted_because` is in the same format as the event itself. `relations`: the bundled aggregations (relations.py).
+    The room states are stripped.
     """
     parts = {
         "age": age_ms,
         "membership": membership,
         "transaction_id": transaction_id,
+        "delay_id": delay_id,
+        "org.matrix.msc4140.delay_id": delay_id,
         "replaces_state": replaces_state,
         "prev_content": prev_content,
         "redacted_because": redacted_because,

@@ -93,6 +93,8 @@ class ClientEvents:
         }
         if is_own and event.device_id is not None and event.txn_id is not None:
             unsigned["transaction_id"] = event.txn_id
+        if event.device_id == client_event.DELAYED_DEVICE and event.sender == view.reader.user_id:
+            unsigned["delay_id"] = unsigned["org.matrix.msc4140.delay_id"] = event.txn_id
         if event.replaces_state is not None:
             unsigned["replaces_state"] = event.replaces_state
             replaced = referred.get(event.replaces_state)

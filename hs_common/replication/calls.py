@@ -12,6 +12,7 @@ import msgspec
 
 from hs_common.replication.call import Answer as Answer
 from hs_common.replication.call import Call as Call
+from hs_common.replication.delayed_calls import DELAYED_CALLS
 from hs_common.replication.federation_calls import FEDERATION_CALLS
 from hs_common.replication.import_calls import IMPORT_CALLS
 from hs_common.replication.remote_calls import REMOTE_CALLS
@@ -464,7 +465,7 @@ _CALLS: Final[tuple[type[Call], ...]] = (
     SetPassword, SetUserState, DeactivateUser, SetProfile, SetAccountData, SetTyping, SetPresence,
     SetDeviceKeys, SetCrossSigningKeys, AddSignatures, SendToDevice, HintKeyCounts,
     SetAppService, RemoveAppService, PauseAppService, WakeAppService, SetPusher, RemovePusher,
-    *FEDERATION_CALLS, *REMOTE_CALLS, *IMPORT_CALLS,
+    *FEDERATION_CALLS, *REMOTE_CALLS, *IMPORT_CALLS, *DELAYED_CALLS,
 )  # fmt: skip
 CALLS: Final[dict[str, type[Call]]] = {call.__name__: call for call in _CALLS}
 

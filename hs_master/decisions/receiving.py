@@ -5,7 +5,7 @@ follows it is taken too where that is plain, else answered `later`, and comes ag
 Spec: server-server-api.md#receiving-transactions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -65,6 +65,13 @@ class Preparing:
     async def load_services(self) -> None:
         """Read the application services, if that was not done yet."""
         await self._loader.load_services()
+
+    async def load(self, room_id: str, needs: Callable[[Knowledge], Sequence[Needs]]) -> None:
+        """Read what deciding on an event of ours looks at. `needs` may ask for more once it sees what it asked for."""
+        await self._loader.load_services()
+        await self._loader.load_heads([room_id])
+        for _ in range(2):
+            await self._loader.load(needs(self._knowledge))
 
     async def prepare(self, room_id: str, incoming: Sequence[IncomingEvent], db: Queries) -> Prepared:
         """Raises DatabaseError."""

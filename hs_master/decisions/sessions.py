@@ -28,6 +28,7 @@ from hs_master.step import Step
 
 # Indices into `master_reads.user` rows.
 LOCKED: Final = 4
+SUSPENDED: Final = 5
 DEACTIVATED: Final = 6
 
 

@@ -1,11 +1,12 @@
 """Which decider decides which call: the whole of what the master does, on one page."""
 
-from hs_common.replication import calls, federation_calls, import_calls, remote_calls
+from hs_common.replication import calls, delayed_calls, federation_calls, import_calls, remote_calls
 from hs_master.decisions import (
     accounts,
     adopting,
     appservices,
     create_room,
+    delayed_events,
     encryption,
     events,
     history,
@@ -54,6 +55,10 @@ def deciders(composer: Composer, server_name: str, preparing: Preparing) -> Deci
             federation_calls.InsertHistory: history.InsertHistoryDecider(server_name),
             import_calls.ImportHistory: importing.ImportHistoryDecider(composer, server_name),
             federation_calls.ReceiveEvents: receiving.ReceiveEventsDecider(preparing),
+            delayed_calls.ScheduleEvent: delayed_events.ScheduleEventDecider(),
+            delayed_calls.ManageDelayedEvent: delayed_events.ManageDelayedEventDecider(),
+            delayed_calls.SendDelayedEvent: delayed_events.SendDelayedEventDecider(appender, preparing),
+            delayed_calls.PruneDelayedEvents: delayed_events.PruneDelayedEventsDecider(),
             calls.SetAlias: rooms.SetAliasDecider(),
             calls.DeleteAlias: rooms.DeleteAliasDecider(),
             calls.SetDirectory: rooms.SetDirectoryDecider(),

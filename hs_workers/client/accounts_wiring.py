@@ -54,6 +54,7 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
         AccountModeration(db, master, name),
         Capabilities(
             config.server.default_room_version,
+            config.limits,
             can_change_threepids=parts.can_change_threepids,
             can_change_password=config.accounts.password_login,
         ),

@@ -5,6 +5,7 @@ Spec: client-server API, #capabilities-negotiation.
 
 from typing import Any
 
+from hs_common.config.limits import Limits
 from hs_common.http.endpoint import Auth, endpoint, r0
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
@@ -14,8 +15,13 @@ from hs_common.matrix.room_versions import ROOM_VERSIONS
 class Capabilities:
     """`default_room_version` is that of rooms created without naming one."""
 
-    def __init__(self, default_room_version: str, *, can_change_threepids: bool, can_change_password: bool) -> None:
+    def __init__(
+        self, default_room_version: str, limits: Limits, *, can_change_threepids: bool, can_change_password: bool
+    ) -> None:
+        delayed = {"max_delay_ms": limits.delayed_event_longest_ms, "max_scheduled": limits.delayed_events_of_user}
         common: dict[str, Any] = {
+            "m.delayed_events": delayed,
+            "org.matrix.msc4140.delayed_events": delayed,
             "m.change_password": {"enabled": can_change_password},
             "m.room_versions": {"default": default_room_version, "available": dict.fromkeys(ROOM_VERSIONS, "stable")},
             "m.set_displayname": {"enabled": True},

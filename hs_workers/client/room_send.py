@@ -10,6 +10,7 @@ from hs_common.http.request import Request
 from hs_common.matrix.errors import MatrixError, bad_json
 from hs_common.replication.calls import Intent
 from hs_workers.client.massaged import timestamp_of
+from hs_workers.client.room.delaying import Delaying, Later
 from hs_workers.client.room.event_content import check_type, content_of
 from hs_workers.client.room.redacting import REDACTION, Redacting
 
@@ -17,9 +18,10 @@ from hs_workers.client.room.redacting import REDACTION, Redacting
 class RoomSend:
     """Repeating a request with its transaction id sends nothing twice."""
 
-    def __init__(self, sending: Sending, redacting: Redacting) -> None:
+    def __init__(self, sending: Sending, redacting: Redacting, delaying: Delaying) -> None:
         self._sending = sending
         self._redacting = redacting
+        self._delaying = delaying
 
     @endpoint(
         "PUT",
@@ -35,6 +37,10 @@ class RoomSend:
         path, requester, content = request.path, request.requester, content_of(request)
         room_id, event_type, txn_id = path["roomId"], check_type(path["eventType"]), path["txnId"]
         key = transaction_key(requester, f"/rooms/{room_id}/send/{event_type}", txn_id)
+        delay_ms = self._delaying.delay_of_query(request)
+        if delay_ms is not None:
+            later = Later(room_id, event_type, content)
+            return {"delay_id": await self._delaying.schedule(request, later, delay_ms, key)}
         if event_type == REDACTION:
             target = content.pop("redacts", None)
             if not isinstance(target, str):

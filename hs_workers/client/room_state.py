@@ -12,6 +12,7 @@ from hs_common.matrix.identifiers import is_user_id
 from hs_common.replication.calls import Intent
 from hs_workers.client.massaged import timestamp_of
 from hs_workers.client.room.aliases import CANONICAL_ALIAS, Aliases
+from hs_workers.client.room.delaying import Delaying, Later
 from hs_workers.client.room.event_content import check_type, content_of
 from hs_workers.client.room.memberships import MEMBER, Memberships
 
@@ -19,7 +20,8 @@ from hs_workers.client.room.memberships import MEMBER, Memberships
 class RoomState:
     """Setting what is set already answers the event that is there."""
 
-    def __init__(self, sending: Sending, memberships: Memberships, aliases: Aliases) -> None:
+    def __init__(self, sending: Sending, memberships: Memberships, aliases: Aliases, delaying: Delaying) -> None:
+        self._delaying = delaying
         self._sending = sending
         self._memberships = memberships
         self._aliases = aliases
@@ -45,6 +47,10 @@ class RoomState:
         path, requester, content = request.path, request.requester, content_of(request)
         room_id, event_type = path["roomId"], check_type(path["eventType"])
         state_key, timestamp_ms = check_type(path.get("stateKey", "")), timestamp_of(request)
+        delay_ms = self._delaying.delay_of_query(request)
+        if delay_ms is not None:
+            later = Later(room_id, event_type, content, state_key)
+            return {"delay_id": await self._delaying.schedule(request, later, delay_ms, None)}
         if event_type == MEMBER:
             if not is_user_id(state_key):
                 raise bad_json("The state key of m.room.member must be a user id")

@@ -21,6 +21,7 @@ from hs_common.storage.queries import Queries
 from hs_workers.client.accounts.account_data import UserAccountData
 from hs_workers.client.banning import Banning
 from hs_workers.client.create_room import CreateRoomEndpoint
+from hs_workers.client.delayed_events import DelayedEventsEndpoints
 from hs_workers.client.directory import Directory
 from hs_workers.client.event_context import EventContext
 from hs_workers.client.inviting import Inviting
@@ -42,6 +43,7 @@ from hs_workers.client.report_content import ReportContent
 from hs_workers.client.room.aliases import Aliases
 from hs_workers.client.room.children import Children
 from hs_workers.client.room.creating import Creating
+from hs_workers.client.room.delaying import Delaying
 from hs_workers.client.room.elsewhere import Elsewhere, Nowhere
 from hs_workers.client.room.found_users import FoundUsers
 from hs_workers.client.room.hierarchy import Hierarchies
@@ -72,7 +74,18 @@ from hs_workers.client.threads_list import ThreadsList
 from hs_workers.client.users import Users
 
 ENDPOINT_CLASSES: tuple[type, ...] = (
-    *(Banning, CreateRoomEndpoint, Directory, EventContext, Inviting, Joining, Kicking, Knocking, Leaving),
+    *(
+        Banning,
+        CreateRoomEndpoint,
+        DelayedEventsEndpoints,
+        Directory,
+        EventContext,
+        Inviting,
+        Joining,
+        Kicking,
+        Knocking,
+        Leaving,
+    ),
     *(
         ListJoinedRooms,
         ListPublicRooms,
@@ -144,9 +157,11 @@ def _writing(config: Config, outside: Outside, sending: Sending, policies: Polic
     notices = Notices(db, master, creating, memberships, config.server_notices, name)
     redacting = Redacting(db, sending)
     marking = Marking(db, master)
+    delaying = Delaying(db, master, config.limits, outside.random)
     return [
         Banning(memberships),
         CreateRoomEndpoint(creating, aliases),
+        DelayedEventsEndpoints(delaying),
         Inviting(memberships),
         Joining(memberships, aliases),
         Kicking(memberships),
@@ -155,8 +170,8 @@ def _writing(config: Config, outside: Outside, sending: Sending, policies: Polic
         ReadMarkers(marking),
         Receipts(marking),
         Redaction(redacting),
-        RoomSend(sending, redacting),
-        RoomState(sending, memberships, aliases),
+        RoomSend(sending, redacting, delaying),
+        RoomState(sending, memberships, aliases, delaying),
         RoomUpgrades(Upgrading(db, master, sending, policies, settling, room_ids)),
         ServerNotices(notices),
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from hs_common.matrix.client_event import unsigned_data
+from hs_common.matrix.client_event import DELAYED_DEVICE, unsigned_data
 from hs_common.matrix.event import Event
 from hs_workers.sync.event_json import EventFormat
 from hs_workers.sync.parameters import Reader
@@ -45,6 +45,7 @@ class EventParts:
             age_ms=self._now_ms - event.origin_server_ts,
             membership=self._rights.membership(window, told),
             transaction_id=row.txn_id if self._is_own(told) else None,
+            delay_id=row.txn_id if row.device_id == DELAYED_DEVICE and row.sender == self._reader.user_id else None,
             replaces_state=row.replaces_state,
             prev_content=self._prev_content(window, told),
             redacted_because=self._redacted_because(row.redacted_by),
