@@ -3,12 +3,12 @@
 Spec: MSC4140; the unstable paths are those that clients used before it was merged.
 """
 
+from hs_common.federation.sending import transaction_key
 from hs_common.http.endpoint import Auth, Rate, endpoint, unstable
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
 from hs_common.matrix.errors import bad_json, missing_param
 from hs_workers.client.room.delaying import Delaying, Later, whole_number
-from hs_workers.client.room.sending import transaction_key
 
 msc4140 = unstable("org.matrix.msc4140")
 
