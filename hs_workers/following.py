@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from hs_common.appservices.registry import ServiceRegistry
 from hs_common.appservices.requesters import ServiceRequesters
 from hs_common.http.authentication import Authenticator
+from hs_common.http.oauth_tokens import OAuthTokens
 from hs_common.process.node import Node
 from hs_common.replication import items
 from hs_common.replication.barrier import ReadBarrier
@@ -48,6 +49,8 @@ class Following:
         self.app_services = ServiceRegistry(node.db, node.config.server.name, self.is_fresh)
         self._service_users = ServiceRequesters(node.db, self.app_services, self.is_fresh)
         self.authenticator = Authenticator(node.db, node.outside.now_ms, self.is_fresh, self._service_users)
+        self.oauth_tokens: OAuthTokens | None = None
+        """Set by who has connections to the authentication service, before anything is served."""
         self._subscriptions: list[Subscription] = [self._revocations(), self.app_services.subscription()]
         self._on_advance: list[Callable[[int], None]] = []
         self._on_ephemeral: list[Callable[[Message], None]] = []
@@ -184,9 +187,19 @@ class Following:
                 elif isinstance(item, items.UserItem):
                     self.authenticator.forget_user(item.user_id)
                     self._service_users.forget_user(item.user_id)
+                    self._forget_oauth(item.user_id)
+                elif isinstance(item, items.DevicesItem) and item.removed:
+                    self._forget_oauth(item.user_id)
 
         def void(pos: int) -> None:
             self.authenticator.void()
             self._service_users.void()
+            if self.oauth_tokens is not None:
+                self.oauth_tokens.void()
 
-        return Subscription("revocations", ("sessions", "user"), apply, void)
+        kinds = ("sessions", "user", "devices") if self._node.config.oauth.issuer else ("sessions", "user")
+        return Subscription("revocations", kinds, apply, void)
+
+    def _forget_oauth(self, user_id: str) -> None:
+        if self.oauth_tokens is not None:
+            self.oauth_tokens.forget_user(user_id)

@@ -11,6 +11,8 @@ from hs_common.federation.making import FederationParts, make_federation
 from hs_common.federation.outgoing import OtherServers, Outgoing
 from hs_common.federation.remote import RemoteServers
 from hs_common.http.egress.client import EgressClient
+from hs_common.http.oauth_service import OAuthService
+from hs_common.http.oauth_tokens import OAuthTokens
 from hs_common.http.rate_limits import RateLimits
 from hs_common.process.node import Node
 from hs_common.process.signing_key import read_signing_key
@@ -59,6 +61,9 @@ class RoleParts:
         self.limits = limits
         self.egress = egress
         self.trusted_egress = trusted_egress
+        self.oauth = (
+            OAuthService(node.config.oauth, trusted_egress, node.outside.now_ms) if node.config.oauth.issuer else None
+        )
         self.made_federation: FederationParts | None = None
         self.made_outgoing: Outgoing | None = None
         self._service_client: ServiceClient | None = None
@@ -115,6 +120,15 @@ class RoleParts:
         return self.made_outgoing
 
 
+def oauth_tokens(parts: RoleParts) -> OAuthTokens | None:
+    """What tells whose tokens of an authentication service are, where accounts are left to one."""
+    node, following = parts.node, parts.following
+    if parts.oauth is None:
+        return None
+    name, now_ms = node.config.server.name, node.outside.now_ms
+    return OAuthTokens(node.db, parts.link, parts.oauth, name, following.is_fresh, now_ms)
+
+
 def client(parts: RoleParts) -> Iterable[object]:
     """Accounts, rooms and everything else that is answered at once."""
     node, services = parts.node, parts.following.app_services
@@ -139,6 +153,7 @@ def client(parts: RoleParts) -> Iterable[object]:
         ),
         trusted=parts.trusted_egress,
         profiles=remote.profiles,
+        oauth=parts.oauth,
     )
     yield from account_endpoints(node.config, outside)
     rooms = RoomsOutside(

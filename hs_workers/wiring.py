@@ -26,7 +26,7 @@ from hs_common.storage.queries import DatabaseError
 from hs_workers.following import Following
 from hs_workers.refresh_confirmation import RefreshConfirmation
 from hs_workers.registry import ENDPOINTS
-from hs_workers.roles import MAKERS, RoleParts
+from hs_workers.roles import MAKERS, RoleParts, oauth_tokens
 
 FLUSH_INTERVAL_S: Final = 60.0
 # Threads for password hashes: as many as cores on a small machine; each takes one whole for some 30 ms.
@@ -56,6 +56,7 @@ class WorkerParts:
         self._parts = RoleParts(
             node, following, link, self._threads, self.limits, self._egress.client, self._trusted.client
         )
+        following.oauth_tokens = oauth_tokens(self._parts)
         self._last_seen = LastSeen(node.db, node.outside.now_ms)
         self._confirmation = RefreshConfirmation(node.db, link)
         following.authenticator.on_expiring_token = self._token_used
@@ -76,15 +77,16 @@ class WorkerParts:
 
     def add_steps(self) -> None:
         """Follow, forward, listen."""
-        node, config = self._node, self._node.config
+        node, config, following = self._node, self._node.config, self._following
         forwarder = Forwarder(node.reactor, node.find_workers, node.look_again)
         federation = self._parts.made_federation
         dispatcher = Dispatcher(
-            self._following.authenticator,
+            following.authenticator,
             self.limits,
-            self._following.barrier,
+            following.barrier,
             self._last_seen,
             None if federation is None else federation.authenticator,
+            following.oauth_tokens,
         )
         is_proxy = trusted_networks(config.listen.trusted_proxies)
         log_all = config.logging.level == "debug"

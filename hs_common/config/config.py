@@ -10,6 +10,7 @@ from hs_common.config.federation import Federation
 from hs_common.config.identity import Server
 from hs_common.config.limits import Limits, Presence
 from hs_common.config.media import Media
+from hs_common.config.oauth import OAuth
 from hs_common.config.option import Section, describe
 from hs_common.config.push import Push
 from hs_common.config.rate_limits import RateLimits
@@ -40,6 +41,7 @@ class Config(Section, frozen=True):
     accounts: Accounts = Accounts()
     email: Email = Email()
     sso: Sso = Sso()
+    oauth: OAuth = OAuth()
     terms: Terms = Terms()
     captcha: Captcha = Captcha()
     rate_limits: RateLimits = RateLimits()

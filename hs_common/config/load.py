@@ -184,6 +184,7 @@ def _with_files(config: Config, folder: Path) -> Config:
         email=_with_secret_file(config.email, "email", folder),
         captcha=_with_secret_file(config.captcha, "captcha", folder),
         turn=_with_secret_file(config.turn, "turn", folder),
+        oauth=_with_secret_file(config.oauth, "oauth", folder),
         sso=replace(
             config.sso,
             providers=tuple(_with_secret_file(one, f"sso.providers {one.id}", folder) for one in config.sso.providers),
@@ -230,6 +231,8 @@ def _check(config: Config) -> None:
         raise ConfigError("Option server.public_baseurl: is needed for coming back from identity providers.")
     if len({provider.id for provider in config.sso.providers}) != len(config.sso.providers):
         raise ConfigError("Option sso.providers: two have the same id.")
+    if config.oauth.issuer and not config.oauth.secret:
+        raise ConfigError("Option oauth.secret: the authentication service cannot be asked without it.")
     if config.captcha.public_key and not config.captcha.private_key:
         raise ConfigError("Option captcha.private_key: answers to the captcha cannot be checked without it.")
     turn = config.turn

@@ -27,7 +27,13 @@ def hash_token(token: str) -> bytes:
 
 
 def access_token_hash(headers: Headers, query_string: bytes) -> bytes | None:
-    """The digest of the request's access token, None if there is none.
+    """The digest of the request's access token, None if there is none. Errors as `access_token`."""
+    token = access_token(headers, query_string)
+    return None if token is None else hash_token(token)
+
+
+def access_token(headers: Headers, query_string: bytes) -> str | None:
+    """The request's access token itself, for who has to ask another service about it; None if there is none.
 
     From `Authorization: Bearer`, or from `?access_token=`, which is deprecated but used by bridges and old bots.
     Different tokens in one request are 401 `M_MISSING_TOKEN`: guessing which one is meant would be worse.
@@ -50,7 +56,7 @@ def access_token_hash(headers: Headers, query_string: bytes) -> bytes | None:
     token = tokens.pop()
     if len(token) > TOKEN_LENGTH_LIMIT:
         raise missing_token()
-    return hash_token(token)
+    return token
 
 
 def client_address(peer: str, forwarded_for: list[bytes], is_trusted: Callable[[str], bool]) -> str:

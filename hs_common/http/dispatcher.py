@@ -13,11 +13,12 @@ from twisted.logger import Logger
 
 from hs_common.http.admission import admit
 from hs_common.http.authentication import Authenticator
-from hs_common.http.credentials import access_token_hash
+from hs_common.http.credentials import access_token, access_token_hash
 from hs_common.http.endpoint import Auth, EndpointDeclaration
 from hs_common.http.faults import response_for
 from hs_common.http.incoming import Incoming
 from hs_common.http.last_seen import LastSeen
+from hs_common.http.oauth_tokens import OAuthTokens
 from hs_common.http.rate_limits import RateLimits
 from hs_common.http.reply import Response, Streamed, to_response
 from hs_common.http.request import Query, Request, Requester, RequestHeaders
@@ -40,12 +41,14 @@ class Dispatcher:
         barrier: ReadBarrier | None = None,
         last_seen: LastSeen | None = None,
         servers: ServerAuthenticator | None = None,
+        oauth: OAuthTokens | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._limits = limits
         self._barrier = barrier
         self._last_seen = last_seen
         self._servers = servers
+        self._oauth = oauth
         self._log = Logger()
 
     async def answer(
@@ -110,14 +113,27 @@ class Dispatcher:
     async def _account(self, token_hash: bytes, incoming: Incoming) -> Requester:
         """Whose token it is. Tokens that are nobody's are never remembered, so guessing them is limited by address."""
         address = incoming.client_ip
+        if self._oauth is not None and (known := self._oauth.remembered(token_hash)) is not None:
+            return known
         try:
             return await self._authenticator.requester(
                 token_hash, Query(incoming.query_string), lambda: self._limits.check_unknown_tokens(address)
             )
         except MatrixError as error:
-            if error.errcode == "M_UNKNOWN_TOKEN" and not error.fields.get("soft_logout"):
+            if error.errcode != "M_UNKNOWN_TOKEN" or error.fields.get("soft_logout"):
+                raise
+            found = await self._introspected(token_hash, incoming)
+            if found is None:
                 self._limits.token_unknown(address)
-            raise
+                raise
+            return found
+
+    async def _introspected(self, token_hash: bytes, incoming: Incoming) -> Requester | None:
+        """Whom the authentication service knows by the token, where there is a service."""
+        token = access_token(incoming.headers, incoming.query_string)
+        if self._oauth is None or token is None:
+            return None
+        return await self._oauth.requester(token, token_hash)
 
     async def _service(self, token_hash: bytes | None, incoming: Incoming) -> Requester | None:
         if token_hash is None:

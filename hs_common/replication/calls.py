@@ -275,12 +275,16 @@ class SetPassword(Call, frozen=True, kw_only=True):
 
 
 class SetUserState(Call, frozen=True, kw_only=True):
-    """Change an account's flags; None leaves one as it is. Errors: M_NOT_FOUND."""
+    """Change an account's flags; None leaves one as it is. `reactivated`: it was deactivated and comes back.
+
+    Errors: M_NOT_FOUND.
+    """
 
     user_id: str
     locked: bool | None = None
     suspended: bool | None = None
     admin: bool | None = None
+    reactivated: bool = False
 
 
 class DeactivateUser(Call, frozen=True, kw_only=True):

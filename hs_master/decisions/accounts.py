@@ -147,6 +147,8 @@ class SetUserStateDecider:
             wanted = getattr(call, name)
             if wanted is not None:
                 setattr(account, name, wanted)
+        if call.reactivated:
+            account.deactivated = account.erased = False
         return Answer(pos=account.write(step, call.user_id))
 
 

@@ -9,6 +9,7 @@ from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.config import Config
 from hs_common.email.mailer import Mailer
 from hs_common.http.egress.client import EgressClient
+from hs_common.http.oauth_service import OAuthService
 from hs_common.process.password_hasher import PasswordHasher
 from hs_common.process.worker_threads import Threads
 from hs_common.replication.link_interface import Link
@@ -34,6 +35,7 @@ from hs_workers.client.sso_pages import CALLBACK_PATH, SsoCookie
 from hs_workers.client.uia import UserInteractiveAuthentication
 from hs_workers.client.uia_captcha import CaptchaStage
 from hs_workers.client.uia_email import EmailStage
+from hs_workers.client.uia_oauth import OAuthStage
 from hs_workers.client.uia_sso import SsoStage
 from hs_workers.client.wellknown import client_well_known
 
@@ -58,6 +60,7 @@ class Outside:
     unstable_features: Mapping[str, bool] | None = None
     mailer: Mailer | None = None
     identity_servers: IdentityServers | None = None
+    oauth: OAuthService | None = None
     trusted: EgressClient | None = None
     """Asks what the operator has named in the config, in private networks too."""
     profiles: RemoteProfiles | None = None
@@ -97,7 +100,22 @@ class AccountParts:
     @property
     def can_change_threepids(self) -> bool:
         """The capability `m.3pid_changes`."""
-        return self.config.accounts.threepid_changes and self.validation.is_possible
+        return self.config.accounts.threepid_changes and self.validation.is_possible and not self.is_delegated
+
+    @property
+    def is_delegated(self) -> bool:
+        """Whether accounts are left to an authentication service."""
+        return bool(self.config.oauth.issuer)
+
+    @property
+    def can_register(self) -> bool:
+        """Whether clients may make accounts here."""
+        return self.config.registration.enabled and not self.is_delegated
+
+    @property
+    def has_passwords(self) -> bool:
+        """Whether users may log in by password here, and change it."""
+        return self.config.accounts.password_login and not self.is_delegated
 
     def _signing_on(self) -> SigningOn:
         config, outside, egress = self.config, self.outside, self.outside.trusted
@@ -120,10 +138,14 @@ class AccountParts:
             uia_stages.TERMS: uia_stages.TermsStage(self.policies),
             uia_stages.SSO: SsoStage(),
         }
+        if self.is_delegated:
+            management_url = config.oauth.account_management_url or config.oauth.issuer
+            confirming = OAuthStage(outside.db, management_url, outside.now_ms)
+            stages |= {uia_stages.OAUTH: confirming, uia_stages.OAUTH_UNSTABLE: confirming}
         if config.captcha.public_key and outside.trusted is not None:
             stages[uia_stages.RECAPTCHA] = CaptchaStage(outside.trusted, config.captcha)
         lifetime_ms = config.accounts.interactive_auth_lifetime_ms
-        ownership = Ownership(outside.db, self.signing_on.providers)
+        ownership = Ownership(outside.db, self.signing_on.providers, self.is_delegated)
         return UserInteractiveAuthentication(
             outside.db, stages, ownership.flows, lifetime_ms, outside.now_ms, outside.random
         )

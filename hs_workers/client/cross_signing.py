@@ -11,6 +11,7 @@ from hs_common.http.request import Request
 from hs_common.matrix.errors import bad_json, invalid_param, unknown
 from hs_workers.client.encryption.cross_signing import CrossSigningKeys
 from hs_workers.client.encryption.signing import Signing
+from hs_workers.client.ownership import REPLACING_KEYS
 from hs_workers.client.uia import Guarded, Proof, UserInteractiveAuthentication
 
 MAXIMUM_SIGNATURES: Final = 1_000
@@ -46,7 +47,7 @@ class CrossSigning:
                 raise unknown("The keys were not published")
             return {}
 
-        guarded = Guarded("POST /keys/device_signing/upload", body, requester.user_id)
+        guarded = Guarded(REPLACING_KEYS, body, requester.user_id)
         return await self._uia.run(guarded, perform)
 
     @endpoint(

@@ -3,24 +3,38 @@
 Spec: client-server API, #user-interactive-authentication-api.
 """
 
-from collections.abc import Container
+from collections.abc import Collection
+from typing import Final
 
+from hs_common.matrix.errors import unrecognized
 from hs_common.storage.external_ids import external_ids_of
 from hs_common.storage.queries import Queries
 from hs_common.storage.users import account
 from hs_workers.client.uia import Flows
-from hs_workers.client.uia_stages import PASSWORD, SSO
+from hs_workers.client.uia_stages import OAUTH, OAUTH_UNSTABLE, PASSWORD, SSO
+
+REPLACING_KEYS: Final = "POST /keys/device_signing/upload"
+"""(spec) The only operation for which the service is asked."""
 
 
 class Ownership:
-    """`providers` are the ids of the identity providers that can be used."""
+    """`providers` are the ids of the identity providers that can be used. `is_delegated`: accounts are left to an
+    authentication service."""
 
-    def __init__(self, db: Queries, providers: Container[str]) -> None:
+    def __init__(self, db: Queries, providers: Collection[str], is_delegated: bool) -> None:
         self._db = db
         self._providers = providers
+        self._is_delegated = is_delegated
 
-    async def flows(self, user_id: str | None) -> Flows:
-        """The password where there is one (or nobody is named yet), signing on where he has done so before."""
+    async def flows(self, user_id: str | None, operation: str) -> Flows:
+        """The password where there is one (or nobody is named yet), signing on where he has done so before.
+
+        Where accounts are left to a service, only what it can confirm: 404 `M_UNRECOGNIZED` for everything else.
+        """
+        if self._is_delegated:
+            if operation != REPLACING_KEYS:
+                raise unrecognized("This server leaves that to the service where you logged in")
+            return ((OAUTH,), (OAUTH_UNSTABLE,))
         if user_id is None or not self._providers:
             return ((PASSWORD,),)
         found = await account(self._db, user_id)

@@ -3,6 +3,8 @@
 Spec: client-server API, #password-management.
 """
 
+from typing import Final
+
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
@@ -13,6 +15,8 @@ from hs_workers.client.accounts.json_fields import boolean, string
 from hs_workers.client.accounts.passwords import PasswordRules, Passwords
 from hs_workers.client.uia import Flows, Guarded, Proof, UserInteractiveAuthentication
 from hs_workers.client.uia_stages import EMAIL
+
+NAME: Final = "POST /account/password"
 
 
 class PasswordManagement:
@@ -59,5 +63,5 @@ class PasswordManagement:
             return {}
 
         user_id = None if requester is None else requester.user_id
-        flows = (*await self._uia.ownership(user_id), *self._more)
-        return await self._uia.run(Guarded("POST /account/password", body, user_id, flows), perform)
+        flows = (*await self._uia.ownership(user_id, NAME), *self._more)
+        return await self._uia.run(Guarded(NAME, body, user_id, flows), perform)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from hs_common.config import Config
 from hs_workers.client import uia_stages
 from hs_workers.client.account_deactivation import AccountDeactivation
@@ -14,6 +16,7 @@ from hs_workers.client.confirm_address import ConfirmAddress
 from hs_workers.client.login import Login, login_flows
 from hs_workers.client.login_token import LoginToken
 from hs_workers.client.logout import Logout
+from hs_workers.client.oauth_server_metadata import OAuthServerMetadata
 from hs_workers.client.password_management import PasswordManagement
 from hs_workers.client.refresh import Refresh
 from hs_workers.client.registration import Registration
@@ -31,7 +34,7 @@ from hs_workers.client.validation_tokens import ValidationTokens
 ENDPOINT_CLASSES: tuple[type, ...] = (
     *(AccountDeactivation, AdministrativeContact, ConfirmAddress, Login, LoginToken, Logout, PasswordManagement),
     *(AuthFallback, Refresh, Registration, RegistrationTokens, SharedSecretRegistration, SsoLoginRedirect, SsoPages),
-    *(StaticPages, ValidationTokens),
+    *(OAuthServerMetadata, StaticPages, ValidationTokens),
 )
 
 
@@ -49,6 +52,7 @@ def sign_in_endpoints(parts: AccountParts) -> list[object]:
         Login(parts.logging_in, parts.arrivals, parts.services, parts.identifiers, _login_flows(parts)),
         LoginToken(parts.uia, parts.login_tokens),
         Logout(master),
+        OAuthServerMetadata(outside.oauth),
         PasswordManagement(parts.uia, parts.rules, parts.passwords, master, has_email),
         Refresh(db, master, parts.tokens, now_ms),
         _registration(parts),
@@ -59,7 +63,7 @@ def sign_in_endpoints(parts: AccountParts) -> list[object]:
         SsoLoginRedirect(parts.signing_on, parts.pages, parts.sso_cookie),
         SsoPages(parts.signing_on, parts.uia, parts.pages, parts.sso_cookie, _trusted_clients(config)),
         StaticPages(parts.pages),
-        ValidationTokens(parts.validation, config.registration.enabled, parts.can_change_threepids),
+        ValidationTokens(parts.validation, parts.can_register, parts.can_change_threepids),
     ]
 
 
@@ -74,7 +78,7 @@ def _stage_pages(parts: AccountParts) -> dict[str, StagePage]:
 
 def _login_flows(parts: AccountParts) -> list[dict[str, Any]]:
     providers = [client.settings for client in parts.signing_on.providers.values()]
-    return login_flows(parts.config.accounts.password_login, providers)
+    return login_flows(parts.has_passwords, [] if parts.is_delegated else providers)
 
 
 def _trusted_clients(config: Config) -> list[str]:
@@ -85,7 +89,7 @@ def _trusted_clients(config: Config) -> list[str]:
 
 def _registration(parts: AccountParts) -> Registration:
     return Registration(
-        parts.config.registration,
+        replace(parts.config.registration, enabled=parts.can_register),
         registration_flows(parts.config, parts.validation.is_possible),
         parts.uia,
         parts.usernames,

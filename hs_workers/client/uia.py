@@ -21,7 +21,7 @@ from hs_common.matrix.errors import bad_json
 from hs_common.storage import uia_sessions
 from hs_common.storage.queries import Queries
 from hs_common.storage.uia_sessions import StoredSession
-from hs_workers.client.uia_stages import Stage, StageFailed
+from hs_workers.client.uia_stages import OAUTH, Stage, StageFailed
 
 Flows = tuple[tuple[str, ...], ...]
 
@@ -67,7 +67,8 @@ class Proof:
     details: Mapping[str, Any]
 
 
-OwnershipFlows = Callable[[str | None], Awaitable[Flows]]
+OwnershipFlows = Callable[[str | None, str], Awaitable[Flows]]
+"""Of a user and the name of the operation. Raises MatrixError for what cannot be done here."""
 Remember = Callable[[], Awaitable[dict[str, Any]]]
 Perform = Callable[[Proof], Awaitable[Reply]]
 
@@ -104,7 +105,7 @@ class UserInteractiveAuthentication:
         `remember` is asked for details to keep when a session begins.
         """
         if not guarded.flows:
-            guarded = replace(guarded, flows=await self.ownership(guarded.user_id))
+            guarded = replace(guarded, flows=await self.ownership(guarded.user_id, guarded.name))
         auth = guarded.body.get("auth")
         if auth is None:
             return self._challenge(guarded, await self._begin(guarded, remember))
@@ -148,6 +149,8 @@ class UserInteractiveAuthentication:
         Raises StageFailed, and MatrixError for what is not even an attempt.
         """
         name = auth.get("type")
+        if name is None and any(flow[len(session.completed) :][:1] == (OAUTH,) for flow in flows):
+            name = OAUTH  # (spec) which is attempted with nothing but the session
         if name is None or name in session.completed:
             return session
         if not isinstance(name, str):

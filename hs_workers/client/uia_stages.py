@@ -25,6 +25,8 @@ TERMS = "m.login.terms"
 EMAIL = "m.login.email.identity"
 RECAPTCHA = "m.login.recaptcha"
 SSO = "m.login.sso"
+OAUTH = "m.oauth"
+OAUTH_UNSTABLE = "org.matrix.cross_signing_reset"
 
 Details = Mapping[str, Any]
 Policies = dict[str, dict[str, Any]]

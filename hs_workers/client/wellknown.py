@@ -3,27 +3,35 @@
 Spec: client-server API, #well-known-uris; server-server API, #getwell-knownmatrixserver.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from hs_common.config.identity import Server
+from hs_common.config.oauth import OAuth
 from hs_common.http.endpoint import Auth, Rate, endpoint
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
 from hs_common.matrix.errors import not_found
 
+NO_OAUTH: Final = OAuth()
 
-def client_well_known(server: Server) -> dict[str, Any] | None:
-    """What clients are told of this server's address; None if it is not configured."""
+
+def client_well_known(server: Server, oauth: OAuth = NO_OAUTH) -> dict[str, Any] | None:
+    """What clients are told of this server's address; None if it is not configured. Of the authentication service they
+    learn from the server itself; those of before version 1.15 of the specification look here."""
     if not server.public_baseurl:
         return None
-    return {"m.homeserver": {"base_url": server.public_baseurl}}
+    told: dict[str, Any] = {"m.homeserver": {"base_url": server.public_baseurl}}
+    if oauth.issuer:
+        account = {"account": oauth.account_management_url} if oauth.account_management_url else {}
+        told["org.matrix.msc2965.authentication"] = {"issuer": oauth.issuer, **account}
+    return told
 
 
 class WellKnown:
     """Answers from the configuration; 404 `M_NOT_FOUND` for what is not in it."""
 
-    def __init__(self, server: Server) -> None:
-        self._client = client_well_known(server) if server.well_known else None
+    def __init__(self, server: Server, oauth: OAuth = NO_OAUTH) -> None:
+        self._client = client_well_known(server, oauth) if server.well_known else None
         self._server = server.well_known_server if server.well_known else ""
 
     @endpoint(

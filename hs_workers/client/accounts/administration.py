@@ -99,10 +99,13 @@ class UserAdministration:
         if logout_devices:
             await self._master.call(CloseSessions(user_id=user_id, device_ids=None))
 
-    async def set_state(self, user_id: str, **flags: bool | None) -> None:
-        """Flags: `locked`, `suspended`, `admin`."""
-        if any(flag is not None for flag in flags.values()):
-            await self._master.call(SetUserState(user_id=user_id, **flags))
+    async def set_state(
+        self, user_id: str, *, locked: bool | None = None, suspended: bool | None = None, admin: bool | None = None
+    ) -> None:
+        """Flags; None leaves one as it is."""
+        if (locked, suspended, admin) != (None, None, None):
+            call = SetUserState(user_id=user_id, locked=locked, suspended=suspended, admin=admin)
+            await self._master.call(call)
 
     async def set_profile(self, user_id: str, field: str, value: str) -> None:
         """One of PROFILE_FIELDS; an empty one is removed."""

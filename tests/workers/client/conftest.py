@@ -13,7 +13,7 @@ TABLES = (
     *("users", "devices", "access_tokens", "refresh_tokens", "profiles", "account_data", "local_membership"),
     *("filters", "uia_sessions", "login_tokens", "registration_tokens", "device_seen", "appservices"),
     *("openid_tokens", "user_threepids", "threepid_bindings", "threepid_sessions"),
-    *("external_ids", "sso_sessions"),
+    *("external_ids", "sso_sessions", "cross_signing_resets"),
 )
 EMPTY = "; ".join(f"DELETE FROM {table}" for table in TABLES)
 

@@ -106,8 +106,16 @@ class StandInMaster:
 
     async def _SetUserState(self, call: calls.SetUserState) -> None:
         await self._db.execute(
-            "UPDATE users SET locked = coalesce(%s, locked), suspended = coalesce(%s, suspended) WHERE user_id = %s",
-            (call.locked, call.suspended, call.user_id),
+            "UPDATE users SET locked = coalesce(%s, locked), suspended = coalesce(%s, suspended),"
+            " deactivated = deactivated AND NOT %s WHERE user_id = %s",
+            (call.locked, call.suspended, call.reactivated, call.user_id),
+        )
+
+    async def _MakeDevice(self, call: calls.MakeDevice) -> None:
+        await self._db.execute(
+            "INSERT INTO devices (user_id, device_id, display_name, created_ts, pos) VALUES (%s, %s, %s, 0, %s)"
+            " ON CONFLICT DO NOTHING",
+            (call.user_id, call.device_id, call.display_name, self.pos),
         )
 
     async def _DeactivateUser(self, call: calls.DeactivateUser) -> None:

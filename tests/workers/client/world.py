@@ -21,6 +21,7 @@ from hs_common.http.authentication import Authenticator
 from hs_common.http.dispatcher import Dispatcher
 from hs_common.http.endpoint import Rate
 from hs_common.http.incoming import Incoming
+from hs_common.http.oauth_tokens import OAuthTokens
 from hs_common.http.rate_limits import RateLimits
 from hs_common.http.reply import Response, error_response
 from hs_common.http.router import Router
@@ -103,13 +104,19 @@ class World:
             services=self.services,
         )
         parts = replace(parts, **outside)
+        self.settings, self.outside = settings, parts
         self.endpoints = account_endpoints(settings, parts)
         for instance in self.endpoints:
             self.router.add(instance, role="client")
         service_users = ServiceRequesters(self.db, self.services, lambda: False)
         authenticator = Authenticator(self.db, lambda: self.now_ms, lambda: False, service_users)
         self._authenticator = authenticator
-        self._dispatcher = Dispatcher(authenticator, self.limits)
+        self.oauth_tokens: OAuthTokens | None = None
+        if parts.oauth is not None:
+            self.oauth_tokens = OAuthTokens(
+                self.db, self.master, parts.oauth, settings.server.name, lambda: True, lambda: self.now_ms
+            )
+        self._dispatcher = Dispatcher(authenticator, self.limits, oauth=self.oauth_tokens)
 
     def use(self, instances: Iterable[object]) -> None:
         """These endpoints, and no others, from now on."""

@@ -21,7 +21,7 @@ ALGORITHM = "signed_curve25519"
 SETTINGS = config_of(server={"name": SERVER})
 
 
-async def by_password(user_id: str | None) -> Flows:
+async def by_password(user_id: str | None, operation: str) -> Flows:
     """How everybody shows who he is."""
     return ((PASSWORD,),)
 
