@@ -19,10 +19,10 @@ async def delete_media(db: Queries, media_ids: list[str]) -> list[Deleted]:
         """
         WITH gone AS (DELETE FROM media WHERE media_id = ANY(%s) RETURNING media_id, user_id, size, sha256),
              less AS (
-                 UPDATE media_usage SET bytes = bytes - of_user.bytes, count = count - of_user.count
+                 UPDATE media_usage used SET bytes = used.bytes - of_user.bytes, count = used.count - of_user.count
                    FROM (SELECT user_id, sum(size) AS bytes, count(*) AS count FROM gone
                           WHERE sha256 IS NOT NULL GROUP BY user_id) of_user
-                  WHERE media_usage.user_id = of_user.user_id)
+                  WHERE used.user_id = of_user.user_id)
         SELECT media_id, sha256 FROM gone
         """,
         (media_ids,),

@@ -13,6 +13,9 @@ from hs_common.process.background import Background
 from hs_common.process.worker_threads import WorkerThreads
 from hs_common.storage.database import Database
 from hs_workers.media.accesses import Accesses
+from hs_workers.media.administration.admin_media import AdminMedia
+from hs_workers.media.administration.administration import Administration
+from hs_workers.media.administration.operator_media import OperatorMedia
 from hs_workers.media.arrivals import Arrivals
 from hs_workers.media.authed_content_repo import AuthedContentRepo
 from hs_workers.media.blobs import BlobStore
@@ -31,6 +34,7 @@ from hs_workers.media.remote.remote_media import RemoteMediaFinder
 from hs_workers.media.retention import Retention
 from hs_workers.media.s3.requests import Bucket
 from hs_workers.media.s3.wiring import object_store
+from hs_workers.media.stored_bytes import StoredBytes
 from hs_workers.media.sweeping import Sweeper
 from hs_workers.media.thumbnail_processes import TIME_LIMIT_S, ThumbnailProcesses
 from hs_workers.media.thumbnails import Thumbnails
@@ -58,6 +62,7 @@ class Outside:
     federation: FederationClient
     now_ms: Callable[[], int]
     random: Callable[[int], bytes]
+    shared_secret: str
     wrap: Callable[[BlobStore], BlobStore] = lambda store: store
     thumbnail_time_limit_s: float = TIME_LIMIT_S
 
@@ -95,12 +100,16 @@ class MediaParts:
             serves_public=config.unauthenticated_access,
         )
         downloads = AuthedContentRepo(config, downloading, self.thumbnails, self.previewing)
-        uploading = Uploading(config, outside.db, self._keeping, metrics, lambda: 0)
+        self.stored_bytes = StoredBytes(outside.db, outside.reactor, bool(config.total_bytes))
+        uploading = Uploading(config, outside.db, self._keeping, metrics, self.stored_bytes.value)
         uploads = ContentRepo(
             outside.server_name, config, outside.db, uploading, self.arrivals, downloads, now_ms, outside.random
         )
         for_servers = ContentRepository(downloading, downloads, self.store, metrics, outside.random)
-        self.endpoints: Iterable[object] = (downloads, uploads, for_servers)
+        operations = Administration(outside.server_name, outside.db, self.sweeper, outside.background, now_ms)
+        for_admins = AdminMedia(outside.server_name, outside.db, operations)
+        for_operators = OperatorMedia(outside.db, operations, outside.shared_secret, now_ms)
+        self.endpoints: Iterable[object] = (downloads, uploads, for_servers, for_admins, for_operators)
 
     def _make_store(self, disk: Disk) -> BlobStore:
         outside, s3 = self._outside, self._config.s3

@@ -5,13 +5,21 @@ from collections.abc import Iterable
 from hs_common.federation.client import FederationClient
 from hs_common.http.egress.client import EgressClient
 from hs_common.process.node import Node
+from hs_workers.media.administration.admin_media import AdminMedia
+from hs_workers.media.administration.operator_media import OperatorMedia
 from hs_workers.media.authed_content_repo import AuthedContentRepo
 from hs_workers.media.content_repo import ContentRepo
 from hs_workers.media.content_repository import ContentRepository
 from hs_workers.media.metrics import MediaMetrics
 from hs_workers.media.parts import MediaParts, Outside
 
-ENDPOINT_CLASSES: tuple[type, ...] = (AuthedContentRepo, ContentRepo, ContentRepository)
+ENDPOINT_CLASSES: tuple[type, ...] = (
+    AuthedContentRepo,
+    ContentRepo,
+    ContentRepository,
+    AdminMedia,
+    OperatorMedia,
+)
 """What processes of other roles declare to their routers."""
 
 
@@ -27,6 +35,7 @@ def media_endpoints(node: Node, egress: EgressClient, federation: FederationClie
         federation=federation,
         now_ms=node.outside.now_ms,
         random=node.outside.random_bytes,
+        shared_secret=node.config.registration.shared_secret,
     )
     parts = MediaParts(node.config.media, outside)
     node.metrics.watch_queue("thumbnails", parts.thumbnails.waiting)
@@ -35,6 +44,7 @@ def media_endpoints(node: Node, egress: EgressClient, federation: FederationClie
     node.service.step("media threads", _nothing, parts.close)
     node.service.step("media storage", parts.store.start)
     node.metrics.watch_queue("remote media", parts.remote.waiting)
+    node.service.step("media in all", parts.stored_bytes.start, parts.stored_bytes.stop)
     node.service.step("media last sent", parts.accesses.start, parts.accesses.stop)
     node.service.step("sweeping media", parts.sweeper.start, parts.sweeper.stop)
     return parts.endpoints

@@ -16,6 +16,7 @@ import click
 
 from hs_common.config import Config, ConfigError
 from hs_common.process.commands.admin_appservices import appservice
+from hs_common.process.commands.admin_media import media
 from hs_common.process.commands.admin_users import users
 from hs_common.process.commands.registration_tokens import create_token, tokens
 from hs_common.process.commands.rotate_key import rotate_key
@@ -43,6 +44,9 @@ admin.add_command(appservice)
 
 
 admin.add_command(users)
+
+
+admin.add_command(media)
 
 
 admin.add_command(tokens)

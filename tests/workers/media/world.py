@@ -38,9 +38,11 @@ from tests.reactor import reactor, run
 NAME = "example.org"
 START_MS = round(time.time() * 1000)
 """Of the day's clock, which then moves by `later` alone. Files and objects are dated by the real one."""
+SECRET = "a secret of some length"
 V3 = "/_matrix/media/v3"
 AUTHED = "/_matrix/client/v1/media"
 ALICE = {"Authorization": "Bearer alice"}
+ADMIN = {"Authorization": "Bearer admin"}
 BOB = {"Authorization": "Bearer bob"}
 
 _numbers = count()
@@ -161,6 +163,7 @@ async def media_worker(
         federation=federation or talking_with_nobody(),
         now_ms=lambda: moment[0],
         random=random,
+        shared_secret=SECRET,
         wrap=wrap,
         thumbnail_time_limit_s=time_limit_s,
     )
@@ -171,6 +174,7 @@ async def media_worker(
         async with serving(
             *parts.endpoints, limits=gate, trusted=lambda address: True, servers=OtherServers()
         ) as served:
+            served.accounts.add("admin", user_id=f"@admin:{NAME}", admin=True)
             for name in ("alice", "bob"):
                 served.accounts.add(name, user_id=f"@{name}:{NAME}")
             yield World(served, db, folder, parts, registry, background, moment)

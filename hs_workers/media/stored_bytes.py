@@ -1,0 +1,54 @@
+"""What all contents take together, asked for now and then: a limit of the whole storage needs no exact number, and
+adding up all of it for each upload would cost more than the upload."""
+
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from hs_common.replication.clock import Clock, pause
+from hs_common.storage import media_administration
+from hs_common.storage.queries import DatabaseError, Queries
+
+LOOK_AGAIN_S: Final = 60.0
+"""What is uploaded within it may go above the limit."""
+
+
+class StoredBytes:
+    """Asked for only where it is `wanted`."""
+
+    def __init__(self, db: Queries, clock: Clock, wanted: bool) -> None:
+        self._db = db
+        self._clock = clock
+        self._wanted = wanted
+        self._value = 0
+        self._looking: Deferred[Any] | None = None
+        self._log = Logger()
+
+    def value(self) -> int:
+        """Of a moment ago."""
+        return self._value
+
+    async def start(self) -> None:
+        """Looks now and then, from now on."""
+        if self._wanted:
+            await self.look()
+            self._looking = Deferred.fromCoroutine(self._look_on())
+            self._looking.addErrback(lambda failure: failure.trap(CancelledError))
+
+    async def stop(self) -> None:
+        """Ends that."""
+        if self._looking is not None:
+            self._looking.cancel()
+
+    async def _look_on(self) -> None:
+        while True:
+            await pause(self._clock, LOOK_AGAIN_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """Looks now."""
+        try:
+            self._value = await media_administration.stored_bytes(self._db)
+        except DatabaseError as error:
+            self._log.warn("What all media take is not known: {error}", error=error)
