@@ -22,7 +22,6 @@ MAXIMUM_OFFSET: Final = 100_000_000
 OLDEST_MS: Final = 1_000_000_000_000
 """A time before 2001 was meant as seconds: refused, as it would delete nothing or, turned round, everything."""
 _ADMIN: Final = "/_synapse/admin/v1"
-_SPEC: Final = "Synapse's admin API, media"
 
 
 class AdminMedia:
@@ -105,13 +104,23 @@ class AdminMedia:
 
     # Quarantine
 
-    @endpoint("POST", f"{_ADMIN}/media/quarantine/{{serverName}}/{{mediaId}}", auth=Auth.ADMIN, spec=_SPEC)
+    @endpoint(
+        "POST",
+        f"{_ADMIN}/media/quarantine/{{serverName}}/{{mediaId}}",
+        auth=Auth.ADMIN,
+        spec="Synapse's admin API, media",
+    )
     async def quarantine(self, request: Request) -> Reply:
         """Keeps a medium from everybody."""
         await self._administration.quarantine([_key(request)], request.requester.user_id)
         return {}
 
-    @endpoint("POST", f"{_ADMIN}/media/unquarantine/{{serverName}}/{{mediaId}}", auth=Auth.ADMIN, spec=_SPEC)
+    @endpoint(
+        "POST",
+        f"{_ADMIN}/media/unquarantine/{{serverName}}/{{mediaId}}",
+        auth=Auth.ADMIN,
+        spec="Synapse's admin API, media",
+    )
     async def release(self, request: Request) -> Reply:
         """Gives it back."""
         await self._administration.release(*_key(request))
@@ -122,26 +131,26 @@ class AdminMedia:
         f"{_ADMIN}/room/{{roomId}}/media/quarantine",
         auth=Auth.ADMIN,
         aliases=(f"{_ADMIN}/quarantine_media/{{roomId}}",),
-        spec=_SPEC,
+        spec="Synapse's admin API, media",
     )
     async def quarantine_room(self, request: Request) -> Reply:
         """All that a room's events show."""
         count = await self._administration.quarantine_room(_room(request), request.requester.user_id)
         return {"num_quarantined": count}
 
-    @endpoint("POST", f"{_ADMIN}/user/{{userId}}/media/quarantine", auth=Auth.ADMIN, spec=_SPEC)
+    @endpoint("POST", f"{_ADMIN}/user/{{userId}}/media/quarantine", auth=Auth.ADMIN, spec="Synapse's admin API, media")
     async def quarantine_user(self, request: Request) -> Reply:
         """All that a user uploaded."""
         count = await self._administration.quarantine_user(self._user(request), request.requester.user_id)
         return {"num_quarantined": count}
 
-    @endpoint("POST", f"{_ADMIN}/media/protect/{{mediaId}}", auth=Auth.ADMIN, spec=_SPEC)
+    @endpoint("POST", f"{_ADMIN}/media/protect/{{mediaId}}", auth=Auth.ADMIN, spec="Synapse's admin API, media")
     async def protect(self, request: Request) -> Reply:
         """A medium that is never to be quarantined."""
         await self._administration.protect(request.path["mediaId"], protected=True)
         return {}
 
-    @endpoint("POST", f"{_ADMIN}/media/unprotect/{{mediaId}}", auth=Auth.ADMIN, spec=_SPEC)
+    @endpoint("POST", f"{_ADMIN}/media/unprotect/{{mediaId}}", auth=Auth.ADMIN, spec="Synapse's admin API, media")
     async def unprotect(self, request: Request) -> Reply:
         """One that may be again."""
         await self._administration.protect(request.path["mediaId"], protected=False)
@@ -149,14 +158,16 @@ class AdminMedia:
 
     # Deleting
 
-    @endpoint("DELETE", f"{_ADMIN}/media/{{serverName}}/{{mediaId}}", auth=Auth.ADMIN, spec=_SPEC)
+    @endpoint(
+        "DELETE", f"{_ADMIN}/media/{{serverName}}/{{mediaId}}", auth=Auth.ADMIN, spec="Synapse's admin API, media"
+    )
     async def delete(self, request: Request) -> Reply:
         """One medium, with its bytes."""
         server_name, media_id = _key(request)
         await self._administration.delete(server_name, media_id)
         return {"deleted_media": [media_id], "total": 1}
 
-    @endpoint("DELETE", f"{_ADMIN}/users/{{userId}}/media", auth=Auth.ADMIN, spec=_SPEC)
+    @endpoint("DELETE", f"{_ADMIN}/users/{{userId}}/media", auth=Auth.ADMIN, spec="Synapse's admin API, media")
     async def delete_of_user(self, request: Request) -> Reply:
         """A page of a user's uploads, as `GET` lists it."""
         media, _, _ = await self._page(request, self._user(request))
@@ -168,7 +179,7 @@ class AdminMedia:
         f"{_ADMIN}/media/delete",
         auth=Auth.ADMIN,
         aliases=(f"{_ADMIN}/media/{{serverName}}/delete",),
-        spec=_SPEC,
+        spec="Synapse's admin API, media",
     )
     async def delete_old(self, request: Request) -> Reply:
         """Uploads that nobody was sent since some time."""

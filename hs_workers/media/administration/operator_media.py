@@ -21,7 +21,6 @@ OPERATOR: Final = "the operator"
 """Who quarantined, where no account did."""
 LISTED: Final = 1_000
 _PATH: Final = "/_viaduct/admin/v1/media"
-_SPEC: Final = "Viaduct's own administration"
 
 _Mxc = Annotated[str, msgspec.Meta(max_length=1_000)]
 
@@ -54,7 +53,7 @@ class OperatorMedia:
         self._secret = secret
         self._now_ms = now_ms
 
-    @endpoint("GET", _PATH, auth=Auth.NONE, spec=_SPEC)
+    @endpoint("GET", _PATH, auth=Auth.NONE, spec="Viaduct's own administration")
     async def usage(self, request: Request) -> Reply:
         """What there is, and who has most of it."""
         self._check(request)
@@ -64,7 +63,7 @@ class OperatorMedia:
         users = [{"user_id": row[0], "count": row[2], "bytes": row[3]} for row in rows]
         return {**await media_administration.totals(self._db), "largest_users": users}
 
-    @endpoint("GET", f"{_PATH}/users/{{userId}}", auth=Auth.NONE, spec=_SPEC)
+    @endpoint("GET", f"{_PATH}/users/{{userId}}", auth=Auth.NONE, spec="Viaduct's own administration")
     async def of_user(self, request: Request) -> Reply:
         """A user's newest uploads, what they take, and what they may."""
         self._check(request)
@@ -78,7 +77,7 @@ class OperatorMedia:
         told: dict[str, Any] = {"bytes": usage[0], "count": usage[1], "media": [listed_json(one) for one in media]}
         return told if usage[2] is None else {**told, "most_bytes": usage[2]}
 
-    @endpoint("PUT", f"{_PATH}/users/{{userId}}/quota", auth=Auth.NONE, spec=_SPEC)
+    @endpoint("PUT", f"{_PATH}/users/{{userId}}/quota", auth=Auth.NONE, spec="Viaduct's own administration")
     async def set_quota(self, request: Request) -> Reply:
         """What one user's media may take; null: what the config says."""
         self._check(request)
@@ -87,7 +86,7 @@ class OperatorMedia:
         await media_administration.set_most_bytes(self._db, request.path["userId"], request.body(_Quota).bytes)
         return {}
 
-    @endpoint("POST", f"{_PATH}/quarantine", auth=Auth.NONE, spec=_SPEC)
+    @endpoint("POST", f"{_PATH}/quarantine", auth=Auth.NONE, spec="Viaduct's own administration")
     async def quarantine(self, request: Request) -> Reply:
         """Keeps media from everybody: one, a user's, a room's, or some bytes."""
         self._check(request)
@@ -102,7 +101,7 @@ class OperatorMedia:
         await self._administration.quarantine_content(bytes.fromhex(wanted.sha256), OPERATOR)
         return {"quarantined": 1}
 
-    @endpoint("POST", f"{_PATH}/release", auth=Auth.NONE, spec=_SPEC)
+    @endpoint("POST", f"{_PATH}/release", auth=Auth.NONE, spec="Viaduct's own administration")
     async def release(self, request: Request) -> Reply:
         """Gives one back, or some bytes."""
         self._check(request)
@@ -115,7 +114,7 @@ class OperatorMedia:
             raise invalid_param("Give mxc or sha256")
         return {}
 
-    @endpoint("POST", f"{_PATH}/delete", auth=Auth.NONE, spec=_SPEC)
+    @endpoint("POST", f"{_PATH}/delete", auth=Auth.NONE, spec="Viaduct's own administration")
     async def delete(self, request: Request) -> Reply:
         """Deletes one, or all of a user's, with their bytes."""
         self._check(request)
@@ -132,7 +131,7 @@ class OperatorMedia:
             deleted += len(await self._administration.delete_all([one.media_id for one in media]))
         return {"deleted": deleted}
 
-    @endpoint("POST", f"{_PATH}/purge", auth=Auth.NONE, spec=_SPEC)
+    @endpoint("POST", f"{_PATH}/purge", auth=Auth.NONE, spec="Viaduct's own administration")
     async def purge(self, request: Request) -> Reply:
         """Deletes what nobody was sent since: other servers' media, or this server's."""
         self._check(request)
