@@ -16,6 +16,17 @@ settings.register_profile("viaduct", deadline=None, print_blob=True)
 settings.load_profile("viaduct")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--real-servers", action="store_true", help="Also play against a real Synapse; installs it once.")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The plays against other homeservers are not a part of the usual run."""
+    if "real_servers" in collection_path.parts and not config.getoption("--real-servers"):
+        return True
+    return None
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[TestPostgres]:
     """The PostgreSQL server of this test process."""
