@@ -2,7 +2,7 @@
 
 One name for each statement; a transaction runs those that have rows in the order in which they stand here (`ORDER`):
 what ends before what begins, rows before what refers to them. Only here, in `encryption_tables`,
-`delayed_tables` and `found_tables` are the master's tables written.
+`delayed_tables`, `found_tables` and `purge_tables` are the master's tables written.
 """
 
 from typing import Final
@@ -10,6 +10,7 @@ from typing import Final
 from hs_master import delayed_tables as delayed
 from hs_master import encryption_tables as encryption
 from hs_master import found_tables as found
+from hs_master import purge_tables as purge
 from hs_master.bulk import insert as _insert
 from hs_master.bulk import with_rows as _with_rows
 from hs_master.log_store.types import Write
@@ -431,4 +432,5 @@ ORDER: Final[tuple[Write, ...]] = (
     DEVICE_LIST_CHANGE, JOB_DELETE, JOB, APPSERVICE_DELETE, APPSERVICE, AS_ROOM_END, AS_ROOM_CLOSE, AS_ROOM_BEGIN,
     SERVICE_EVENT, PUSHER_DELETE, PUSHERS_OF_DEVICE_DELETE, PUSHERS_OF_USER_DELETE, PUSHER_TAKE, PUSHER,
     *delayed.ORDER,
+    *purge.WRITES,
 )  # fmt: skip

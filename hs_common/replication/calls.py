@@ -16,6 +16,7 @@ from hs_common.replication.delayed_calls import DELAYED_CALLS
 from hs_common.replication.federation_calls import FEDERATION_CALLS
 from hs_common.replication.import_calls import IMPORT_CALLS
 from hs_common.replication.remote_calls import REMOTE_CALLS
+from hs_common.replication.room_calls import ROOM_CALLS
 
 # --- events -------------------------------------------------------------------------------------------------------
 
@@ -469,7 +470,7 @@ _CALLS: Final[tuple[type[Call], ...]] = (
     SetPassword, SetUserState, DeactivateUser, SetProfile, SetAccountData, SetTyping, SetPresence,
     SetDeviceKeys, SetCrossSigningKeys, AddSignatures, SendToDevice, HintKeyCounts,
     SetAppService, RemoveAppService, PauseAppService, WakeAppService, SetPusher, RemovePusher,
-    *FEDERATION_CALLS, *REMOTE_CALLS, *IMPORT_CALLS, *DELAYED_CALLS,
+    *FEDERATION_CALLS, *REMOTE_CALLS, *IMPORT_CALLS, *DELAYED_CALLS, *ROOM_CALLS,
 )  # fmt: skip
 CALLS: Final[dict[str, type[Call]]] = {call.__name__: call for call in _CALLS}
 

@@ -167,6 +167,12 @@ class DirectoryItem(msgspec.Struct, array_like=True, frozen=True):
     is_public: bool
 
 
+class RoomDeletedItem(msgspec.Struct, array_like=True, frozen=True):
+    """Nothing is stored of the room any more."""
+
+    room_id: str
+
+
 class AppServiceItem(msgspec.Struct, array_like=True, frozen=True):
     """An application service was registered, changed, paused, resumed or removed: its row says what is now so.
 
@@ -202,6 +208,7 @@ Item = (
     | AliasItem
     | DirectoryItem
     | AppServiceItem
+    | RoomDeletedItem
     | PushersItem
 )
 
@@ -223,6 +230,7 @@ KINDS: Final[dict[str, type[Item]]] = {
     "alias": AliasItem,
     "directory": DirectoryItem,
     "appservice": AppServiceItem,
+    "room_deleted": RoomDeletedItem,
     "pushers": PushersItem,
 }
 KIND_OF: Final[dict[type[Item], str]] = {item: kind for kind, item in KINDS.items()}

@@ -1,12 +1,14 @@
 """Which decider decides which call: the whole of what the master does, on one page."""
 
 from hs_common.replication import calls, delayed_calls, federation_calls, import_calls, remote_calls
+from hs_common.replication.room_calls import DeleteRoom
 from hs_master.decisions import (
     accounts,
     adopting,
     appservices,
     create_room,
     delayed_events,
+    delete_room,
     encryption,
     events,
     history,
@@ -26,6 +28,7 @@ from hs_master.decisions.decider import Deciders
 from hs_master.decisions.receiving import Preparing
 from hs_master.jobs.advance import AdvanceJob, AdvanceJobDecider
 from hs_master.jobs.carry_over import CarryOver, CarryOverDecider
+from hs_master.jobs.delete_room import EmptyRoom, EmptyRoomDecider, PurgeRoom, PurgeRoomDecider
 from hs_master.jobs.guests import RemoveGuests, RemoveGuestsDecider
 from hs_master.jobs.list_members import ListMembers, ListMembersDecider
 from hs_master.rooms.compose import Composer
@@ -44,6 +47,9 @@ def deciders(composer: Composer, server_name: str, preparing: Preparing) -> Deci
             RemoveGuests: RemoveGuestsDecider(appender),
             CarryOver: CarryOverDecider(appender),
             ListMembers: ListMembersDecider(),
+            DeleteRoom: delete_room.DeleteRoomDecider(server_name),
+            EmptyRoom: EmptyRoomDecider(appender),
+            PurgeRoom: PurgeRoomDecider(),
             calls.SendToDevice: to_device.SendToDeviceDecider(server_name),
         },
         serial={

@@ -40,8 +40,18 @@ class ListMembersJob(msgspec.Struct, frozen=True, tag="list_members"):
     local_suffix: str
 
 
+class DeleteRoomJob(msgspec.Struct, frozen=True, tag="delete_room"):
+    """Have this server's users leave a room, and then, if `purge`, remove its rows, from `due_ms` on. Of no user."""
+
+    room_id: str
+    delete_id: str
+    purge: bool
+    reason: str | None
+    due_ms: int
+
+
 UserJob = ProfileJob | DeactivationJob
-Job = UserJob | GuestsJob | CarryOverJob | ListMembersJob
+Job = UserJob | GuestsJob | CarryOverJob | ListMembersJob | DeleteRoomJob
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Job]] = msgspec.msgpack.Decoder(Job)

@@ -13,15 +13,26 @@ from twisted.logger import Logger
 
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication.calls import Answer, AppendEvents, AppendReady, Call, DeactivateUser, SetProfile, UpgradeRoom
-from hs_common.replication.clock import Clock, pause
+from hs_common.replication.clock import Clock, DelayedCall, pause
 from hs_common.replication.federation_calls import AdoptRoom
-from hs_common.storage import jobs, key_backup, master_reads, threepids, user_directory
+from hs_common.replication.room_calls import DeleteRoom
+from hs_common.storage import jobs, key_backup, master_reads, room_deletion, threepids, user_directory
 from hs_common.storage.queries import DatabaseError, Queries, Row
+from hs_master import purge_tables
 from hs_master.decisions.accounts import MEMBER_FIELDS
 from hs_master.jobs.advance import AdvanceJob
 from hs_master.jobs.carry_over import CarryOver, carried
+from hs_master.jobs.delete_room import PURGING, EmptyRoom, PurgeRoom
 from hs_master.jobs.guests import RemoveGuests
-from hs_master.jobs.kinds import CarryOverJob, DeactivationJob, GuestsJob, ListMembersJob, UserJob, decode_job
+from hs_master.jobs.kinds import (
+    CarryOverJob,
+    DeactivationJob,
+    DeleteRoomJob,
+    GuestsJob,
+    ListMembersJob,
+    UserJob,
+    decode_job,
+)
 from hs_master.jobs.list_members import ListMembers, named
 from hs_master.pipeline.intake import Busy
 from hs_master.pipeline.pending import NotLeading
@@ -50,12 +61,15 @@ class JobRunner:
         self._again = False
         self._stopped = False
         self._stuck: set[int] = set()
+        self._waiting: dict[int, DelayedCall] = {}
 
     def start(self) -> None:
         self._wake()
 
     def stop(self) -> None:
         self._stopped = True
+        for timer in self._waiting.values():
+            timer.cancel()
         if self._running is not None:
             self._running.cancel()
 
@@ -87,13 +101,18 @@ class JobRunner:
                 await pause(self._clock, RETRY_S)
 
     async def _run_all(self) -> None:
-        while rows := [row for row in await jobs.next_jobs(self._db, JOBS_AT_A_TIME) if row[0] not in self._stuck]:
+        while rows := await self._next():
             for row in rows:
                 try:
                     await self._slice(row)
                 except MatrixError as error:
                     _log.error("job {job} is stuck: {error}", job=row[0], error=error)
                     self._stuck.add(row[0])
+
+    async def _next(self) -> list[Row]:
+        passed = {*self._stuck, *self._waiting}
+        rows = await jobs.next_jobs(self._db, JOBS_AT_A_TIME + len(passed))
+        return [row for row in rows if row[0] not in passed]
 
     async def _slice(self, row: Row) -> None:
         job_id, user_id, body, progress = row
@@ -102,6 +121,8 @@ class JobRunner:
             await self._guests(job_id, job.room_id, progress)
         elif isinstance(job, CarryOverJob):
             await self._carry_over(job_id, user_id, job, progress)
+        elif isinstance(job, DeleteRoomJob):
+            await self._delete_room(job_id, job, progress)
         elif isinstance(job, ListMembersJob):
             await self._list_members(job_id, job, progress)
         else:
@@ -125,6 +146,43 @@ class JobRunner:
                 is_last=len(rows) < ROOMS_OF_A_SLICE,
             )
         )
+
+    async def _delete_room(self, job_id: int, job: DeleteRoomJob, progress: str) -> None:
+        if progress != PURGING:
+            user_ids = await room_deletion.local_members(self._db, job.room_id, progress, ROOMS_OF_A_SLICE)
+            await self._submit(
+                EmptyRoom(
+                    job_id=job_id,
+                    room_id=job.room_id,
+                    delete_id=job.delete_id,
+                    user_ids=user_ids,
+                    reason=job.reason,
+                    is_last=len(user_ids) < ROOMS_OF_A_SLICE,
+                    purge=job.purge,
+                )
+            )
+            return
+        left_ms = job.due_ms - await room_deletion.now_ms(self._db)
+        if left_ms > 0:
+            self._wait(job_id, left_ms / 1000)
+            return
+        stage = await self._stage(job.room_id)
+        await self._submit(PurgeRoom(job_id=job_id, room_id=job.room_id, delete_id=job.delete_id, stage=stage))
+
+    async def _stage(self, room_id: str) -> str | None:
+        """The first table in which something of a room is left."""
+        for table in purge_tables.ORDER:
+            if await room_deletion.has_rows(self._db, table, room_id):
+                return table
+        return None
+
+    def _wait(self, job_id: int, seconds: float) -> None:
+        """Look at a job again after some time; the others go on meanwhile."""
+        self._waiting[job_id] = self._clock.callLater(seconds, self._due, job_id)
+
+    def _due(self, job_id: int) -> None:
+        del self._waiting[job_id]
+        self._wake()
 
     async def _list_members(self, job_id: int, job: ListMembersJob, progress: str) -> None:
         rows = await user_directory.remote_members(
@@ -158,4 +216,4 @@ def may_note_job(call: Call) -> bool:
         return any(intent.type in _ENDING_GUEST_ACCESS for intent in call.intents)
     if isinstance(call, AppendReady):
         return any(event_type.encode() in call.pdu for event_type in _ENDING_GUEST_ACCESS)
-    return isinstance(call, SetProfile | DeactivateUser | UpgradeRoom | AdoptRoom)
+    return isinstance(call, SetProfile | DeactivateUser | UpgradeRoom | AdoptRoom | DeleteRoom)

@@ -42,6 +42,7 @@ from hs_workers.client.remote.making import RemoteReads
 from hs_workers.client.report_content import ReportContent
 from hs_workers.client.room.aliases import Aliases
 from hs_workers.client.room.children import Children
+from hs_workers.client.room.closed_rooms import ClosedRooms
 from hs_workers.client.room.creating import Creating
 from hs_workers.client.room.delaying import Delaying
 from hs_workers.client.room.elsewhere import Elsewhere, Nowhere
@@ -149,8 +150,9 @@ def policy_servers(outside: Outside) -> PolicyServers:
 def _writing(config: Config, outside: Outside, sending: Sending, policies: PolicyServers) -> list[object]:
     db, master, name = outside.db, outside.master, config.server.name
     invitees = Invitees(db, name, outside.queries)
-    settling = Settling(db, UserAccountData(db, master))
-    memberships = Memberships(db, sending, invitees, RestrictedRooms(db, name), settling, outside.outgoing.rooms)
+    settling, closed = Settling(db, UserAccountData(db, master)), ClosedRooms(db, outside.seconds)
+    restricted, elsewhere = RestrictedRooms(db, name), outside.outgoing.rooms
+    memberships = Memberships(db, sending, invitees, restricted, settling, elsewhere, closed)
     aliases = _aliases(config, outside, sending)
     room_ids = RoomIds(name, outside.random)
     creating = Creating(db, master, sending, invitees, name, config.server.default_room_version, room_ids)

@@ -17,6 +17,7 @@ import click
 from hs_common.config import Config, ConfigError
 from hs_common.process.commands.admin_appservices import appservice
 from hs_common.process.commands.admin_media import media
+from hs_common.process.commands.admin_rooms import reports, rooms
 from hs_common.process.commands.admin_users import users
 from hs_common.process.commands.registration_tokens import create_token, tokens
 from hs_common.process.commands.rotate_key import rotate_key
@@ -47,6 +48,10 @@ admin.add_command(users)
 
 
 admin.add_command(media)
+admin.add_command(rooms)
+
+
+admin.add_command(reports)
 
 
 admin.add_command(tokens)

@@ -20,6 +20,7 @@ from hs_common.reading.room_power import CREATE, State, read_state
 from hs_common.replication.calls import Intent
 from hs_common.storage.queries import Queries
 from hs_workers.client.room.admission import STATE_LOOKED_AT, check_guest
+from hs_workers.client.room.closed_rooms import ClosedRooms
 from hs_workers.client.room.event_content import check_content
 from hs_workers.client.room.profiles import member_profiles
 from hs_workers.client.room.settling import Settling
@@ -43,6 +44,7 @@ class Memberships:
         restricted: RestrictedRooms,
         settling: Settling,
         outside: OutsideRooms,
+        closed: ClosedRooms,
     ) -> None:
         self._db = db
         self._outside = outside
@@ -50,6 +52,7 @@ class Memberships:
         self._invitees = invitees
         self._restricted = restricted
         self._settling = settling
+        self._closed = closed
 
     async def join(
         self,
@@ -62,6 +65,7 @@ class Memberships:
         """Nothing, if the user is in the room. `via`: servers through which it can be joined, if it is not known here.
         403 `M_FORBIDDEN` or `M_GUEST_ACCESS_FORBIDDEN`, 404 `M_NOT_FOUND`, or what another server has against it."""
         user_id = requester.user_id
+        await self._closed.check(room_id)
         content = {"membership": "join", **await self._profile(user_id), **_reason(reason)}
         for _ in range(JOIN_ATTEMPTS):
             if await self._join_once(room_id, requester, content, third_party_signed, via):
@@ -112,6 +116,7 @@ class Memberships:
 
     async def invite(self, room_id: str, sender: str, user_id: str, reason: str | None = None) -> None:
         """400 `M_INVALID_PARAM`, 403 `M_FORBIDDEN` or `M_INVITE_BLOCKED`, 404 `M_NOT_FOUND`."""
+        await self._closed.check(room_id)
         await self._invitees.check([user_id])
         await self._send(
             room_id, sender, user_id, {"membership": "invite", **await self._profile(user_id), **_reason(reason)}
@@ -142,6 +147,7 @@ class Memberships:
 
     async def knock(self, room_id: str, user_id: str, reason: str | None = None, via: Sequence[str] = ()) -> None:
         """403 `M_FORBIDDEN`, 404 `M_NOT_FOUND`, or what another server has against it."""
+        await self._closed.check(room_id)
         content = {"membership": "knock", **await self._profile(user_id), **_reason(reason)}
         if await self._outside.is_here(room_id):
             await self._send(room_id, user_id, user_id, content)
@@ -153,6 +159,8 @@ class Memberships:
     ) -> str:
         """A member event as a client wrote it, completed as the other ways to change memberships would do."""
         membership, sender = content.get("membership"), requester.user_id
+        if membership in PRESENT:
+            await self._closed.check(room_id)
         if membership == "invite":
             await self._invitees.check([user_id])
         if membership == "invite" or (membership in ("join", "knock") and sender == user_id):
