@@ -11,6 +11,7 @@ from hs_common.replication.remote_calls import ReceiptsTaken, RemoteDevicesChang
 from hs_common.storage import master_reads
 from hs_common.storage.queries import Queries
 from hs_master import tables
+from hs_master.device_lists import tell_device_list
 from hs_master.step import Step
 
 READ = "m.read"
@@ -55,8 +56,6 @@ class RemoteDevicesChangedDecider:
 
     def decide(self, call: RemoteDevicesChanged, step: Step, loaded: None) -> Answer:
         for user in call.users:
-            pos = step.item(
-                CrossSigningItem(user.user_id) if user.cross_signing else DevicesItem(user.user_id, user.device_ids)
-            )
-            step.row(tables.DEVICE_LIST_CHANGE, pos, user.user_id)
+            item = CrossSigningItem(user.user_id) if user.cross_signing else DevicesItem(user.user_id, user.device_ids)
+            tell_device_list(step, step.item(item), user.user_id, user.device_ids)
         return Answer(pos=step.pos)

@@ -58,6 +58,7 @@ class Invitations:
         if version not in ROOM_VERSIONS:
             raise incompatible_room_version(version[:64])
         room = Room(room_id, ROOM_VERSIONS[version])
+        self._admission.forget(room_id)  # whether we are in the room has to be true now, or the invite would be lost
         standing = (await self._admission.standings([room_id], origin))[room_id]
         if standing.joined and not standing.allows(origin):
             raise denied(origin)

@@ -10,7 +10,7 @@ Spec: server-server API, #checks-performed-on-receipt-of-a-pdu.
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -51,6 +51,13 @@ JOINING_RETRY_S: Final = 1.0
 _log = Logger()
 
 
+class OutOfBand(Protocol):
+    """Applies memberships of rooms that this server is not in."""
+
+    async def apply(self, origin: str, pdu: dict[str, Any]) -> str | None:
+        """Why the event is not for us, or None."""
+
+
 @dataclass(slots=True)
 class _Queue:
     """What waits for a room. `unread`: rows may be there that are not in `events`."""
@@ -73,7 +80,9 @@ class RoomQueues:
         is_alone: Callable[[], bool],
         background: Callable[[str, Coroutine[Any, Any, object]], None],
         on_acl: Callable[[str], None],
+        out_of_band: OutOfBand,
     ) -> None:
+        self._out_of_band = out_of_band
         self._on_acl = on_acl
         self._db = db
         self._completing = completing
@@ -181,6 +190,9 @@ class RoomQueues:
         facts = (await federated_rooms.room_facts(self._db, self._server_name, [room_id]))[room_id]
         ids = [event.event_id for _, event, _ in bundle]
         if not facts.joined or facts.version is None:
+            if facts.joining is None:
+                for origin, event, _ in bundle:
+                    await self._out_of_band.apply(origin, dict(event.event.pdu))
             await self._put_off(room_id, ids, facts)
             return True
         room = Room(room_id, ROOM_VERSIONS[facts.version])

@@ -21,6 +21,7 @@ from hs_common.storage import inbound_pdus
 from hs_common.storage.inbound_pdus import StagedPdu
 from hs_common.storage.queries import Queries
 from hs_workers.federation_inbound.room_admission import RoomAdmission, RoomStanding
+from hs_workers.federation_inbound.room_queues import OutOfBand
 
 MAXIMUM_PDUS: Final = 50
 MAXIMUM_EDUS: Final = 100
@@ -39,13 +40,6 @@ class Edus(Protocol):
 
     async def apply(self, origin: str, edus: Sequence[Any]) -> None:
         """What is not as it should be is ignored. Raises MatrixError where all has to be sent again."""
-
-
-class OutOfBand(Protocol):
-    """Applies memberships of rooms that this server is not in."""
-
-    async def apply(self, origin: str, pdu: dict[str, Any]) -> str | None:
-        """Why the event is not for us, or None."""
 
 
 class Offer(Protocol):

@@ -67,6 +67,7 @@ class WritingParts:
         self._completing = Completing(db, master, fetching, clock.seconds, name, outside.on_fetch)
         policies = PolicyServers(db, outgoing.policy_server, clock.seconds)
         self._policies = PolicyChecks(policies, outgoing.policy_server)
+        self._out_of_band = OutOfBandMemberships(db, master, checks, fetching, name)
         self.queues = RoomQueues(
             db,
             self._completing,
@@ -76,12 +77,12 @@ class WritingParts:
             self._is_alone,
             outside.background,
             self._admission.forget,
+            self._out_of_band,
         )
         self.lists = DeviceLists(db, master, outgoing.others.remote, clock, name)
         receipts = RemoteReceipts(master, clock, outside.background)
         devices = DeviceUpdates(db, master, self.lists, name)
         self._edus = EduReception(db, master, self._admission, receipts, devices, name)
-        self._out_of_band = OutOfBandMemberships(db, master, checks, fetching, name)
         self._keepers = [
             self._keeper(DUTY),
             self._keeper(DEVICES_DUTY),

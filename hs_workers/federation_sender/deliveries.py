@@ -73,7 +73,7 @@ class Deliveries:
         slots = DeferredSemaphore(REQUESTS_LIMIT)
         devices = DeviceLane(db, self._server_name)
         self._world = World(
-            db, client, clock, random, now_ms, self.keeper.may_start, head, devices, self.lane, told, slots
+            db, client, clock, random, now_ms, self.keeper.may_start, self._reach, devices, self.lane, told, slots
         )
         self._senders: dict[str, DestinationSender] = {}
         self._ending: set[DestinationSender] = set()
@@ -82,6 +82,7 @@ class Deliveries:
         self._lasting: list[_Lasting] = []
         self._passing: list[_Passing] = []
         self._sorted_to = 0
+        self._heard_to = 0  # the follower's own position moves only when all subscribers have applied an entry
         self._sorting = self._settling = self._unsettled = self._stopped = False
         self._cleaning: Deferred[None] | None = None
 
@@ -124,7 +125,12 @@ class Deliveries:
         """For the process' follower."""
         return Subscription("other servers' news", KINDS, self._apply, self._reset)
 
+    def _reach(self) -> int:
+        """Up to where the log is known here, the entry that is just being applied included."""
+        return max(self._head(), self._heard_to)
+
     def _apply(self, batch: Sequence[EntryItem], entry: Entry) -> None:
+        self._heard_to = entry.pos
         for one in batch:
             item = items.decode(one.kind, one.body)
             if isinstance(item, items.EventItem):
