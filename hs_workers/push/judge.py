@@ -36,8 +36,10 @@ WAITING_LIMIT: Final = 20_000
 """Items that wait to be judged; beyond it they are dropped, and read from the tables when there is time."""
 BATCH_ITEMS: Final = 200
 """Judged and written together: some tens of milliseconds."""
-NOTE_S: Final = 2.0
+NOTE_S: Final = 10.0
 """How often it is noted how far shards without news are judged, and at most what a restart judges again."""
+LOOK_S: Final = 1.0
+"""How long nothing is looked at when nothing is heard."""
 RETRY_S: Final = 1.0
 
 _log = Logger()
@@ -80,7 +82,9 @@ class LogJudge:
         self._terms: dict[int, int] = {}  # the shards that are judged up to `_judged_to`
         self._judged_to = 0
         self._noted = float("-inf")
+        self._noted_to = 0
         self._resets = 0
+        self._is_idle = False  # nobody here has a pusher, and all is judged: only that could change it
         self._is_rung = False
         self._members = RoomMembers(db, lambda: self._terms, lambda: self._judged_to)
         self._running: Deferred[None] | None = None
@@ -111,6 +115,11 @@ class LogJudge:
         return len(self._waiting)
 
     @property
+    def judged_to(self) -> int:
+        """The position up to which all is judged for the shards held."""
+        return self._judged_to
+
+    @property
     def shards(self) -> Collection[int]:
         """The shards that this process judges for."""
         return self._terms.keys()
@@ -121,6 +130,9 @@ class LogJudge:
         return Subscription("push", KINDS, self._apply, self._reset)
 
     def _apply(self, batch: Sequence[EntryItem], entry: Entry) -> None:
+        if self._is_idle and not any(one.kind == "pushers" for one in batch):
+            return
+        self._is_idle = False
         for one in batch:
             item = items.decode(one.kind, one.body)
             if isinstance(item, items.AccountDataItem):
@@ -142,6 +154,7 @@ class LogJudge:
     def _reset(self, pos: int) -> None:
         """Items were missed: every shard is caught up from where it was judged to."""
         self._waiting.clear()
+        self._is_idle = False
         self._terms = {}
         self._resets += 1
         self._settings.forget()
@@ -170,7 +183,7 @@ class LogJudge:
             finally:
                 self._lock.release()
             if not more:
-                await self._news.wait(NOTE_S)
+                await self._news.wait(LOOK_S)
 
     async def _step(self) -> bool:
         """Judges some of what waits; whether there is more. All that was handed out up to `reached` waits here."""
@@ -185,6 +198,10 @@ class LogJudge:
             self._judged_to = reached
         if not self._waiting:
             await self._adopt()
+        if not (self._waiting or self._held) and self._terms == self.keeper.held:
+            self._is_idle = True
+            self._settings.forget()
+            self._badges.forget_all()
         return bool(self._waiting)
 
     async def _live(self, batch: Sequence[_Waiting], reached: int) -> None:
@@ -201,11 +218,11 @@ class LogJudge:
     async def _write(self, queued: Sequence[QueuedPush], terms: dict[int, int], reached: int) -> None:
         now = self._clock.seconds()
         shards = [self._shard(row) for row in queued]
-        noting = terms if now - self._noted >= NOTE_S else {shard: terms[shard] for shard in set(shards) & terms.keys()}
+        noting = {shard: terms[shard] for shard in set(shards) & terms.keys()}
+        if now - self._noted >= NOTE_S and len(self._held) and reached > self._noted_to:
+            noting, self._noted, self._noted_to = terms, now, reached
         if not noting:
             return
-        if noting is terms:
-            self._noted = now
         still = await push_queue.judged(self._db, noting, reached, queued, shards)
         self._lose([shard for shard in noting if shard not in still])
         for pusher_id in dict.fromkeys(
@@ -244,6 +261,7 @@ class LogJudge:
         new = {shard: term for shard, term in self.keeper.held.items() if shard not in self._terms}
         if not new:
             return
+        self._is_idle = False  # from here on, what comes is judged from its items
         upto, resets = self._judged_to, self._resets
         starts = await push_queue.claim(self._db, new)
         new = {shard: term for shard, term in new.items() if shard in starts}

@@ -21,7 +21,7 @@ from hs_common.email.templates import Templates
 from hs_common.email.unsubscribing import Unsubscribing
 from hs_common.http.egress.making import make_egress
 from hs_common.process.metrics import Metrics
-from hs_common.process.shares import Timing
+from hs_common.process.shares import SHARDS, Timing
 from hs_common.replication.calls import (
     MakeDevice,
     ReceiptMark,
@@ -218,8 +218,10 @@ class World:
         """Waits until all is judged and so much waits to be pushed; None: however much."""
         head = self.m.entries[-1].pos
         for _ in range(1000):
-            rows = await self.m.db.fetch("SELECT count(*) FROM push_shards WHERE judged_to < %s", (head,))
-            if rows == [(0,)] and waiting in (None, await self.queued()):
+            judges = [worker.parts.judge for worker in self.workers]
+            is_judged = all(judge.judged_to >= head and not judge.waiting for judge in judges)
+            held = sum(len(judge.shards) for judge in judges)
+            if is_judged and held == SHARDS and waiting in (None, await self.queued()):
                 return
             await sleep(0.02)
         raise AssertionError("something still waits to be pushed")
