@@ -8,6 +8,7 @@ Outcome = Literal["made", "found", "original", "refused", "failed"]
 RemoteOutcome = Literal["found", "waited", "fetched", "missing", "failed"]
 Swept = Literal["unfinished", "unused", "stray", "expired", "preview", "local", "remote"]
 PreviewOutcome = Literal["found", "made", "empty", "without picture", "refused", "failed"]
+STORE_BUCKETS_S: Final = (0.01, 0.05, 0.2, 1.0, 5.0, 30.0)
 THUMBNAIL_BUCKETS_S: Final = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 
 
@@ -22,6 +23,13 @@ class MediaMetrics:
         )
         self._storage_errors = Counter(
             "viaduct_media_storage_errors", "Times that the storage of media failed", registry=registry
+        )
+        self._store_seconds = Histogram(
+            "viaduct_media_store_seconds",
+            "Time until the object store answered, or did not",
+            ("operation",),
+            buckets=STORE_BUCKETS_S,
+            registry=registry,
         )
         self._thumbnails = Counter(
             "viaduct_media_thumbnails", "Thumbnails asked for, by what became of it", ("outcome",), registry=registry
@@ -56,6 +64,10 @@ class MediaMetrics:
     def storage_failed(self) -> None:
         """The disk, or whatever holds the bytes, failed once."""
         self._storage_errors.inc()
+
+    def store_asked(self, operation: str, seconds: float) -> None:
+        """The object store took that long to answer."""
+        self._store_seconds.labels(operation).observe(seconds)
 
     def thumbnail(self, outcome: Outcome) -> None:
         """A thumbnail was asked for, and that became of it."""

@@ -116,7 +116,7 @@ class MediaParts:
         if not s3.endpoint:
             folder = Path(self._config.folder)
             return LocalBlobs(folder, disk, outside.random, lambda: outside.now_ms() / 1000)
-        store, self._bucket = object_store(s3, outside.reactor, disk, outside.now_ms, outside.metrics.storage_failed)
+        store, self._bucket = object_store(s3, outside.reactor, disk, outside.now_ms, outside.metrics)
         return store
 
     def _make_thumbnails(self) -> Thumbnails:

@@ -1,15 +1,16 @@
 """The files of `deploy/` agree with the program: routes, options, metrics, roles."""
 
+import importlib.util
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import hs_workers.registry
 from hs_common.config import load
 from hs_common.process.commands.routes import declared_routes
-from hs_common.process.metrics import Metrics
 from hs_common.process.proxy_routes import render
-from tests.tidy.sources import ROOT
+from tests.tidy.sources import ROOT, code
 
 
 def test_routes_of_the_proxy_are_current() -> None:
@@ -38,15 +39,60 @@ def test_config_of_the_containers_is_good(tmp_path: Path) -> None:
     assert tomllib.loads(text)["cluster"]["secret_file"].startswith("/var/lib/viaduct/keys/")
 
 
-def test_alerts_use_metrics_that_exist() -> None:
-    text = Metrics().exposition().decode()
-    known = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
-    known |= {name.removesuffix("_total") for name in known}
-    # Told only once something is watched, which the main modules do.
-    known |= {"viaduct_reactor_longest_turn_seconds", "viaduct_background_failures"}
-    used = set(re.findall(r"\bviaduct_\w+", (ROOT / "deploy/prometheus/alerts.yml").read_text()))
-    unknown = {
-        name for name in used if name not in known and re.sub(r"_(bucket|count|sum|total)$", "", name) not in known
-    }
+def unknown_metrics(text: str) -> set[str]:
+    """What is used and no process declares, with the suffixes that Prometheus knows."""
+    declared = {name for source in code() for name in re.findall(r'"(viaduct_\w+)"', source.text)}
+    used = set(re.findall(r"\bviaduct_\w+", text))
     assert used
-    assert unknown == set()
+    return {name for name in used - declared if re.sub(r"_(bucket|count|sum|total)$", "", name) not in declared}
+
+
+def test_alerts_use_metrics_that_exist() -> None:
+    assert unknown_metrics((ROOT / "deploy/prometheus/alerts.yml").read_text()) == set()
+
+
+def grafana_dashboard() -> Any:
+    """The module that makes it: a script of `deploy/`, which is no package."""
+    spec = importlib.util.spec_from_file_location("dashboard", ROOT / "deploy/grafana/dashboard.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_dashboard_is_current() -> None:
+    """When this fails: run deploy/update."""
+    module = grafana_dashboard()
+    assert module.PATH.read_text() == module.text()
+
+
+def test_the_dashboard_uses_metrics_that_exist() -> None:
+    """Those that some process declares, with the suffixes that Prometheus gives them; and the rows are all there."""
+    panels = grafana_dashboard().dashboard()["panels"]
+    assert (
+        unknown_metrics("\n".join(target["expr"] for panel in panels for target in panel.get("targets", ()))) == set()
+    )
+    rows = [panel["title"] for panel in panels if panel["type"] == "row"]
+    assert rows == [
+        *("Overview", "Requests", "Log and followers", "Database", "Application services", "Federation", "Media"),
+    ]
+    places = [tuple(panel["gridPos"].values()) for panel in panels]
+    assert len(set(places)) == len(panels) == len({panel["id"] for panel in panels})
+
+
+def test_every_metric_of_media_is_shown() -> None:
+    text = grafana_dashboard().text()
+    declared = re.findall(r'"(viaduct_media_\w+)"', (ROOT / "hs_workers/media/metrics.py").read_text())
+    assert [name for name in declared if name not in text] == []
+
+
+def test_grafana_finds_its_files() -> None:
+    """What compose mounts is there, and is where Grafana is told to look."""
+    compose = (ROOT / "docker-compose.yml").read_text()
+    for mounted in re.findall(r"- \./(deploy/grafana[^:]*):", compose):
+        assert (ROOT / mounted).is_dir()
+    provider = (ROOT / "deploy/grafana/provisioning/dashboards/viaduct.yml").read_text()
+    assert "path: /var/lib/grafana/dashboards\n" in provider
+    source = (ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text()
+    assert f"uid: {grafana_dashboard().PROMETHEUS['uid']}\n" in source

@@ -52,16 +52,24 @@ class Answer:
 
 
 class Bucket:
-    """`url` is the bucket's, with neither a slash at its end nor anything to encode; `failed` counts failures."""
+    """`url` is the bucket's, with neither a slash at its end nor anything to encode; `failed` counts failures; `asked`
+    is told of each request's method and seconds."""
 
     def __init__(
-        self, reactor: Any, url: str, credentials: Credentials, now_ms: Callable[[], int], failed: Callable[[], None]
+        self,
+        reactor: Any,
+        url: str,
+        credentials: Credentials,
+        now_ms: Callable[[], int],
+        failed: Callable[[], None],
+        asked: Callable[[str, float], None],
     ) -> None:
         self._reactor: Clock = reactor
         self._url = url
         self._credentials = credentials
         self._now_ms = now_ms
         self._failed = failed
+        self._asked = asked
         self._pool = HTTPConnectionPool(reactor)
         self._pool.maxPersistentPerHost = CONNECTIONS
         self._agent = Agent(reactor, connectTimeout=CONNECT_TIMEOUT_S, pool=self._pool)
@@ -141,6 +149,7 @@ class Bucket:
         signed["user-agent"] = f"Viaduct/{VERSION}"
         body: Any = SentBody(spool, silence.broken) if spool is not None and spool.size else None
         raw = Headers({name: [value] for name, value in signed.items()})
+        began_s = self._reactor.seconds()
         asking: Deferred[Any] = self._agent.request(method.encode(), url.encode("ascii"), raw, body)
         silence.watch(asking)
         try:
@@ -153,6 +162,7 @@ class Bucket:
             raise StorageFailed(_reason(error)) from error
         finally:
             silence.end()
+            self._asked(method.lower(), self._reactor.seconds() - began_s)
         answer_body = AnswerBody(self._reactor)
         response.deliverBody(answer_body)
         return Answer(response.code, response.length if isinstance(response.length, int) else -1, answer_body)

@@ -6,6 +6,7 @@ from typing import Any
 
 from hs_common.config.media import S3
 from hs_workers.media.disk import Disk
+from hs_workers.media.metrics import MediaMetrics
 from hs_workers.media.s3.blobs import S3Blobs
 from hs_workers.media.s3.requests import Bucket
 from hs_workers.media.s3.signing import Credentials, encoded_path, signed_url
@@ -18,11 +19,13 @@ def bucket_url(config: S3, endpoint: str) -> str:
 
 
 def object_store(
-    config: S3, reactor: Any, disk: Disk, now_ms: Callable[[], int], failed: Callable[[], None]
+    config: S3, reactor: Any, disk: Disk, now_ms: Callable[[], int], metrics: MediaMetrics
 ) -> tuple[S3Blobs, Bucket]:
     """The store, and its connections, which somebody must close."""
     credentials = Credentials(config.access_key_id, config.secret_access_key, config.region)
-    bucket = Bucket(reactor, bucket_url(config, config.endpoint), credentials, now_ms, failed)
+    bucket = Bucket(
+        reactor, bucket_url(config, config.endpoint), credentials, now_ms, metrics.storage_failed, metrics.store_asked
+    )
     outside = bucket_url(config, config.redirect_endpoint or config.endpoint)
 
     def sign(key: str, parameters: Mapping[str, str]) -> str:
