@@ -242,11 +242,12 @@ USER = _insert(
         ("deactivated", "boolean"),
         ("erased", "boolean"),
         ("appservice_id", "text"),
+        ("consent", "text"),
         ("pos", "bigint"),
     ),
-    "ON CONFLICT (user_id) DO UPDATE SET password_hash = excluded.password_hash, admin = excluded.admin, "
-    "locked = excluded.locked, suspended = excluded.suspended, deactivated = excluded.deactivated, "
-    "erased = excluded.erased, pos = excluded.pos",
+    "ON CONFLICT (user_id) DO UPDATE SET password_hash = excluded.password_hash, is_guest = excluded.is_guest, "
+    "admin = excluded.admin, locked = excluded.locked, suspended = excluded.suspended, "
+    "deactivated = excluded.deactivated, erased = excluded.erased, consent = excluded.consent, pos = excluded.pos",
 )
 DEVICE_DELETE = _with_rows(
     "device_delete",

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from hs_common.http.consent import ConsentGate
 from hs_common.http.credentials import trusted_networks
 from hs_common.http.dispatcher import Dispatcher
 from hs_common.http.egress.making import make_egress
@@ -87,6 +88,7 @@ class WorkerParts:
             self._last_seen,
             None if federation is None else federation.authenticator,
             following.oauth_tokens,
+            ConsentGate(config.terms, config.cluster.secret, config.server.public_baseurl),
         )
         is_proxy = trusted_networks(config.listen.trusted_proxies)
         log_all = config.logging.level == "debug"

@@ -233,6 +233,8 @@ def _check(config: Config) -> None:
         raise ConfigError("Option sso.providers: two have the same id.")
     if config.oauth.issuer and not config.oauth.secret:
         raise ConfigError("Option oauth.secret: the authentication service cannot be asked without it.")
+    if config.terms.required and not config.server.public_baseurl:
+        raise ConfigError("Option server.public_baseurl: is needed for the page where terms are accepted.")
     if config.captcha.public_key and not config.captcha.private_key:
         raise ConfigError("Option captcha.private_key: answers to the captcha cannot be checked without it.")
     turn = config.turn

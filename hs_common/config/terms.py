@@ -16,12 +16,19 @@ class Policy(Section, frozen=True, forbid_unknown_fields=True):
 
 
 class Terms(Section, frozen=True):
-    """Policies that new users accept when they register."""
+    """Policies that new users accept when they register, and others before they send anything, if that is wished."""
 
     policies: Annotated[
         tuple[Policy, ...],
         describe('Such as [{ id = "privacy", version = "1", name = "Privacy policy", url = "https://…" }].'),
     ] = ()
+    required: Annotated[
+        bool,
+        describe(
+            "Whether users who have not accepted the present versions may only read, until they do on a page that "
+            "their clients are told. Needs server.public_baseurl."
+        ),
+    ] = False
 
 
 class Captcha(Section, frozen=True):

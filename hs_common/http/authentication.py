@@ -99,7 +99,7 @@ class Authenticator:
         row = await account_of_token(self._db, token_hash)
         if row is None:
             raise unknown_token()
-        user_id, device_id, expires_at_ms, is_guest, admin, locked, suspended, deactivated, appservice_id = row
+        user_id, device_id, expires_at_ms, is_guest, admin, locked, suspended, deactivated, appservice_id, consent = row
         if deactivated:
             raise unknown_token()
         if expires_at_ms is not None:
@@ -113,6 +113,7 @@ class Authenticator:
             locked=locked,
             suspended=suspended,
             admin=admin,
+            consent=consent,
         )
         session = _Session(requester, expires_at_ms)
         # A revocation that arrived meanwhile may be of this token, and newer than what the query saw.

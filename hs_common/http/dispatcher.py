@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from hs_common.http.admission import admit
 from hs_common.http.authentication import Authenticator
+from hs_common.http.consent import ConsentGate
 from hs_common.http.credentials import access_token, access_token_hash
 from hs_common.http.endpoint import Auth, EndpointDeclaration
 from hs_common.http.faults import response_for
@@ -42,6 +43,7 @@ class Dispatcher:
         last_seen: LastSeen | None = None,
         servers: ServerAuthenticator | None = None,
         oauth: OAuthTokens | None = None,
+        consent: ConsentGate | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._limits = limits
@@ -49,6 +51,7 @@ class Dispatcher:
         self._last_seen = last_seen
         self._servers = servers
         self._oauth = oauth
+        self._consent = consent
         self._log = Logger()
 
     async def answer(
@@ -108,6 +111,8 @@ class Dispatcher:
             raise missing_token()
         requester = await self._account(token_hash, incoming)
         admit(declaration, requester)
+        if self._consent is not None:
+            self._consent.check(declaration, requester)
         return requester
 
     async def _account(self, token_hash: bytes, incoming: Incoming) -> Requester:

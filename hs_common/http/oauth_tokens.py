@@ -97,6 +97,7 @@ class OAuthTokens:
             locked=found.locked,
             suspended=found.suspended,
             admin=found.admin or scope.is_admin,
+            consent=found.consent,
         )
         # What changed meanwhile may be this very account.
         if changes == self._changes:

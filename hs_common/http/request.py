@@ -39,6 +39,7 @@ class Requester:
     locked: bool = False
     suspended: bool = False
     admin: bool = False
+    consent: str | None = None
 
 
 class RequestHeaders:

@@ -197,6 +197,7 @@ class RegisterUser(Call, frozen=True, kw_only=True):
     appservice_id: str | None = None
     profile: dict[str, bytes] = msgspec.field(default_factory=dict)  # field → JSON
     session: NewSession | None = None
+    consent: str | None = None  # policies that were accepted
 
 
 class UpgradeGuest(Call, frozen=True, kw_only=True):
@@ -286,6 +287,7 @@ class SetUserState(Call, frozen=True, kw_only=True):
     suspended: bool | None = None
     admin: bool | None = None
     reactivated: bool = False
+    consent: str | None = None
 
 
 class DeactivateUser(Call, frozen=True, kw_only=True):

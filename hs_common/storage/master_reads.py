@@ -6,10 +6,11 @@ from hs_common.storage.queries import Queries, Row
 
 
 async def user(db: Queries, user_id: str) -> Row | None:
-    """(created_ts, password_hash, is_guest, admin, locked, suspended, deactivated, erased, appservice_id)."""
+    """(created_ts, password_hash, is_guest, admin, locked, suspended, deactivated, erased, appservice_id,
+    consent)."""
     return await db.fetch_one(
-        "SELECT created_ts, password_hash, is_guest, admin, locked, suspended, deactivated, erased, appservice_id "
-        "FROM users WHERE user_id = %s",
+        "SELECT created_ts, password_hash, is_guest, admin, locked, suspended, deactivated, erased, appservice_id, "
+        "consent FROM users WHERE user_id = %s",
         [user_id],
     )
 
@@ -18,10 +19,10 @@ async def users(db: Queries, user_ids: Sequence[str]) -> dict[str, Row]:
     """User id → the same, of several."""
     rows = await db.fetch(
         "SELECT created_ts, password_hash, is_guest, admin, locked, suspended, deactivated, erased, appservice_id, "
-        "user_id FROM users WHERE user_id = ANY(%s)",
+        "consent, user_id FROM users WHERE user_id = ANY(%s)",
         [list(user_ids)],
     )
-    return {row[9]: row[:9] for row in rows}
+    return {row[10]: row[:10] for row in rows}
 
 
 async def profiles(db: Queries, user_ids: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -18,13 +18,14 @@ class Account:
     suspended: bool
     deactivated: bool
     erased: bool
+    consent: str | None = None
 
 
 async def accounts(db: Queries, user_ids: Sequence[str]) -> dict[str, Account]:
     """Those of the accounts that exist, by user id."""
     rows = await db.fetch(
         """
-        SELECT user_id, password_hash, is_guest, admin, locked, suspended, deactivated, erased
+        SELECT user_id, password_hash, is_guest, admin, locked, suspended, deactivated, erased, consent
           FROM users
          WHERE user_id = ANY(%s)
         """,

@@ -42,6 +42,7 @@ class Account:
         self.password_hash: str | None = row[1]
         self.is_guest, self.admin, self.locked, self.suspended, self.deactivated, self.erased = row[2:8]
         self.appservice_id: str | None = row[8]
+        self.consent: str | None = row[9]
 
     def write(self, step: Step, user_id: str, created: bool = False) -> int:
         """The row, and the item that tells every worker at once. Returns its position."""
@@ -58,6 +59,7 @@ class Account:
             self.deactivated,
             self.erased,
             self.appservice_id,
+            self.consent,
             pos,
         )
         return pos
@@ -85,7 +87,10 @@ class RegisterUserDecider:
         if loaded is not None:
             raise MatrixError(400, "M_USER_IN_USE", "This user id is taken")
         account = Account(
-            (step.now_ms, call.password_hash, call.is_guest, call.admin, False, False, False, False, call.appservice_id)
+            (
+                *(step.now_ms, call.password_hash, call.is_guest, call.admin, False, False, False, False),
+                *(call.appservice_id, call.consent),
+            )
         )
         account.write(step, call.user_id, created=True)
         for field, value in call.profile.items():
@@ -104,16 +109,21 @@ class UpgradeGuestDecider:
     def queue(self, call: UpgradeGuest) -> str:
         return user_queue(call.user_id)
 
-    async def load(self, call: UpgradeGuest, db: Queries) -> tuple[Row | None, Sessions]:
-        return await master_reads.user(db, call.user_id), await Sessions.read(db, call.user_id)
+    async def load(self, call: UpgradeGuest, db: Queries) -> tuple[Row | None, Sessions, dict[str, str]]:
+        return (
+            await master_reads.user(db, call.user_id),
+            await Sessions.read(db, call.user_id),
+            await master_reads.profile(db, call.user_id),
+        )
 
-    def decide(self, call: UpgradeGuest, step: Step, loaded: tuple[Row | None, Sessions]) -> Answer:
-        row, sessions = loaded
+    def decide(self, call: UpgradeGuest, step: Step, loaded: tuple[Row | None, Sessions, dict[str, str]]) -> Answer:
+        row, sessions, profile = loaded
         account = None if row is None else Account(row)
         if account is None or not account.is_guest or account.deactivated:
             raise forbidden("This is no guest of this server")
         account.is_guest, account.password_hash = False, call.password_hash
         account.write(step, call.user_id)
+        list_local(step, call.user_id, profile)
         sessions.remove_devices(step, call.user_id, set(sessions.devices))
         sessions.revoke(step, call.user_id, None)
         if call.session is not None:
@@ -147,6 +157,8 @@ class SetUserStateDecider:
             wanted = getattr(call, name)
             if wanted is not None:
                 setattr(account, name, wanted)
+        if call.consent is not None:
+            account.consent = call.consent
         if call.reactivated:
             account.deactivated = account.erased = False
         return Answer(pos=account.write(step, call.user_id))

@@ -8,6 +8,7 @@ from hs_common.appservices.registry import ServiceRegistry
 from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.config import Config
 from hs_common.email.mailer import Mailer
+from hs_common.http.consent import ConsentGate
 from hs_common.http.egress.client import EgressClient
 from hs_common.http.oauth_service import OAuthService
 from hs_common.process.password_hasher import PasswordHasher
@@ -94,6 +95,7 @@ class AccountParts:
         self.threepids = Threepids(db, self.validation, outside.identity_servers, now_ms)
         self.signing_on = self._signing_on()
         self.sso_cookie = SsoCookie(config.server.public_baseurl.startswith("https:"))
+        self.consent = ConsentGate(config.terms, config.cluster.secret, config.server.public_baseurl)
         self.policies = uia_stages.policies_of(config.terms)
         self.uia = self._uia()
 

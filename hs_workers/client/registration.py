@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from hs_common.appservices.registry import ServiceRegistry
 from hs_common.config.accounts import Registration as Settings
+from hs_common.http.consent import consent_text
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0, v1
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
@@ -139,7 +140,8 @@ class Registration:
         if "guest_id" in wanted:
             answer = await self._registering.upgrade(wanted["guest_id"], password_hash, wish)
         else:
-            answer = await self._registering.user(wanted.get("username"), password_hash, wish)
+            consent = consent_text(wanted["terms"]) if "terms" in wanted else None
+            answer = await self._registering.user(wanted.get("username"), password_hash, wish, consent=consent)
         if confirmed is not None:
             await self._add(answer["user_id"], confirmed)
         return answer

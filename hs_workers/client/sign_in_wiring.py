@@ -13,6 +13,7 @@ from hs_workers.client.accounts.shared_secret import SharedSecret
 from hs_workers.client.administrative_contact import AdministrativeContact
 from hs_workers.client.auth_fallback import AuthFallback, StagePage
 from hs_workers.client.confirm_address import ConfirmAddress
+from hs_workers.client.consent import Consent
 from hs_workers.client.login import Login, login_flows
 from hs_workers.client.login_token import LoginToken
 from hs_workers.client.logout import Logout
@@ -32,9 +33,18 @@ from hs_workers.client.uia_sso import SsoPage
 from hs_workers.client.validation_tokens import ValidationTokens
 
 ENDPOINT_CLASSES: tuple[type, ...] = (
-    *(AccountDeactivation, AdministrativeContact, ConfirmAddress, Login, LoginToken, Logout, PasswordManagement),
-    *(AuthFallback, Refresh, Registration, RegistrationTokens, SharedSecretRegistration, SsoLoginRedirect, SsoPages),
-    *(OAuthServerMetadata, StaticPages, ValidationTokens),
+    *(
+        AccountDeactivation,
+        AdministrativeContact,
+        ConfirmAddress,
+        Consent,
+        Login,
+        LoginToken,
+        Logout,
+        PasswordManagement,
+    ),
+    *(AuthFallback, Refresh, Registration, RegistrationTokens, SharedSecretRegistration, SsoLoginRedirect),
+    *(SsoPages, OAuthServerMetadata, StaticPages, ValidationTokens),
 )
 
 
@@ -48,6 +58,7 @@ def sign_in_endpoints(parts: AccountParts) -> list[object]:
         AccountDeactivation(parts.uia, parts.threepids, master),
         AuthFallback(parts.pages, parts.uia, _stage_pages(parts)),
         AdministrativeContact(parts.threepids, parts.uia, config.accounts.threepid_changes),
+        Consent(parts.consent, parts.policies, parts.pages, master),
         ConfirmAddress(parts.pages, parts.validation),
         Login(parts.logging_in, parts.arrivals, parts.services, parts.identifiers, _login_flows(parts)),
         LoginToken(parts.uia, parts.login_tokens),

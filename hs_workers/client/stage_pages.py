@@ -112,11 +112,6 @@ def stage_pages(
         uia_stages.PASSWORD: PasswordPage(pages).stage_page(),
         uia_stages.EMAIL: EmailPage(pages, validation, random).stage_page(),
         uia_stages.REGISTRATION_TOKEN: token.stage_page(),
-        uia_stages.TERMS: SimplePage(pages, "auth_terms", {}, policies=_listed(policies)).stage_page(),
+        uia_stages.TERMS: SimplePage(pages, "auth_terms", {}, policies=uia_stages.documents(policies)).stage_page(),
         uia_stages.RECAPTCHA: CaptchaPage(pages, captcha).stage_page(),
     }
-
-
-def _listed(policies: uia_stages.Policies) -> list[dict[str, str]]:
-    """Each document in each language: name and url."""
-    return [document for policy in policies.values() for document in policy.values() if isinstance(document, dict)]

@@ -110,6 +110,11 @@ def policies_of(terms: Terms) -> Policies:
     return policies
 
 
+def documents(policies: Policies) -> list[dict[str, str]]:
+    """Each document in each language: name and url."""
+    return [one for policy in policies.values() for one in policy.values() if isinstance(one, dict)]
+
+
 class PasswordStage(StatelessStage):
     """The user's password. Without an access token the stage also says who the user is. Spec: #password-based."""
 

@@ -61,6 +61,8 @@ class Server:
         self.name = name
         self.settings = ""
         """Tables of its config (TOML), to be set before it starts."""
+        self.public_baseurl = ""
+        """Its own idea of its URL, likewise."""
         self._database_url = database_url
         self._options = ["--split", "--masters", str(masters)] if split else []
         self._ports = PortBlock()
@@ -105,11 +107,15 @@ class Server:
 
     def _write_config(self) -> None:
         """Where the config is to have more than what `up` would write."""
-        if self.name is None and not self.settings:
+        if self.name is None and not self.settings and not self.public_baseurl:
             return
         folder = DataFolder(self._folder / "data")
         folder.path.mkdir(mode=0o711)
         folder.make_config(self.name or "localhost", self.port, os.urandom)
+        if self.public_baseurl:
+            text = folder.config_path.read_text(encoding="utf-8")
+            own = f'[server]\npublic_baseurl = "{self.public_baseurl}"\n'
+            folder.config_path.write_text(text.replace("[server]\n", own), encoding="utf-8")
         with folder.config_path.open("a", encoding="utf-8") as file:
             file.write(self.settings)
             if self._database_url:
@@ -289,6 +295,19 @@ class Server:
         found = re.search(rf'^{key} = "([^"]*)"', text, re.MULTILINE)
         assert found is not None, f"no {key} in the config"
         return found.group(1)
+
+    def command(self, *arguments: str) -> str:
+        """What `viaduct …` says, on this server's data folder."""
+        command = [sys.executable, "-m", "hs_common.process.command_line", *arguments]
+        done = subprocess.run(
+            [*command, "--data-dir", str(self._folder / "data")],
+            env=_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def _noted(self, name: str) -> str:
         return (self._folder / "data" / name).read_text().strip()

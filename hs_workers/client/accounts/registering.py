@@ -69,12 +69,14 @@ class Registering:
         *,
         admin: bool = False,
         profile: dict[str, bytes] | None = None,
+        consent: str | None = None,
     ) -> dict[str, Any]:
         """An account of this name, or of one made up; with a session unless `wish` is None."""
         if localpart is not None:
             user_id = self._usernames.user_id(localpart)
-            return await self._register(user_id, wish, password_hash=password_hash, admin=admin, profile=profile or {})
-        return await self._with_any_name(wish, password_hash=password_hash)
+            given = {"admin": admin, "profile": profile or {}, "consent": consent}
+            return await self._register(user_id, wish, password_hash=password_hash, **given)
+        return await self._with_any_name(wish, password_hash=password_hash, consent=consent)
 
     async def service_user(self, localpart: str, service: Service, wish: DeviceWish | None) -> dict[str, Any]:
         """A user in a service's namespace. 400 `M_INVALID_USERNAME`, `M_EXCLUSIVE` or `M_USER_IN_USE`."""

@@ -25,7 +25,7 @@ class Accounts:
         deactivated: bool = False,
     ) -> dict[str, str]:
         """Makes the token known; gives the header that carries it."""
-        flags = (is_guest, admin, locked, suspended, deactivated, None)
+        flags = (is_guest, admin, locked, suspended, deactivated, None, None)
         self.rows[hash_token(token)] = (user_id, device_id, expires_at_ms, *flags)
         return {"Authorization": f"Bearer {token}"}
 

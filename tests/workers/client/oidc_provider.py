@@ -50,8 +50,8 @@ class Provider:
 
 
 @contextmanager
-def oidc_provider() -> Iterator[Provider]:
-    """Runs until the block ends."""
+def oidc_provider(callback: str = CALLBACK) -> Iterator[Provider]:
+    """Runs until the block ends; sends browsers back to there."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -60,7 +60,7 @@ def oidc_provider() -> Iterator[Provider]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait(port)
-        body = json.dumps({"redirect_uris": [CALLBACK]})
+        body = json.dumps({"redirect_uris": [callback]})
         _, _, said = ask(port, "POST", "/oauth2/clients", body, "application/json")
         client = json.loads(said)
         yield Provider(port, client["client_id"], client["client_secret"])

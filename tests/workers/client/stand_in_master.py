@@ -39,9 +39,9 @@ class StandInMaster:
 
     async def _RegisterUser(self, call: calls.RegisterUser) -> None:
         made = await self._db.execute(
-            "INSERT INTO users (user_id, created_ts, password_hash, is_guest, admin, pos)"
-            " VALUES (%s, 0, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            (call.user_id, call.password_hash, call.is_guest, call.admin, self.pos),
+            "INSERT INTO users (user_id, created_ts, password_hash, is_guest, admin, consent, pos)"
+            " VALUES (%s, 0, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (call.user_id, call.password_hash, call.is_guest, call.admin, call.consent, self.pos),
         )
         if made == 0:
             raise MatrixError(400, "M_USER_IN_USE", "The user name is already taken")
@@ -107,8 +107,8 @@ class StandInMaster:
     async def _SetUserState(self, call: calls.SetUserState) -> None:
         await self._db.execute(
             "UPDATE users SET locked = coalesce(%s, locked), suspended = coalesce(%s, suspended),"
-            " deactivated = deactivated AND NOT %s WHERE user_id = %s",
-            (call.locked, call.suspended, call.reactivated, call.user_id),
+            " consent = coalesce(%s, consent), deactivated = deactivated AND NOT %s WHERE user_id = %s",
+            (call.locked, call.suspended, call.consent, call.reactivated, call.user_id),
         )
 
     async def _MakeDevice(self, call: calls.MakeDevice) -> None:

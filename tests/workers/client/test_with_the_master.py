@@ -106,6 +106,8 @@ async def a_guest_stays(world: World) -> None:
     done = await world.ask("POST", "/register", {**body, "auth": {"type": "m.login.dummy"}})
     assert done.status == 200, done
     assert (await world.ask("GET", "/account/whoami", token=guest["access_token"])).errcode == "M_UNKNOWN_TOKEN"
+    whoami = await world.ask("GET", "/account/whoami", token=done.json["access_token"])
+    assert whoami.json["is_guest"] is False
     devices = await world.ask("GET", "/devices", token=done.json["access_token"])
     assert [one["device_id"] for one in devices.json["devices"]] == [done.json["device_id"]]
     again = await world.ask("POST", "/register", {**body, "auth": {"type": "m.login.dummy"}})

@@ -18,6 +18,7 @@ from hs_common.appservices.requesters import ServiceRequesters
 from hs_common.config import Config
 from hs_common.config.rate_limits import Bucket
 from hs_common.http.authentication import Authenticator
+from hs_common.http.consent import ConsentGate
 from hs_common.http.dispatcher import Dispatcher
 from hs_common.http.endpoint import Rate
 from hs_common.http.incoming import Incoming
@@ -116,7 +117,8 @@ class World:
             self.oauth_tokens = OAuthTokens(
                 self.db, self.master, parts.oauth, settings.server.name, lambda: True, lambda: self.now_ms
             )
-        self._dispatcher = Dispatcher(authenticator, self.limits, oauth=self.oauth_tokens)
+        self.consent = ConsentGate(settings.terms, settings.cluster.secret, settings.server.public_baseurl)
+        self._dispatcher = Dispatcher(authenticator, self.limits, oauth=self.oauth_tokens, consent=self.consent)
 
     def use(self, instances: Iterable[object]) -> None:
         """These endpoints, and no others, from now on."""

@@ -1,0 +1,161 @@
+"""Getting in, in a split: by mail with a real SMTP server, by a real identity provider; and being kept out."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import aiohttp
+import pytest
+
+from tests.common.email.smtp_server import Postbox, smtp_server
+from tests.scenarios.client import PASSWORD, Caller, User, http_session, register, unique
+from tests.scenarios.server import Server
+from tests.workers.client.oidc_provider import Provider, oidc_provider
+
+SETTINGS = """
+[email]
+smtp_host = "127.0.0.1"
+smtp_port = {smtp_port}
+security = "none"
+sender = "Viaduct <noreply@example.org>"
+
+[sso]
+providers = [{{ id = "main", name = "Main", issuer = "{issuer}", client_id = "{id}", client_secret = "{secret}" }}]
+"""
+
+
+@dataclass
+class Ground:
+    """A server that sends mail and knows an identity provider."""
+
+    server: Server
+    postbox: Postbox
+    provider: Provider
+
+    @property
+    def urls(self) -> list[str]:
+        return [self.server.url, *self.server.worker_urls()]
+
+    async def link(self) -> str:
+        """The link in the newest mail."""
+        [link] = re.findall(r"http://\S+", self.postbox.mails[-1].text)
+        return str(link)
+
+
+@pytest.fixture(scope="module")
+def ground() -> Iterator[Ground]:
+    server = Server(split=True)
+    server.reserve()
+    try:
+        server.public_baseurl = server.url
+        with smtp_server() as postbox, oidc_provider(f"{server.url}/_viaduct/client/sso/callback") as provider:
+            server.settings = SETTINGS.format(
+                smtp_port=postbox.port,
+                issuer=provider.issuer,
+                id=provider.client_id,
+                secret=provider.client_secret,
+            )
+            with server:
+                yield Ground(server, postbox, provider)
+    finally:
+        server.release()
+
+
+def run(ground: Ground, play: Callable[[aiohttp.ClientSession, Caller], Awaitable[None]]) -> None:
+    async def prepared() -> None:
+        async with http_session() as http:
+            await play(http, Caller(http, ground.urls))
+
+    asyncio.run(prepared())
+
+
+def test_an_address_from_the_first_mail_to_a_new_password(ground: Ground) -> None:
+    async def play(http: aiohttp.ClientSession, anybody: Caller) -> None:
+        name = unique("mailed")
+        address = f"{name}@example.org"
+        wanted = {"username": name, "password": PASSWORD}
+        asked = await anybody.post(("register",), wanted, status=401)
+        assert {"stages": ["m.login.email.identity"]} in asked["flows"]
+
+        async def confirmed(*kind: str) -> dict[str, Any]:
+            body = {"client_secret": unique("secret"), "email": address, "send_attempt": 1}
+            sid = (await anybody.post((*kind, "email", "requestToken"), body))["sid"]
+            parts = urlsplit(await ground.link())
+            form = dict(parse_qsl(parts.query))
+            async with http.post(f"{parts.scheme}://{parts.netloc}{parts.path}", data=form) as page:
+                assert page.status == 200, await page.text()
+            credentials = {"sid": sid, "client_secret": body["client_secret"]}
+            return {"type": "m.login.email.identity", "threepid_creds": credentials}
+
+        auth = {**await confirmed("register"), "session": asked["session"]}
+        alice = User(http, anybody.urls, await anybody.post(("register",), {**wanted, "auth": auth}))
+        [kept] = (await alice.get(("account", "3pid")))["threepids"]
+        assert (kept["medium"], kept["address"]) == ("email", address)
+        reset = {"new_password": "a new password", "auth": await confirmed("account", "password")}
+        await anybody.post(("account", "password"), reset)
+        await alice.get(("account", "whoami"), status=401, errcode="M_UNKNOWN_TOKEN")
+        identifier = {"type": "m.id.thirdparty", "medium": "email", "address": address}
+        login = {"type": "m.login.password", "identifier": identifier, "password": "a new password"}
+        assert (await anybody.post(("login",), login))["user_id"] == alice.user_id
+
+    run(ground, play)
+
+
+def test_signing_on_at_a_provider(ground: Ground) -> None:
+    async def play(http: aiohttp.ClientSession, anybody: Caller) -> None:
+        name = unique("signed")
+        ground.provider.know(name, preferred_username=name, name="Signed")
+        jar = aiohttp.CookieJar(unsafe=True)  # of an address, not a name
+        async with aiohttp.ClientSession(cookie_jar=jar) as browser:
+            start = f"{ground.server.url}/_matrix/client/v3/login/sso/redirect"
+            query = {"redirectUrl": "https://app.example.org/"}
+            async with browser.get(start, params=query, allow_redirects=False) as away:
+                departure = away.headers["Location"]
+            async with browser.post(departure, data={"sub": name, "action": "allow"}) as page:
+                assert "Create your account" in await page.text()
+            where = f"{ground.server.url}/_viaduct/client/sso"
+            async with browser.post(f"{where}/name", data={"localpart": name, "display_name": "S"}) as page:
+                assert "app.example.org" in await page.text()
+            async with browser.post(f"{where}/continue", allow_redirects=False) as back:
+                token = dict(parse_qsl(urlsplit(back.headers["Location"]).query))["loginToken"]
+        session = await anybody.post(("login",), {"type": "m.login.token", "token": token})
+        user = User(http, anybody.urls, session)
+        asked = await user.delete(("devices", user.device_id), status=401)
+        assert asked["flows"] == [{"stages": ["m.login.sso"]}]
+
+    run(ground, play)
+
+
+def test_locking_and_suspending_hold_on_every_worker_at_once(ground: Ground) -> None:
+    async def play(http: aiohttp.ClientSession, anybody: Caller) -> None:
+        root, alice = await register(http, anybody.urls, "root"), await register(http, anybody.urls, "alice")
+        said = ground.server.command("admin", "users", "make-admin", root.user_id)
+        assert said == f"{root.user_id} is an administrator.\n"
+        path = ("admin", "lock", alice.user_id)
+        room_id = await alice.create_room()
+        for url in ground.urls:
+            await alice.get(("account", "whoami"), at=url)  # each knows the token now
+        waiting = asyncio.ensure_future(_sync(alice))
+        for locked in (True, False, True):
+            assert await root.put(path, {"locked": locked}, version="v1") == {"locked": locked}
+            for url in ground.urls:
+                refused = {"status": 401, "errcode": "M_USER_LOCKED"} if locked else {}
+                await alice.get(("account", "whoami"), at=url, **refused)
+        assert await waiting in (200, 401)
+        await root.put(path, {"locked": False}, version="v1")
+        await root.put(("admin", "suspend", alice.user_id), {"suspended": True}, version="v1")
+        for url in ground.urls:
+            send = ("rooms", room_id, "send", "m.room.message", unique("t"))
+            await alice.put(send, {"body": "x"}, at=url, status=403, errcode="M_USER_SUSPENDED")
+            await alice.get(("sync",), at=url)
+
+    run(ground, play)
+
+
+async def _sync(user: User) -> int:
+    """The status of a long poll that is under way meanwhile."""
+    first = await user.get(("sync",))
+    return (await user.ask("GET", ("sync",), query={"since": first["next_batch"], "timeout": 3000})).status
