@@ -59,12 +59,60 @@ async def children(
     )
 
 
+async def newest_threaded(db: Queries, room_id: str, ignored: Sequence[str], high: Place, limit: int) -> list[Row]:
+    """(thread_root, order_pos, order_sub) of the newest events in threads up to a place, the newest first."""
+    return await db.fetch(
+        "SELECT t.thread_root, t.order_pos, t.order_sub FROM timeline AS t"
+        " JOIN relations AS r ON r.event_id = t.event_id AND r.rel_type = 'm.thread'"
+        " WHERE t.room_id = %s AND t.thread_root IS NOT NULL AND (t.order_pos, t.order_sub) <= (%s, %s)"
+        " AND t.sender <> ALL(%s) ORDER BY t.order_pos DESC, t.order_sub DESC LIMIT %s",
+        (room_id, *high, list(ignored), limit),
+    )
+
+
+async def threads_among(
+    db: Queries,
+    room_id: str,
+    user_id: str,
+    ignored: Sequence[str],
+    roots: Sequence[str],
+    high: Place,
+    *,
+    participated: bool,
+) -> set[str]:
+    """Those of the threads that nobody has continued after a place. `participated`: as in `threads`."""
+    rows = await db.fetch(
+        """
+        SELECT root.event_id FROM unnest(%(roots)s::text[]) AS c (event_id)
+          JOIN timeline AS root ON root.event_id = c.event_id AND root.room_id = %(room)s
+         WHERE NOT EXISTS (
+            SELECT 1 FROM timeline AS t JOIN relations AS r ON r.event_id = t.event_id AND r.rel_type = 'm.thread'
+             WHERE t.room_id = %(room)s AND t.thread_root = c.event_id AND t.sender <> ALL(%(ignored)s)
+               AND (t.order_pos, t.order_sub) > (%(high_pos)s, %(high_sub)s))
+           AND (NOT %(participated)s OR root.sender = %(user)s OR EXISTS (
+            SELECT 1 FROM timeline AS t JOIN relations AS r ON r.event_id = t.event_id AND r.rel_type = 'm.thread'
+             WHERE t.room_id = %(room)s AND t.thread_root = c.event_id AND t.sender = %(user)s))
+        """,
+        {
+            "room": room_id,
+            "user": user_id,
+            "ignored": list(ignored),
+            "roots": list(roots),
+            "high_pos": high[0],
+            "high_sub": high[1],
+            "participated": participated,
+        },
+    )
+    return {event_id for (event_id,) in rows}
+
+
 async def threads(
     db: Queries, room_id: str, user_id: str, ignored: Sequence[str], high: Place, *, participated: bool, limit: int
 ) -> list[Row]:
     """(root's event id, order_pos, order_sub of the newest event) of threads, the most recently continued first.
 
-    Roots are found by skipping from one to the next in the index, so a long thread costs no more than a short one.
+    Roots are found by skipping from one to the next in the index, so a long thread costs no more than a short one; but
+    all threads of the room are looked at.
     `participated`: only those in which the user sent an event, or the root.
     """
     return await db.fetch(

@@ -11,13 +11,15 @@ from hs_common.reading.client_events import ClientEvents
 from hs_common.reading.room_view import RoomView, RoomViews
 from hs_common.reading.stored_event import StoredEvent
 from hs_common.storage import room_relations
-from hs_common.storage.queries import Queries
+from hs_common.storage.queries import Queries, Row
 from hs_workers.client.room.answers import array
 from hs_workers.client.room.reading import Reading
 
 RECURSION_DEPTH: Final = 3
 """"Homeservers SHOULD traverse at least 3 levels of relationships.\""""
 BEGINNING: Final = RoomToken(0)
+REPLIES_LOOKED_AT: Final = 1_000
+"""Newest replies of a room among which its newest threads are sought."""
 
 
 class Wanted(NamedTuple):
@@ -76,15 +78,7 @@ class Children:
         """The answer of /threads. 403 `M_FORBIDDEN`."""
         view = await self._reading.view(room_id, requester)
         high = min(start, RoomToken(view.upto)) if start is not None else RoomToken(view.upto)
-        rows = await room_relations.threads(
-            self._db,
-            room_id,
-            requester.user_id,
-            list(view.ignored),
-            (high.order_pos, high.order_sub),
-            participated=participated,
-            limit=limit + 1,
-        )
+        rows = await self._newest_threads(view, (high.order_pos, high.order_sub), limit + 1, participated)
         page = rows[:limit]
         stored = await self._events.stored(view, [row[0] for row in page])
         roots = [stored[row[0]] for row in page if row[0] in stored and view.may_see(stored[row[0]])]
@@ -92,6 +86,24 @@ class Children:
         if len(rows) > limit:
             answer["next_batch"] = str(RoomToken.before(*page[-1][1:]))
         return answer
+
+    async def _newest_threads(self, view: RoomView, high: tuple[int, int], limit: int, participated: bool) -> list[Row]:
+        """(root's event id, order_pos, order_sub of the newest event) of the most recently continued threads: those of
+        the newest replies; all are looked at only where few threads have all of these."""
+        user_id, ignored = view.reader.user_id, list(view.ignored)
+        replies = await room_relations.newest_threaded(self._db, view.room_id, ignored, high, REPLIES_LOOKED_AT)
+        newest: dict[str, Row] = {}
+        for reply in replies:
+            newest.setdefault(reply[0], reply)
+        ended = await room_relations.threads_among(
+            self._db, view.room_id, user_id, ignored, list(newest), high, participated=participated
+        )
+        found = [reply for root, reply in newest.items() if root in ended]
+        if len(found) >= limit or len(replies) < REPLIES_LOOKED_AT:
+            return found[:limit]
+        return await room_relations.threads(
+            self._db, view.room_id, user_id, ignored, high, participated=participated, limit=limit
+        )
 
     async def _encoded_roots(self, view: RoomView, roots: list[StoredEvent]) -> list[bytes]:
         """Roots of ignored users are shown redacted, since their threads go on without them."""

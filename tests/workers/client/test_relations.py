@@ -3,6 +3,9 @@
 from typing import Any
 from urllib.parse import quote
 
+import pytest
+
+from hs_workers.client.room import children
 from tests.workers.client.room_world import V1, RoomWorld, User, play, relations_path, room_path
 
 NOT_FOUND = (404, "M_NOT_FOUND")
@@ -151,5 +154,38 @@ def test_threads_are_listed_by_their_newest_event(database_url: str) -> None:
         assert await carol.refused("GET", path) == (403, "M_FORBIDDEN")
         for query in ({"include": "some"}, {"limit": 0}, {"from": "x"}):
             assert await bob.refused("GET", path, **query) == (400, "M_INVALID_PARAM")
+
+    play(database_url, scenario)
+
+
+@pytest.mark.parametrize("looked_at", [1, 3, 1_000])
+def test_threads_are_the_same_however_many_replies_are_looked_at(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, looked_at: int
+) -> None:
+    monkeypatch.setattr(children, "REPLIES_LOOKED_AT", looked_at)
+
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        room_id = await alice.create(preset="public_chat")
+        await bob.join(room_id)
+        roots = [await alice.send(room_id, "root") for _ in range(4)]
+        for root in (0, 1, 2, 0, 0, 3, 1, 0):
+            await (bob if root == 2 else alice).relate(room_id, "m.thread", roots[root])
+        await bob.relate(room_id, "m.reaction", roots[3])
+
+        async def pages(user: User, **query: Any) -> list[int]:
+            found: list[int] = []
+            token: dict[str, str] = {}
+            while True:
+                page = await user.ok("GET", threads_path(room_id), limit=1, **query, **token)
+                found += [roots.index(event["event_id"]) for event in page["chunk"]]
+                if "next_batch" not in page:
+                    return found
+                token = {"from_": page["next_batch"]}
+
+        assert await pages(alice) == [0, 1, 3, 2]
+        assert await pages(bob, include="participated") == [2]
+        await bob.set_account_data("m.ignored_user_list", {"ignored_users": {alice.user_id: {}}})
+        assert await pages(bob) == [2]
 
     play(database_url, scenario)
