@@ -3,11 +3,19 @@
 A new leader starts with nothing: values are told again by who types, and forgotten otherwise.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from hs_common.replication.calls import Answer, Call, HintKeyCounts, SetPresence, SetTyping
+from hs_common.replication.calls import (
+    Answer,
+    AppendEvents,
+    Call,
+    HintKeyCounts,
+    SetPresence,
+    SetReceipts,
+    SetTyping,
+)
 from hs_common.replication.clock import Clock, pause
 from hs_common.replication.ephemeral import EphemeralState, Message, encode_message
 from hs_common.replication.remote_calls import SetRemotePresence
@@ -39,9 +47,11 @@ class EphemeralDesk:
         now_ms = self._now_ms()
         if isinstance(call, SetTyping):
             self._tell(self._state.set_typing(call.room_id, call.user_id, call.timeout_ms, now_ms))
+            if call.timeout_ms > 0:
+                self._tell(self._state.active(call.user_id, now_ms))
         elif isinstance(call, SetPresence):
-            told = self._state.set_presence(call.user_id, call.presence, now_ms, call.status_msg, call.status_msg_given)
-            self._tell(told)
+            given = (call.status_msg, call.status_msg_given, call.by_sync)
+            self._tell(self._state.set_presence(call.user_id, call.presence, now_ms, *given))
         elif isinstance(call, SetRemotePresence):
             for update in call.updates:
                 self._tell(self._state.set_remote_presence(update, now_ms))
@@ -51,6 +61,16 @@ class EphemeralDesk:
         else:
             return None
         return Answer(pos=0)
+
+    def answered(self, call: Call) -> None:
+        """The writer has done a call: who sends or reads something is there."""
+        users: Iterable[str] = ()
+        if isinstance(call, AppendEvents):
+            users = {intent.sender for intent in call.intents}
+        elif isinstance(call, SetReceipts):
+            users = (call.user_id,)
+        for user_id in users:
+            self._tell(self._state.active(user_id, self._now_ms()))
 
     def _tell(self, messages: list[tuple[int, Message]]) -> None:
         for counter, message in messages:

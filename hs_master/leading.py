@@ -133,6 +133,7 @@ class Term:
     def _noticed(self, call: Call) -> None:
         self._jobs.noticed(call)
         self._delayed.noticed(call)
+        self._ephemeral.answered(call)
 
     async def _submit(self, call: Call) -> Answer:
         return await self._intake.submit(call, None, AnswerKind.CALL, False, JOBS)

@@ -92,6 +92,7 @@ class _User:
     seen_ms: int  # last sign of life
     told_ms: int
     is_remote: bool = False  # another server says what his presence is
+    is_idle: bool = False  # unavailable because nothing was done for long, not because a client says so
 
 
 class EphemeralState:
@@ -124,10 +125,18 @@ class EphemeralState:
         now_ms: int,
         status_msg: str | None = None,
         status_msg_given: bool = False,
+        by_sync: bool = False,
     ) -> list[tuple[int, Message]]:
-        """`user_id` says what its presence is. Without `status_msg_given` the status message stays as it is."""
+        """`user_id` says what its presence is. Without `status_msg_given` the status message stays as it is.
+
+        `by_sync`: a client polls, which is a sign of life, but nothing that the user has done.
+        """
         user = self._users.pop(user_id, None)
         old = Presence(user_id, "offline", 0, False, None) if user is None else user.value
+        if by_sync and presence == "online" and user is not None and (user.is_idle or old.presence == "online"):
+            user.seen_ms = now_ms
+            self._users[user_id] = user
+            return []
         active = presence == "online"
         last_active_ms = now_ms if active or user is None else old.last_active_ms
         status = status_msg if status_msg_given else old.status_msg
@@ -137,6 +146,13 @@ class EphemeralState:
         if len(self._users) > USERS_LIMIT:
             del self._users[next(iter(self._users))]
         return [] if same_presence(old, value) else [self._tell_user(user, now_ms)]
+
+    def active(self, user_id: str, now_ms: int) -> list[tuple[int, Message]]:
+        """The user did something. Of who is offline, as ghosts of bridges are, nothing is known, and that stays so."""
+        user = self._users.get(user_id)
+        if user is None or user.is_remote or user.value.presence == "offline":
+            return []
+        return self.set_presence(user_id, "online", now_ms)
 
     def set_remote_presence(self, update: RemotePresence, now_ms: int) -> list[tuple[int, Message]]:
         """What another server says of its user."""
@@ -172,6 +188,7 @@ class EphemeralState:
             presence = _decay(user, now_ms)
             if presence != user.value.presence:
                 user.value = msgspec.structs.replace(user.value, presence=presence, currently_active=False)
+                user.is_idle = presence == "unavailable"
                 yield self._tell_user(user, now_ms)
             elif presence != "offline" and now_ms - user.told_ms >= PRESENCE_REFRESH_MS:
                 yield self._tell_user(user, now_ms)  # who is not told of is offline anyway

@@ -40,13 +40,14 @@ async def account(db: Queries, user_id: str) -> Account | None:
 
 
 async def share_a_room(db: Queries, user_id: str, other_user_id: str) -> bool:
-    """Whether two users of this server are both joined to some room."""
+    """Whether a user of this server and another, of whatever server, are both joined to some room."""
     row = await db.fetch_one(
         """
         SELECT 1
-          FROM local_membership AS mine JOIN local_membership AS theirs USING (room_id)
+          FROM local_membership AS mine JOIN state AS theirs USING (room_id)
          WHERE mine.user_id = %s AND mine.membership = 'join' AND mine.to_pos = 9223372036854775807
-           AND theirs.user_id = %s AND theirs.membership = 'join' AND theirs.to_pos = 9223372036854775807
+           AND theirs.type = 'm.room.member' AND theirs.state_key = %s AND theirs.membership = 'join'
+           AND theirs.to_pos = 9223372036854775807
          LIMIT 1
         """,
         (user_id, other_user_id),

@@ -75,11 +75,11 @@ class Presence:
     async def get(self, request: Request) -> Reply:
         """The presence of oneself or of somebody in a room with oneself."""
         user_id, requester = request.path["userId"], request.requester.user_id
-        if not self._enabled or await account(self._db, user_id) is None:
+        known = self._view.presence_of(user_id) if self._enabled else None
+        if not self._enabled or (known is None and await account(self._db, user_id) is None):
             raise not_found("No presence is known of this user")
         if user_id != requester and not await share_a_room(self._db, requester, user_id):
             raise forbidden("You are not allowed to see their presence")
-        known = self._view.presence_of(user_id)
         return {"presence": "offline"} if known is None else self._json(known)
 
     def _json(self, known: UserPresence) -> dict[str, Any]:

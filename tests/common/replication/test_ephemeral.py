@@ -99,6 +99,33 @@ def test_online_without_activity_becomes_unavailable() -> None:
     assert ephemeral._decay(user, IDLE_MS - 1) == "online"
 
 
+def test_who_only_polls_becomes_idle_and_comes_back_when_he_does_something() -> None:
+    state = EphemeralState(0, 0)
+    assert told(state.set_presence("@a", "online", 0, by_sync=True)) == [Presence("@a", "online", 0, True, None)]
+    idle = Presence("@a", "unavailable", 0, False, None)
+    said: list[Message] = []
+    for now_ms in range(OFFLINE_MS // 2, IDLE_MS + OFFLINE_MS, OFFLINE_MS // 2):
+        said += told(state.set_presence("@a", "online", now_ms, by_sync=True))
+        said += told(state.pass_time(now_ms))
+    assert [message for message in said if message != Presence("@a", "online", 0, True, None)] == [idle]
+    back = IDLE_MS + OFFLINE_MS
+    assert told(state.active("@a", back)) == [Presence("@a", "online", back, True, None)]
+    assert state.active("@a", back + 1) == []
+    assert told(state.set_presence("@a", "unavailable", back + 2, by_sync=True)) == [
+        Presence("@a", "unavailable", back + 1, False, None)
+    ]
+    assert told(state.set_presence("@a", "online", back + 3, by_sync=True)) == [
+        Presence("@a", "online", back + 3, True, None)
+    ]
+
+
+def test_nothing_is_made_up_of_who_was_never_there() -> None:
+    state = EphemeralState(0, 0)
+    assert state.active("@ghost", 0) == []
+    state.set_presence("@gone", "offline", 0)
+    assert state.active("@gone", 1) == []
+
+
 def test_the_longest_silent_is_forgotten() -> None:
     state = EphemeralState(0, 1)
     for number in range(ephemeral.USERS_LIMIT + 1):

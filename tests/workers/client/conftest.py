@@ -10,7 +10,7 @@ from tests.services import TestPostgres
 from tests.workers.client.world import Scenario, World, config
 
 TABLES = (
-    *("users", "devices", "access_tokens", "refresh_tokens", "profiles", "account_data", "local_membership"),
+    *("users", "devices", "access_tokens", "refresh_tokens", "profiles", "account_data", "local_membership", "state"),
     *("filters", "uia_sessions", "login_tokens", "registration_tokens", "device_seen", "appservices"),
     *("openid_tokens", "user_threepids", "threepid_bindings", "threepid_sessions"),
     *("external_ids", "sso_sessions", "cross_signing_resets"),

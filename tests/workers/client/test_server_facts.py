@@ -80,6 +80,12 @@ def test_presence_is_set_by_oneself_and_seen_by_those_in_the_same_room(play: Pla
         idle = await world.ask("GET", mine, token=bob)
         assert idle.json == {"presence": "unavailable", "last_active_ago": 0}
         assert (await world.ask("GET", "/presence/@nobody:example.org/status", token=bob)).errcode == "M_NOT_FOUND"
+        far = "/presence/@carol:elsewhere.org/status"
+        assert (await world.ask("GET", far, token=bob)).errcode == "M_NOT_FOUND"
+        world.presences.known["@carol:elsewhere.org"] = Presence("@carol:elsewhere.org", "online", 0, True, None)
+        assert (await world.ask("GET", far, token=bob)).errcode == "M_FORBIDDEN"
+        await world.join_remote("@carol:elsewhere.org", ROOM)
+        assert (await world.ask("GET", far, token=bob)).json["presence"] == "online"
 
     play(scenario)
 

@@ -215,6 +215,15 @@ class World:
             " VALUES (%s, %s, 'join', '$join', %s, 1)",
             (user_id, room_id, user_id),
         )
+        await self.join_remote(user_id, room_id)
+
+    async def join_remote(self, user_id: str, room_id: str) -> None:
+        """Makes a user of another server a member."""
+        await self.db.execute(
+            "INSERT INTO state (room_id, type, state_key, event_id, membership, from_pos)"
+            " VALUES (%s, 'm.room.member', %s, '$join', 'join', 1)",
+            (room_id, user_id),
+        )
 
 
 def with_password(password: str = PASSWORD, user: str = "alice", **more: Any) -> dict[str, Any]:
