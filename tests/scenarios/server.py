@@ -263,19 +263,6 @@ class Server:
         """What was printed since `lines_so_far` answered `line`."""
         return "\n".join(self._lines[line:][-last_lines:])
 
-    def command(self, *arguments: str) -> str:
-        """What a command about this server prints, such as `viaduct admin …`; it must succeed."""
-        command = [sys.executable, "-m", "hs_common.process.command_line", *arguments]
-        done = subprocess.run(
-            [*command, "--data-dir", str(self._folder / "data")],
-            capture_output=True,
-            text=True,
-            env=_environment(),
-            timeout=START_LIMIT_S,
-        )
-        assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout}{done.stderr}"
-        return done.stdout
-
     # --- harm -------------------------------------------------------------------------------------------------------
 
     def signal(self, name: str, with_signal: signal.Signals) -> int:
