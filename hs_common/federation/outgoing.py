@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hs_common.federation.asking_policy import RemotePolicyServers
+from hs_common.federation.backfilling import Backfilling
 from hs_common.federation.fetching import Fetching
 from hs_common.federation.interfaces import Remote
 from hs_common.federation.joining import RemoteJoins
@@ -48,4 +49,5 @@ class Outgoing:
         templates = Templates(remote, name, others.key, others.now_ms, others.random)
         self.joins = RemoteJoins(db, master, remote, templates, self.checks, self.fetching, others.clock, others.uuid)
         memberships = RemoteMemberships(master, remote, templates, self.fetching)
+        self.backfilling = Backfilling(db, master, Fetching(others.quick, self.checks), name)
         self.rooms = OutsideRooms(db, self.joins, memberships, name)

@@ -196,8 +196,8 @@ def _reading(config: Config, outside: Outside, sending: Sending) -> list[object]
     db, master, name = outside.db, outside.master, config.server.name
     views = RoomViews(db)
     events = ClientEvents(db, views, outside.now_ms)
-    reading = Reading(db, views, events)
-    pages = Pages(db, views)
+    reading = Reading(db, views, events, outside.outgoing.backfilling)
+    pages = Pages(db, views, outside.outgoing.backfilling)
     children = Children(db, reading, views, events)
     sizes = DirectoryMemory(db, outside.seconds)
     summaries = RoomSummaries(db, name, sizes.joined)

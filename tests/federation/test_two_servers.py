@@ -107,6 +107,23 @@ def test_invite_kick_ban_and_unban(pair: Pair) -> None:
     play(pair, steps)
 
 
+def test_history_of_before_the_join(pair: Pair) -> None:
+    async def steps(alice: User, bob: User) -> None:
+        room_id = await alice.create_room(preset="public_chat")
+        sent = [await alice.send(room_id, f"message {number}") for number in range(140)]
+        await bob.join(room_id, query={"via": A})
+        seen = [event["event_id"] for event in await bob.history(room_id, page=50) if event["type"] == "m.room.message"]
+        assert seen == sent
+        around = await bob.get(("rooms", room_id, "context", sent[70]), query={"limit": 4})
+        assert around["event"]["event_id"] == sent[70]
+        other = await alice.create_room(preset="public_chat")
+        long_ago = await alice.send(other, "long ago")
+        await bob.join(other, query={"via": A})
+        assert (await bob.get(("rooms", other, "event", long_ago)))["content"]["body"] == "long ago"
+
+    play(pair, steps)
+
+
 async def _has(user: User, kind: str, room_id: str) -> bool:
     return room_id in await rooms(user, kind)
 

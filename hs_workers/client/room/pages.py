@@ -1,7 +1,7 @@
 """Pages of a room's timeline as one reader may see it, in both directions, with a bound on what is looked at.
 
 What a filter, an ignore list or history visibility leaves out is read over. When the bound is met first the page is
-short, perhaps empty, and says where to go on.
+short, perhaps empty, and says where to go on. Who reads backwards is shown what other servers have, too.
 
 Spec: client-server API, #pagination, #get_matrixclientv3roomsroomidmessages.
 """
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from hs_common.federation.backfilling import Backfilling
 from hs_common.matrix.filters import RoomEventFilter
 from hs_common.matrix.tokens import RoomToken
 from hs_common.reading.room_view import RoomView, RoomViews
@@ -37,9 +38,10 @@ class Page:
 class Pages:
     """Reads pages."""
 
-    def __init__(self, db: Queries, views: RoomViews) -> None:
+    def __init__(self, db: Queries, views: RoomViews, history: Backfilling) -> None:
         self._db = db
         self._views = views
+        self._history = history
 
     async def read(
         self,
@@ -61,6 +63,9 @@ class Pages:
             low, high = max(floor, stop or floor), min(ceiling, begin)
         if low >= high or not filter.rooms.allows(view.room_id):
             return Page([], begin, None)
+        if not forwards:
+            places = (high.order_pos, high.order_sub), (low.order_pos, low.order_sub)
+            await self._history.fill(view.room_id, *places, limit + 1)
         scan = _Scan(low, high, forwards, limit)
         while not scan.done:
             await self._read_on(scan, view, filter)

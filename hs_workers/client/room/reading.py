@@ -7,8 +7,10 @@ from typing import Any
 
 import orjson
 
+from hs_common.federation.backfilling import Backfilling
 from hs_common.http.request import Requester
 from hs_common.matrix.errors import MatrixError, not_found
+from hs_common.matrix.identifiers import is_event_id
 from hs_common.reading.client_events import ClientEvents
 from hs_common.reading.room_view import Reader, RoomView, RoomViews, not_a_member
 from hs_common.reading.stored_event import StoredEvent
@@ -24,8 +26,9 @@ def reader_of(requester: Requester) -> Reader:
 class Reading:
     """What a requester may see of a room."""
 
-    def __init__(self, db: Queries, views: RoomViews, events: ClientEvents) -> None:
+    def __init__(self, db: Queries, views: RoomViews, events: ClientEvents, history: Backfilling) -> None:
         self._db = db
+        self._history = history
         self._views = views
         self._events = events
 
@@ -39,6 +42,10 @@ class Reading:
         if view is None or not view.is_readable:
             raise unknown_event()
         found = (await self._events.stored(view, [event_id])).get(event_id)
+        if found is None and is_event_id(event_id):
+            # It may be in history that other servers have.
+            await self._history.look_for(room_id, event_id)
+            found = (await self._events.stored(view, [event_id])).get(event_id)
         if found is None or not view.may_see(found):
             raise unknown_event()
         return view, found

@@ -1,0 +1,217 @@
+"""Fills gaps in timelines with history of other servers, when somebody reads there.
+
+A gap is filled by one request at a time, whoever waits for it. Of each page the events are checked by themselves and by
+their auth events; the state before the oldest of them is asked for as far as readers need it. What no server can give
+ends the gap; where none could be asked it stays for the next reader.
+
+Spec: server-server API, #backfilling-and-retrieving-missing-events.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import orjson
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from hs_common.federation.fetching import Fetching, Room
+from hs_common.federation.storing import Storing
+from hs_common.federation.topology import cited_first
+from hs_common.matrix.auth_rules import CREATE_KEY, AuthError, authorise, state_of
+from hs_common.matrix.errors import MatrixError
+from hs_common.matrix.event import Event
+from hs_common.matrix.identifiers import domain_of
+from hs_common.matrix.received_pdu import ReceivedPdu
+from hs_common.matrix.room_versions import ROOM_VERSIONS
+from hs_common.replication.federation_calls import HistoryInserted, InsertHistory, Pdu
+from hs_common.replication.link_interface import Link
+from hs_common.storage import federated_rooms, room_forks, room_gaps, room_state
+from hs_common.storage.queries import Queries
+from hs_common.storage.room_gaps import Gap, Place
+
+PAGE: Final = 100
+"""Events asked for at once, and what one call to the master takes."""
+PAGES: Final = 3
+"""Filled for one reader; the rest when he reads on."""
+SERVERS: Final = 4
+SINGLE_EVENTS: Final = 40
+"""Auth events and state of old that are asked for one by one; what is missing beyond is done without."""
+READ_STATE: Final = ("m.room.create", "m.room.power_levels", "m.room.join_rules", "m.room.history_visibility")
+
+_log = Logger()
+
+
+class Backfilling:
+    """Asks for history. `server_name` is this server's."""
+
+    def __init__(self, db: Queries, master: Link, fetching: Fetching, server_name: str) -> None:
+        self._db = db
+        self._master = master
+        self._fetching = fetching
+        self._storing = Storing(master)
+        self._server_name = server_name
+        self._under_way: dict[tuple[str, int], list[Deferred[None]]] = {}
+
+    async def fill(self, room_id: str, start: Place, stop: Place, wanted: int) -> None:
+        """Fill what is missing where somebody is about to read so many events backwards, from `start` to `stop`."""
+        for _ in range(PAGES):
+            gap = await room_gaps.newest_gap(self._db, room_id, start, stop)
+            if gap is None:
+                return
+            low = (gap.before_pos, gap.next_sub)
+            if await room_gaps.count_between(self._db, room_id, low, start, wanted) >= wanted:
+                return
+            if not await self._fill(room_id, gap):
+                return
+
+    async def look_for(self, room_id: str, event_id: str) -> None:
+        """An event is asked for that is not here: it may be in what is missing last."""
+        for _ in range(PAGES):
+            gap = await room_gaps.newest_gap(self._db, room_id, (2**62, 0), (0, -(2**31)))
+            if gap is None or not await self._fill(room_id, gap):
+                return
+            if await room_gaps.in_timeline(self._db, [event_id]):
+                return
+
+    async def _fill(self, room_id: str, gap: Gap) -> bool:
+        """Whether the gap has moved."""
+        key = (room_id, gap.before_pos)
+        if key in self._under_way:
+            waiting: Deferred[None] = Deferred()
+            self._under_way[key].append(waiting)
+            await waiting
+            return True
+        self._under_way[key] = []
+        try:
+            return await self._ask(room_id, gap)
+        except MatrixError as error:
+            _log.info("history of {room} cannot be had: {error}", room=room_id, error=error)
+            return False
+        finally:
+            for one in self._under_way.pop(key):
+                one.callback(None)
+
+    async def _ask(self, room_id: str, gap: Gap) -> bool:
+        version = await room_state.room_version(self._db, room_id)
+        servers = await room_state.servers(self._db, room_id, SERVERS + 1)
+        if version is None or self._server_name not in servers:
+            return False
+        room, answered = Room(room_id, ROOM_VERSIONS[version]), False
+        for server in [one for one in servers if one != self._server_name][:SERVERS]:
+            try:
+                found = await self._fetching.backfill(server, room, gap.wanted, PAGE)
+            except MatrixError as error:
+                _log.info("{server} does not tell history: {error}", server=server, error=error)
+                continue
+            answered = True
+            connected = await self._connected(found, gap.wanted)
+            if connected:
+                return await self._insert(server, room, gap, connected)
+        if answered:  # nobody has more
+            await self._call(room_id, gap, [], [], [], is_end=True)
+        return False
+
+    async def _connected(self, found: Sequence[ReceivedPdu], wanted: Iterable[str]) -> list[ReceivedPdu]:
+        """Those that lead back from the wanted events, the newest first; what is in the timeline already ends a way."""
+        by_id = {event.event_id: event for event in found}
+        here = await room_gaps.in_timeline(self._db, list(by_id))
+        reached: dict[str, ReceivedPdu] = {}
+        waiting = list(wanted)
+        while waiting:
+            event_id = waiting.pop()
+            event = by_id.get(event_id)
+            if event is not None and event_id not in reached and event_id not in here:
+                reached[event_id] = event
+                waiting += event.event.prev_event_ids
+        return cited_first(reached.values())[::-1]
+
+    async def _insert(self, server: str, room: Room, gap: Gap, events: Sequence[ReceivedPdu]) -> bool:
+        ids = {event.event_id for event in events}
+        cited = {one for event in events for one in event.event.prev_event_ids} | set(gap.wanted)
+        outside = cited - ids
+        missing = outside - await room_gaps.in_timeline(self._db, list(outside))
+        allowed = await self._allowed(server, room, events)
+        state = await self._state(server, room, events[-1].event_id, allowed)
+        return await self._call(room.room_id, gap, allowed, state, sorted(missing), is_end=not missing)
+
+    async def _allowed(self, server: str, room: Room, events: Sequence[ReceivedPdu]) -> list[ReceivedPdu]:
+        """The events that their auth events allow; the others are not shown, but what they cite may be."""
+        cited = {one for event in events for one in event.event.auth_event_ids}
+        if not room.version.create_in_auth_events:
+            cited.add("$" + room.room_id[1:])
+        known = await federated_rooms.pdus(self._db, list(cited))
+        of_page = {event.event_id: event.event for event in events}
+        absent = [one for one in cited if one not in known and one not in of_page][:SINGLE_EVENTS]
+        if absent:
+            fetched = await self._fetching.events(server, room, absent)
+            of_page.update((event.event_id, event.event) for event in fetched)
+            await self._storing.store(room, fetched)
+        stored = {
+            event_id: Event.from_pdu(orjson.loads(json), room.version, event_id) for event_id, json in known.items()
+        }
+        auth = {**of_page, **stored}
+        return [event for event in events if _is_allowed(event.event, auth)]
+
+    async def _state(self, server: str, room: Room, event_id: str, events: Sequence[ReceivedPdu]) -> list[str]:
+        """Of the state before the oldest event what readers need: who may read, and who the senders are."""
+        try:
+            ids = (await self._fetching.state_ids(server, room, event_id)).state
+        except MatrixError as error:
+            _log.info("{server} does not tell the state of old: {error}", server=server, error=error)
+            return []
+        known = await federated_rooms.known_events(self._db, ids)
+        unknown = [one for one in ids if one not in known]
+        if len(unknown) <= SINGLE_EVENTS:
+            await self._storing.store(room, await self._fetching.events(server, room, unknown))
+        people = {event.event.sender for event in events}
+        people.update(str(event.event.state_key) for event in events if event.event.type == "m.room.member")
+        facts = await room_forks.state_facts(self._db, ids)
+        return [one for one, _, kind, state_key, _ in facts if self._is_needed(kind, state_key, people)]
+
+    def _is_needed(self, kind: str, state_key: str | None, people: set[str]) -> bool:
+        if kind == "m.room.member":
+            return state_key in people or domain_of(state_key or "") == self._server_name
+        return kind in READ_STATE and state_key == ""
+
+    async def _call(
+        self,
+        room_id: str,
+        gap: Gap,
+        events: Sequence[ReceivedPdu],
+        state: list[str],
+        wanted: list[str],
+        *,
+        is_end: bool,
+    ) -> bool:
+        call = InsertHistory(
+            room_id=room_id,
+            before_pos=gap.before_pos,
+            next_sub=gap.next_sub,
+            events=[Pdu(event_id=event.event_id, pdu=event.encoded) for event in events],
+            state=state,
+            wanted=wanted,
+            is_end=is_end,
+        )
+        try:
+            answer = await self._master.call(call)
+        except MatrixError as error:
+            if error.status not in (404, 409):
+                raise
+            return True  # others have filled of it meanwhile
+        assert isinstance(answer, HistoryInserted), "a call is answered by what it names"
+        return True
+
+
+def _is_allowed(event: Event, auth: dict[str, Event]) -> bool:
+    cited = [auth.get(event_id) for event_id in event.auth_event_ids]
+    create = auth.get("$" + event.room_id[1:]) if not event.room_version.create_in_auth_events else None
+    if any(one is None for one in cited):
+        return False
+    state = state_of(one for one in cited if one is not None and one.is_state)
+    if create is not None:
+        state[CREATE_KEY] = create
+    try:
+        authorise(event, state)
+    except AuthError:
+        return False
+    return True
