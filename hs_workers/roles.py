@@ -257,6 +257,7 @@ def receiving(parts: RoleParts) -> Iterable[object]:
         queries=parts.service_queries,
     )
     made = WritingParts(outside)
+    parts.following.subscribe(made.subscription())
     node.service.step("events of other servers", made.start, made.stop)
     queues = made.queues
     node.metrics.watch_queue("rooms with events of other servers", lambda: len(queues))

@@ -1,12 +1,12 @@
 """What a room is to a server that asks about it: whether we are in it, in which version, and whether it is kept out.
 
-Facts are kept for a second, since a busy room is asked about with each transaction. Only a *yes* comes from what is
-kept: who is to be refused is looked up anew.
+Facts are kept for a second, since a busy room is asked about with each transaction, and dropped when the log tells of
+another list. Only a *yes* comes from what is kept: who is to be refused is looked up anew.
 
 Spec: server-server API, #server-access-control-lists-acls.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,10 @@ import orjson
 from hs_common.federation.fetching import Room
 from hs_common.matrix.errors import not_found
 from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
-from hs_common.matrix.server_acl import ServerAcl, denied
+from hs_common.matrix.server_acl import SERVER_ACL, ServerAcl, denied
+from hs_common.replication import items
+from hs_common.replication.entry import Entry, EntryItem
+from hs_common.replication.subscription import Subscription
 from hs_common.storage import federated_rooms
 from hs_common.storage.federated_rooms import RoomFacts
 from hs_common.storage.queries import Queries
@@ -23,6 +26,8 @@ from hs_common.storage.queries import Queries
 KEPT_S: Final = 1.0
 MAXIMUM_KEPT: Final = 2_000
 """Rooms; an access control list may have 60 kB."""
+
+_MARK: Final = SERVER_ACL.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +68,25 @@ class RoomAdmission:
 
     async def room(self, room_id: str, origin: str) -> Room:
         """A room that this server is in and `origin` may take part in. 404 `M_NOT_FOUND`, 403 `M_FORBIDDEN`."""
+        self.forget(room_id)  # who asks seldom is answered as things are now
         standing = (await self.standings([room_id], origin))[room_id]
         if not standing.joined or standing.version is None:
             raise not_found("This server is not in the room")
         if not standing.allows(origin):
             raise denied(origin)
         return Room(room_id, standing.version)
+
+    def subscription(self) -> Subscription:
+        """For the process' follower."""
+        return Subscription("access control lists", ("event",), self._apply, lambda pos: self._kept.clear())
+
+    def _apply(self, batch: Sequence[EntryItem], entry: Entry) -> None:
+        for one in batch:
+            # Few events are of this type, and decoding each would cost more than all else here.
+            if _MARK in bytes(one.body):
+                item = items.decode(one.kind, one.body)
+                if isinstance(item, items.EventItem) and item.type == SERVER_ACL:
+                    self.forget(item.room_id)
 
     def forget(self, room_id: str) -> None:
         """What is known of the room may have changed."""

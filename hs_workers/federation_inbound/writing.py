@@ -16,6 +16,7 @@ from hs_common.federation.restricted_rooms import RestrictedRooms
 from hs_common.process.shares import ShareKeeper
 from hs_common.replication.clock import Clock
 from hs_common.replication.link_interface import Link
+from hs_common.replication.subscription import Subscription
 from hs_common.storage.queries import Queries
 from hs_workers.federation_inbound.device_updates import DeviceUpdates
 from hs_workers.federation_inbound.edus import EduReception
@@ -104,6 +105,10 @@ class WritingParts:
         yield from (InvitesV1(invitations), InvitesV2(invitations), JoinsV1(templates, joins), joins)
         yield from (Knocks(templates, handshakes, answers), LeavingV1(templates, handshakes), LeavingV2(handshakes))
         yield Transactions(intake)
+
+    def subscription(self) -> Subscription:
+        """What the parts want to hear of the log."""
+        return self._admission.subscription()
 
     async def start(self) -> None:
         """Take shares and work."""

@@ -1,0 +1,94 @@
+"""Gaps in timelines are filled with what other servers have, as far as it can be believed."""
+
+import pytest
+
+from hs_common.matrix.errors import not_found
+from tests.common.federation.far_server import FarRoom
+from tests.workers.federation_inbound.writing_world import FAR, WritingWorld, play
+
+NEWEST = (2**62, 0)
+OLDEST = (0, -(2**31))
+
+
+async def _fill(world: WritingWorld, room: FarRoom, wanted: int = 1000) -> None:
+    await world.outgoing.backfilling.fill(room.room_id, NEWEST, OLDEST, wanted)
+
+
+async def _gaps(world: WritingWorld) -> int:
+    return len(await world.db.fetch("SELECT 1 FROM room_gap"))
+
+
+@pytest.mark.parametrize("version", ["1", "6", "12"])
+def test_all_history_comes_in_order(database_url: str, version: str) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room(version)
+        bob = f"@bob:{FAR}"
+        room.join(bob)
+        for number in range(120):
+            room.say(str(number), bob)
+        room.member(bob, "leave")
+        everything = list(room.events)
+        await world.enter(room)
+        await _fill(world, room, 10)
+        some = await world.timeline(room.room_id)
+        assert 10 < len(some) < len(everything)
+        await _fill(world, room)
+        assert await world.timeline(room.room_id) == list(room.events)
+        assert await _gaps(world) == 0
+
+    play(database_url, scenario)
+
+
+def test_what_does_not_belong_is_left_out(database_url: str) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room()
+        for number in range(5):
+            room.say(str(number))
+        forged = room.put(room.compose("m.room.message", {"body": "forged"}, sender="@victim:other.example"))
+        not_allowed = room.say("never joined", f"@eve:{FAR}")
+        await world.enter(room)
+        stray = room.compose("m.room.message", {"body": "nobody cites it"}, prev=[not_allowed.event_id])
+        honest = world.far.ask("GET", f"/_matrix/federation/v1/backfill/{room.room_id}", _before(room), None)["pdus"]
+        forged_pdu = {**forged.pdu, "signatures": {"other.example": {"ed25519:k1": "A" * 86}}}
+        told = [pdu if pdu["content"].get("body") != "forged" else forged_pdu for pdu in honest]
+        path = "/_matrix/federation/v1/backfill"
+        world.far.answers[path] = lambda path, query: {"pdus": [dict(stray.pdu), *told, {"no": "event"}]}
+        await _fill(world, room)
+        here = await world.timeline(room.room_id)
+        assert stray.event_id not in here
+        assert forged.event_id not in here
+        assert not_allowed.event_id not in here
+        assert await _gaps(world) <= 1
+
+    play(database_url, scenario)
+
+
+def _before(room: FarRoom) -> dict[str, object]:
+    join = room.events[room.heads[0]]
+    return {"v": list(join.prev_event_ids), "limit": 100}
+
+
+def test_a_gap_stays_while_nobody_can_be_asked_and_ends_when_nobody_has_more(database_url: str) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room()
+        room.say("old")
+        await world.enter(room)
+        world.servers.down.add(FAR)
+        await _fill(world, room)
+        assert await _gaps(world) == 1
+        world.servers.down.clear()
+        world.far.answers["/_matrix/federation/v1/backfill"] = _refuse
+        await _fill(world, room)
+        assert await _gaps(world) == 1
+        world.far.answers["/_matrix/federation/v1/backfill"] = lambda path, query: {"pdus": []}
+        await _fill(world, room)
+        assert await _gaps(world) == 0
+        count = len(world.servers.asked)
+        await _fill(world, room)
+        assert len(world.servers.asked) == count
+
+    play(database_url, scenario)
+
+
+def _refuse(path: str, query: object) -> object:
+    raise not_found("no")
