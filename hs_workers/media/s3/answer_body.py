@@ -13,8 +13,8 @@ from twisted.web.http import PotentialDataLoss
 
 from hs_workers.media.blobs import StorageFailed
 
-BUFFERED_BYTES: Final = 256 * 1024
-"""With this much waiting the connection is not read: 200 slow downloads hold 50 MiB at most, and mostly less."""
+BUFFERED_BYTES: Final = 64 * 1024
+"""With this much waiting the connection is not read: one read of a socket. 200 slow downloads hold some 40 MiB."""
 SILENCE_LIMIT_S: Final = 30.0
 """A store that says nothing for so long is taken for broken, and asked again."""
 
