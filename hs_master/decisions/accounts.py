@@ -44,6 +44,21 @@ class Account:
         self.appservice_id: str | None = row[8]
         self.consent: str | None = row[9]
 
+    @classmethod
+    def new(
+        cls,
+        created_ts: int,
+        *,
+        password_hash: str | None = None,
+        is_guest: bool = False,
+        admin: bool = False,
+        appservice_id: str | None = None,
+        consent: str | None = None,
+    ) -> "Account":
+        """One that is neither locked nor anything else."""
+        flags = (is_guest, admin, False, False, False, False)
+        return cls((created_ts, password_hash, *flags, appservice_id, consent))
+
     def write(self, step: Step, user_id: str, created: bool = False) -> int:
         """The row, and the item that tells every worker at once. Returns its position."""
         pos = step.item(UserItem(user_id, self.locked, self.suspended, self.deactivated, created))
@@ -86,11 +101,13 @@ class RegisterUserDecider:
     def decide(self, call: RegisterUser, step: Step, loaded: Row | None) -> Answer:
         if loaded is not None:
             raise MatrixError(400, "M_USER_IN_USE", "This user id is taken")
-        account = Account(
-            (
-                *(step.now_ms, call.password_hash, call.is_guest, call.admin, False, False, False, False),
-                *(call.appservice_id, call.consent),
-            )
+        account = Account.new(
+            step.now_ms,
+            password_hash=call.password_hash,
+            is_guest=call.is_guest,
+            admin=call.admin,
+            appservice_id=call.appservice_id,
+            consent=call.consent,
         )
         account.write(step, call.user_id, created=True)
         for field, value in call.profile.items():

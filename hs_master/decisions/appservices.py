@@ -64,7 +64,7 @@ class SetAppServiceDecider(_Decider):
         registration, rows, user = loaded
         self._check_unique(call, registration, rows)
         if user is None:
-            account = Account((step.now_ms, None, False, False, False, False, False, False, registration.id))
+            account = Account.new(step.now_ms, appservice_id=registration.id)
             account.write(step, f"@{registration.sender_localpart}:{self._server_name}", created=True)
         old = next((row for row in rows if row.registration.id == registration.id), None)
         row = Registered(
