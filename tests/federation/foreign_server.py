@@ -85,10 +85,11 @@ class ForeignServer:
         uri: str,
         body: Json | None = None,
         *,
+        raw: bytes | None = None,
         headers: list[tuple[str, str]] | None = None,
     ) -> Answer:
-        """Sends a signed request to a server at that URL. `headers` replaces the signature."""
-        content = None if body is None else encode(body)
+        """Sends a signed request to a server at that URL. `raw` replaces the body, `headers` the signature."""
+        content = raw if body is None else encode(body)
         sent = headers
         if sent is None:
             sent = [authorization(method, uri, self.name, destination, content, self.key)]
