@@ -16,6 +16,7 @@ from hs_common.matrix import hashes
 from hs_common.matrix.errors import MatrixError, bad_json, limit_exceeded, too_large
 from hs_common.matrix.identifiers import is_room_id
 from hs_common.matrix.received_pdu import ReceivedPdu, read_pdu
+from hs_common.matrix.room_versions import ROOM_VERSIONS
 from hs_common.process.shares import shard_of
 from hs_common.storage import inbound_pdus
 from hs_common.storage.inbound_pdus import StagedPdu
@@ -31,6 +32,8 @@ COUNTED_FOR_S: Final = 10.0
 """How long a count of those is believed."""
 MAXIMUM_COUNTED: Final = 10_000
 RETRY_AFTER_MS: Final = 10_000
+
+GUESSED_VERSION: Final = ROOM_VERSIONS["11"]
 
 Results = dict[str, dict[str, str]]
 
@@ -109,7 +112,9 @@ class TransactionIntake:
         version = standing.version
         if version is None or not (standing.joined or standing.joining):
             error = await self._out_of_band.apply(origin, pdu)
-            named = None if version is None else _id_of(pdu, version)
+            # Of a room that is not known the version can only be guessed; its sender looks at ids for its log at most.
+            named = pdu.get("event_id") if version is None else None
+            named = named if isinstance(named, str) else _id_of(pdu, version or GUESSED_VERSION)
             if named is not None:
                 results[named] = {} if error is None else {"error": error}
             return None

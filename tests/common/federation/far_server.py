@@ -204,6 +204,8 @@ class FarServer:
 
     def _event_auth(self, room_id: str, event_id: str, **_: Any) -> Json:
         room = self._room_of(room_id)
+        if event_id not in room.events:
+            raise not_found("no such event")
         return {"auth_chain": [dict(event.pdu) for event in room.auth_chain([event_id])]}
 
     def _state_at(self, room_id: str, event_id: str) -> tuple[list[Event], list[Event]]:
