@@ -136,7 +136,7 @@ class SyncParts:
     def _make_sliding(self, outside: Outside, following: Following) -> SlidingAnswering:
         db, clock = outside.db, outside.clock
         self.viewing = Viewing(db, lambda: following.follower.position.pos)
-        telling = Telling(db, Extensions(db, following.ephemeral), outside.background, outside.now_ms)
+        telling = Telling(db, self.recent, Extensions(db, following.ephemeral), outside.background, outside.now_ms)
         return SlidingAnswering(
             db,
             lambda: following.follower,

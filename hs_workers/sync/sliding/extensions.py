@@ -22,6 +22,7 @@ from hs_common.storage import sync_personal
 from hs_common.storage.queries import Queries
 from hs_workers.sync.answer import account_data_event
 from hs_workers.sync.devices import MAXIMUM_MESSAGES, DeviceNews
+from hs_workers.sync.sliding.hints import UNKNOWN, Hints
 from hs_workers.sync.sliding.lists import Matches
 from hs_workers.sync.sliding.load_rooms import RoomResult
 from hs_workers.sync.sliding.question import Extension, Json, SlidingRequest
@@ -47,6 +48,7 @@ class Scene:
     enabled_before: frozenset[str]
     live: int | None
     now: int
+    hints: Hints = UNKNOWN
 
     def start(self, name: str) -> int | None:
         """From where an extension tells what is not of rooms; None for from the beginning."""
@@ -54,6 +56,8 @@ class Scene:
 
     def scope(self, name: str, extension: Extension) -> dict[str, int]:
         """The rooms that an extension is about, with up to where each was told."""
+        if extension.lists is None and extension.rooms is None:
+            return dict(self.told) if name in self.enabled_before else dict.fromkeys(self.told, 0)
         found = {}
         for room_id, match in self.matches.rooms.items():
             in_list = any(extension.lists is None or one in extension.lists for one in match.lists)
@@ -93,7 +97,7 @@ class Extensions:
             "device_unused_fallback_key_types": list(news.fallback_keys),
         }
         start = scene.start("e2ee")
-        if start is not None:
+        if start is not None and scene.hints.devices:
             lists = await device_lists_between(self._db, scene.user_id, start, scene.now)
             if lists:
                 told["device_lists"] = {"changed": list(lists.changed), "left": list(lists.left)}
@@ -106,6 +110,8 @@ class Extensions:
         fresh = [room_id for room_id, since in scope.items() if since == 0]
         low = min([since for since in scope.values() if since > 0], default=LARGEST)
         low = min(low, -1 if start is None else start)
+        if not scene.hints.account_data and low == scene.live and not fresh:
+            return {}
         rows = await sync_personal.account_data(self._db, scene.user_id, low, scene.now, fresh)
         contents: dict[str, str | bytes] = {}
         rooms: dict[str, list[Json]] = {}
@@ -127,15 +133,20 @@ class Extensions:
     async def receipts(self, scene: Scene, extension: Extension, results: Mapping[str, RoomResult]) -> Json:
         """Those set since a room was told; of a room told anew those of the events told, and the reader's own."""
         scope = {room: since for room, since in scene.scope("receipts", extension).items() if room in scene.joined}
-        fresh = [room_id for room_id in scope if room_id in results and results[room_id].plan.initial]
-        others = [room_id for room_id, since in scope.items() if room_id not in fresh and since > 0]
+        fresh = {room_id for room_id, result in results.items() if result.plan.initial and room_id in scope}
+        read = scene.hints.receipts
+        others = [
+            room_id
+            for room_id, since in scope.items()
+            if since > 0 and room_id not in fresh and (read is None or room_id in read or since != scene.live)
+        ]
         rows: list[Sequence[Any]] = []
         if others:
             lows = [scope[room_id] for room_id in others]
             rows += await sync_personal.new_receipts(self._db, others, lows, scene.now)
         if fresh:
             oldest = [results[room_id].start + 1 for room_id in fresh]
-            rows += await sync_personal.receipts_of_events(self._db, fresh, oldest, scene.user_id, scene.now)
+            rows += await sync_personal.receipts_of_events(self._db, list(fresh), oldest, scene.user_id, scene.now)
         found: dict[str, list[Receipt]] = {}
         for room_id, reader, receipt_type, thread_id, event_id, ts, _ in rows:
             if receipt_type == "m.read" or reader == scene.user_id:

@@ -19,7 +19,7 @@ NOT_IN: Sequence[str] = ("leave", "ban")
 class View:
     """The reader's rooms at a position. `facts` is empty unless filters ask; `children`: rooms of spaces he is in.
 
-    `were_in`: the rooms that he is out of and has been in.
+    `were_in`: the rooms that he is out of and has been in. `is_here`: it is at this process' position.
     """
 
     position: int
@@ -28,6 +28,7 @@ class View:
     facts: Mapping[str, Facts] = field(default_factory=dict)
     children: Mapping[str, frozenset[str]] = field(default_factory=dict)
     were_in: frozenset[str] = frozenset()
+    is_here: bool = False
 
     def order(self, row: Membership) -> int:
         """By what a room is ordered: what happened last in it, as far as the reader was there."""
@@ -56,6 +57,15 @@ class Matches:
 
     rooms: dict[str, Match] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, room_id: str, config: RoomConfig) -> Match:
+        """The room is matched by a rule with this config. Most rooms are matched by one only."""
+        one = self.rooms.get(room_id)
+        if one is None:
+            one = self.rooms[room_id] = Match(config)
+        elif one.config is not config:
+            one.config = one.config.plus(config)
+        return one
 
 
 def server_list(view: View, settings: Settings, sent: Collection[str], user_id: str) -> list[Membership]:
@@ -86,15 +96,11 @@ def match(request: SlidingRequest, view: View, listed: Sequence[Membership]) -> 
         rows = [row for row in listed if passes(wanted.filters, row, view)]
         found.counts[name] = len(rows)
         for room_id in _windows(rows, wanted.ranges):
-            one = found.rooms.setdefault(room_id, Match(RoomConfig()))
-            one.config = one.config.plus(wanted.config)
-            one.lists.append(name)
+            found.add(room_id, wanted.config).lists.append(name)
     may_see = {row.room_id for row in listed} | view.were_in
     for room_id, config in request.subscriptions.items():
         if room_id in may_see:
-            one = found.rooms.setdefault(room_id, Match(RoomConfig()))
-            one.config = one.config.plus(config)
-            one.is_subscribed = True
+            found.add(room_id, config).is_subscribed = True
     return found
 
 

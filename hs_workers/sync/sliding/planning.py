@@ -106,20 +106,23 @@ def _joined(
 ) -> RoomPlan | None:
     if sent is None or row.from_pos > since:
         return RoomPlan(row.room_id, row, match, 0, is_dm=is_dm, is_certain=True)
-    activity = view.activity.get(row.room_id)
-    one = RoomPlan(
+    activity, config = view.activity.get(row.room_id), match.config
+    has_news = activity is None or activity.last > since or activity.changed > since
+    is_expanded = config.timeline_limit > sent.limit
+    more_state = config.required_state is not sent.required_state and not config.required_state <= sent.required_state
+    if not (has_news or is_expanded or more_state or is_dm != sent.is_dm or is_read):
+        return None
+    return RoomPlan(
         row.room_id,
         row,
         match,
         since,
-        is_expanded=match.config.timeline_limit > sent.limit,
-        more_state=not match.config.required_state <= sent.required_state,
+        is_expanded=is_expanded,
+        more_state=more_state,
         told_state=sent.required_state,
         is_dm=None if is_dm == sent.is_dm else is_dm,
         is_certain=is_read,
     )
-    has_news = activity is None or max(activity.last, activity.changed) > since
-    return one if has_news or one.is_expanded or one.more_state or one.is_dm is not None or is_read else None
 
 
 def after(
@@ -146,9 +149,11 @@ def after(
             continue
         before = connection.rooms.get(room_id)
         limit = match.config.timeline_limit
+        is_dm = room_id in view.rooms.direct
         if before is not None and room_id not in initial and room_id not in limited:
             limit = max(limit, before.limit)  # what was told before still joins on to what is told now
-        rooms[room_id] = Sent(LIVE, limit, match.config.required_state, room_id in view.rooms.direct)
+        now = Sent(LIVE, limit, match.config.required_state, is_dm)
+        rooms[room_id] = before if before is not None and before == now else now
     return replace(connection, rooms=rooms, extensions=extensions)
 
 

@@ -19,8 +19,10 @@ from hs_common.storage.queries import Queries
 from hs_workers.sync.devices import DeviceNews
 from hs_workers.sync.members_sent import MembersSent
 from hs_workers.sync.parameters import Reader
+from hs_workers.sync.recent_log import RecentLog
 from hs_workers.sync.sliding.connection import Connection
 from hs_workers.sync.sliding.extensions import Extensions, Scene, to_device
+from hs_workers.sync.sliding.hints import UNKNOWN, Hints, hints
 from hs_workers.sync.sliding.lists import Matches, View, match, server_list
 from hs_workers.sync.sliding.load_rooms import RoomLoader, RoomResult
 from hs_workers.sync.sliding.planning import Plan, after, plan
@@ -40,6 +42,7 @@ class Prepared:
     matches: Matches
     changed_at: Mapping[str, int]
     plan: Plan
+    hints: Hints
 
     @property
     def live(self) -> int:
@@ -69,7 +72,15 @@ class Told:
 class Telling:
     """Puts answers together, for any reader."""
 
-    def __init__(self, db: Queries, extensions: Extensions, background: Background, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        db: Queries,
+        recent: RecentLog,
+        extensions: Extensions,
+        background: Background,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._recent = recent
         self._db = db
         self._extensions = extensions
         self._background = background
@@ -83,16 +94,18 @@ class Telling:
         """What the answer is about."""
         listed = server_list(view, settings, connection.rooms.keys(), reader.user_id)
         matches = match(request, view, listed)
-        changed_at = {room_id: view.activity[room_id].changed for room_id in matches.rooms if room_id in view.activity}
         live = 0 if request.pos is None else request.pos.position
         planned = plan(matches, view, connection, live, ())
-        return Prepared(reader, request, connection, settings, view, matches, changed_at, planned)
+        told = [one.room_id for one in planned.rooms if one.room_id in view.activity]
+        changed_at = {room_id: view.activity[room_id].changed for room_id in told}
+        known = hints(self._recent, reader.user_id, live) if view.is_here and request.pos is not None else UNKNOWN
+        return Prepared(reader, request, connection, settings, view, matches, changed_at, planned, known)
 
     async def tell(self, prepared: Prepared, device: DeviceNews, changes: Changes, counter: int) -> Told:
         """The answer."""
         one, planned = prepared, prepared.plan
         request, now, live = one.request, one.view.position, one.live
-        if request.is_unstable and request.pos is not None:
+        if request.is_unstable and request.pos is not None and one.hints.receipts != frozenset():
             read = await sliding.rooms_read(self._db, one.reader.user_id, live, now)
             # Planned in the turn of the view, but for these rooms: what is added is judged by the same view.
             known = {planned_room.room_id for planned_room in planned.rooms}
@@ -136,6 +149,7 @@ class Telling:
             one.connection.extensions,
             None if one.request.pos is None else one.live,
             one.view.position,
+            one.hints,
         )
 
     async def _extend(

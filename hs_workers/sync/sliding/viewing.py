@@ -68,7 +68,7 @@ class Viewing:
     ) -> View:
         activity = {room_id: one for room_id in joined if (one := self._rooms.activity(room_id)) is not None}
         kinds = {room_id: kind for room_id in _with_facts(rooms) if (kind := self._rooms.facts(room_id)) is not None}
-        return View(self._position(), rooms, activity, kinds if facts else {}, children, were_in)
+        return View(self._position(), rooms, activity, kinds if facts else {}, children, were_in, is_here=True)
 
     async def from_database(self, user_id: str, request: SlidingRequest, sent: Collection[str], at: int) -> View:
         """At a position, whatever this process' is."""
