@@ -263,6 +263,7 @@ def _check(config: Config) -> None:
     for name, secret in (
         ("cluster.secret", config.cluster.secret),
         ("registration.shared_secret", config.registration.shared_secret),
+        ("oauth.secret", config.oauth.secret),
     ):
         if secret and len(secret) < _MINIMUM_SECRET_LENGTH:
             raise ConfigError(f"Option {name}: needs {_MINIMUM_SECRET_LENGTH} characters or more.")

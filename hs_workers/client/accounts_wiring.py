@@ -57,6 +57,7 @@ def account_endpoints(config: Config, outside: Outside) -> list[object]:
             config.limits,
             can_change_threepids=parts.can_change_threepids,
             can_change_password=parts.has_passwords,
+            can_give_login_tokens=not parts.is_delegated,
         ),
         DeviceManagement(db, master, parts.uia),
         Filters(db),

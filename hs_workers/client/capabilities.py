@@ -16,7 +16,13 @@ class Capabilities:
     """`default_room_version` is that of rooms created without naming one."""
 
     def __init__(
-        self, default_room_version: str, limits: Limits, *, can_change_threepids: bool, can_change_password: bool
+        self,
+        default_room_version: str,
+        limits: Limits,
+        *,
+        can_change_threepids: bool,
+        can_change_password: bool,
+        can_give_login_tokens: bool,
     ) -> None:
         delayed = {"max_delay_ms": limits.delayed_event_longest_ms, "max_scheduled": limits.delayed_events_of_user}
         common: dict[str, Any] = {
@@ -27,7 +33,7 @@ class Capabilities:
             "m.set_displayname": {"enabled": True},
             "m.set_avatar_url": {"enabled": True},
             "m.3pid_changes": {"enabled": can_change_threepids},
-            "m.get_login_token": {"enabled": True},
+            "m.get_login_token": {"enabled": can_give_login_tokens},
             "m.profile_fields": {"enabled": True},
             "m.forget_forced_upon_leave": {"enabled": False},
         }

@@ -81,11 +81,16 @@ class Login:
         raise MatrixError(400, "M_UNKNOWN", "Unknown login type")
 
 
-def login_flows(has_passwords: bool, providers: Iterable[OidcProvider]) -> list[dict[str, Any]]:
-    """The ways of logging in, as clients are told them.
+def login_flows(
+    has_passwords: bool, providers: Iterable[OidcProvider], *, is_delegated: bool = False
+) -> list[dict[str, Any]]:
+    """The ways of logging in, as clients are told them. Where that is left to an authentication service, only bridges
+    log in here.
 
     https://spec.matrix.org/v1.19/client-server-api/#definition-mloginsso-flow-schema
     """
+    if is_delegated:
+        return [{"type": SERVICE}]
     flows: list[dict[str, Any]] = [{"type": "m.login.password"}] if has_passwords else []
     shown = [_provider(provider) for provider in providers]
     if shown:

@@ -74,7 +74,7 @@ def sign_in_endpoints(parts: AccountParts) -> list[object]:
         SsoLoginRedirect(parts.signing_on, parts.pages, parts.sso_cookie),
         SsoPages(parts.signing_on, parts.uia, parts.pages, parts.sso_cookie, _trusted_clients(config)),
         StaticPages(parts.pages),
-        ValidationTokens(parts.validation, parts.can_register, parts.can_change_threepids),
+        ValidationTokens(parts.validation, parts.can_register, parts.can_change_threepids, not parts.is_delegated),
     ]
 
 
@@ -89,7 +89,7 @@ def _stage_pages(parts: AccountParts) -> dict[str, StagePage]:
 
 def _login_flows(parts: AccountParts) -> list[dict[str, Any]]:
     providers = [client.settings for client in parts.signing_on.providers.values()]
-    return login_flows(parts.has_passwords, [] if parts.is_delegated else providers)
+    return login_flows(parts.has_passwords, providers, is_delegated=parts.is_delegated)
 
 
 def _trusted_clients(config: Config) -> list[str]:

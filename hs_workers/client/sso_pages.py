@@ -47,6 +47,14 @@ class SsoCookie:
         return cookies(request).get(_COOKIE, "")
 
 
+def is_below(url: str, beginnings: Sequence[str]) -> bool:
+    """Whether a URL is one of these, or goes on from one: `https://a.org` does not go on to `https://a.org.evil`."""
+    return any(
+        url.startswith(beginning) and (beginning.endswith("/") or url[len(beginning) :][:1] in ("", "/", "?", "#"))
+        for beginning in beginnings
+    )
+
+
 class SsoPages:
     """`trusted_clients` are beginnings of URLs; those of this server's own pages are trusted."""
 
@@ -62,7 +70,7 @@ class SsoPages:
         self._uia = uia
         self._pages = pages
         self._cookie = cookie
-        self._trusted_clients = tuple(trusted_clients)
+        self._trusted_clients = trusted_clients
 
     @endpoint("GET", CHOOSE_PATH, auth=Auth.NONE, rate=Rate.LOGIN, reads=False, spec="viaduct: pages of sign-on")
     async def choose(self, request: Request) -> Reply:
@@ -137,7 +145,7 @@ class SsoPages:
     async def _onward(self, session: SsoSession) -> Response:
         if session.user_id is None:
             return redirect(NAME_PATH)
-        if session.redirect_url is not None and session.redirect_url.startswith(self._trusted_clients):
+        if session.redirect_url is not None and is_below(session.redirect_url, self._trusted_clients):
             return await self._to_client(session)
         return redirect(CONTINUE_PATH)
 

@@ -34,10 +34,12 @@ class _PhoneNumber(msgspec.Struct):
 
 
 class ValidationTokens:
-    """`can_register`, `can_change`: whether clients may make accounts, and change their identifiers."""
+    """`can_register`, `can_change`, `can_reset`: whether clients may make accounts, change their identifiers, set new
+    passwords."""
 
-    def __init__(self, validation: AddressValidation, can_register: bool, can_change: bool) -> None:
+    def __init__(self, validation: AddressValidation, can_register: bool, can_change: bool, can_reset: bool) -> None:
         self._validation = validation
+        self._can_reset = can_reset
         self._can_register = can_register
         self._can_change = can_change
 
@@ -108,7 +110,7 @@ class ValidationTokens:
     async def reset_by_email(self, request: Request) -> Reply:
         """For a new password. 400 `M_THREEPID_NOT_FOUND`."""
         wish = _wish(request)
-        if not self._validation.is_possible:
+        if not self._validation.is_possible or not self._can_reset:
             raise _nobody_has_it()
         return {"sid": await self._validation.request(Purpose.PASSWORD_RESET, wish)}
 

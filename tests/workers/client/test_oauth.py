@@ -153,7 +153,7 @@ def test_what_clients_are_told(play: Play) -> None:
         told = {"issuer": ISSUER, "account": "https://account.example.org/me"}
         assert well_known["org.matrix.msc2965.authentication"] == told
         flows = (await world.ask("GET", "/login")).json["flows"]
-        assert "m.login.password" not in [flow["type"] for flow in flows]
+        assert flows == [{"type": "m.login.application_service"}]
         assert (await world.ask("POST", "/register", {})).errcode == "M_FORBIDDEN"
 
     play_with(play, scenario, account_management_url="https://account.example.org/me")

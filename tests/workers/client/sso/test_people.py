@@ -10,6 +10,7 @@ from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.identifiers import new_user_id
 from hs_workers.client.sso.people import suggested_localpart
 from hs_workers.client.sso.signing_on import check_redirect_url, with_login_token
+from hs_workers.client.sso_pages import is_below
 
 
 @given(st.text() | st.none() | st.integers())
@@ -34,6 +35,13 @@ def test_a_token_is_added_once_to_any_url(path: str, query: str, fragment: bool)
     made = urlsplit(with_login_token(url, "t"))
     assert made[:3] == urlsplit(url)[:3]
     assert [value for name, value in parse_qsl(made.query) if name == "loginToken"] == ["t"]
+
+
+def test_what_goes_on_from_a_trusted_url() -> None:
+    for good in ("https://a.org", "https://a.org/", "https://a.org/x", "https://a.org?x", "https://b.org/c/d"):
+        assert is_below(good, ("https://a.org", "https://b.org/c/"))
+    for bad in ("https://a.org.evil/", "https://a.organic", "http://a.org/", "https://b.org/", "https://a.org@evil/"):
+        assert not is_below(bad, ("https://a.org", "https://b.org/c/"))
 
 
 @pytest.mark.parametrize("url", ["element://connect", "im.app:/x", "element:///x?a=b"])
