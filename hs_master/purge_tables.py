@@ -27,7 +27,8 @@ _STATELESS: Final = (
 )
 _MEMBERS: Final = (
     "(SELECT t.user_id, t.room_id, t.ctid FROM {new} CROSS JOIN LATERAL (SELECT user_id, room_id, ctid "
-    "FROM local_membership WHERE local_membership.room_id = new.room_id ORDER BY to_pos, user_id, from_pos "
+    "FROM local_membership WHERE local_membership.room_id = new.room_id "
+    "AND NOT (forgotten AND to_pos = 9223372036854775807) ORDER BY to_pos DESC, user_id, from_pos "
     f"LIMIT {ROWS_OF_A_SLICE}) AS t) AS gone"
 )
 
@@ -86,10 +87,18 @@ STAGES: Final[dict[str, tuple[Write, ...]]] = {
     "local_membership": (
         _of_members("account_data"),
         _of_members("unread_cache"),
+        # That a user has left stays, or who was away would never hear of it.
+        with_rows(
+            "purge_forget",
+            _ROOM,
+            f"UPDATE local_membership SET forgotten = true FROM {_MEMBERS} WHERE local_membership.ctid = gone.ctid "
+            "AND local_membership.to_pos = 9223372036854775807",
+        ),
         with_rows(
             "purge_local_membership",
             _ROOM,
-            f"DELETE FROM local_membership USING {_MEMBERS} WHERE local_membership.ctid = gone.ctid",
+            f"DELETE FROM local_membership USING {_MEMBERS} WHERE local_membership.ctid = gone.ctid "
+            "AND local_membership.to_pos < 9223372036854775807",
         ),
     ),
     **{table: (_by_room(table),) for table in _SIMPLE},

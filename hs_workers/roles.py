@@ -134,6 +134,12 @@ def client(parts: RoleParts) -> Iterable[object]:
     node, services = parts.node, parts.following.app_services
     http, queries = parts.service_client, parts.service_queries
     remote = make_remote_reads(parts.federation.client, node.config.server.name, node.reactor.seconds)
+    identity_servers = IdentityServers(
+        parts.egress,
+        node.config.accounts.identity_servers,
+        node.config.server.name,
+        read_signing_key(Path(node.config.server.signing_key_file)),
+    )
     outside = AccountsOutside(
         db=node.db,
         master=parts.link,
@@ -145,12 +151,7 @@ def client(parts: RoleParts) -> Iterable[object]:
         services=services,
         queries=queries,
         mailer=make_mailer(node.reactor, node.config, node.outside.now_ms, node.outside.random_bytes),
-        identity_servers=IdentityServers(
-            parts.egress,
-            node.config.accounts.identity_servers,
-            node.config.server.name,
-            read_signing_key(Path(node.config.server.signing_key_file)),
-        ),
+        identity_servers=identity_servers,
         trusted=parts.trusted_egress,
         profiles=remote.profiles,
         oauth=parts.oauth,
@@ -168,6 +169,7 @@ def client(parts: RoleParts) -> Iterable[object]:
         queries=queries,
         elsewhere=remote.rooms,
         remote=remote,
+        identity_servers=identity_servers,
     )
     yield from room_endpoints(node.config, rooms)
     yield from moderation_endpoints(node.config, rooms)

@@ -5,7 +5,10 @@ from typing import Final
 
 from hs_common.storage.queries import Queries, Row
 
-CONDITIONS: Final = {"events": " AND status <> 0"}
+CONDITIONS: Final = {
+    "events": " AND status <> 0",
+    "local_membership": " AND NOT (forgotten AND to_pos = 9223372036854775807)",
+}
 """What of a table is looked for, where it is not all of the room."""
 
 

@@ -9,15 +9,16 @@ from hs_common.http.request import Request
 from hs_common.matrix.identifiers import check_room_id
 from hs_workers.client.accounts.json_fields import string
 from hs_workers.client.membership_body import MembershipBody
-from hs_workers.client.room.creating import third_party_invites_refused
 from hs_workers.client.room.memberships import Memberships
+from hs_workers.client.room.third_party_inviting import Address, ThirdPartyInviting
 
 
 class Inviting:
-    """By user id; mail addresses and phone numbers belong to nobody here."""
+    """By user id, or by a mail address or phone number that an identity server is asked about."""
 
-    def __init__(self, memberships: Memberships) -> None:
+    def __init__(self, memberships: Memberships, by_address: ThirdPartyInviting) -> None:
         self._memberships = memberships
+        self._by_address = by_address
 
     @endpoint(
         "POST",
@@ -34,7 +35,8 @@ class Inviting:
         if "user_id" not in json and "medium" in json:
             for key in ("id_server", "id_access_token", "medium", "address"):
                 string(json, key)
-            raise third_party_invites_refused()
+            await self._by_address.invite(room_id, request.requester.user_id, request.body(Address))
+            return {}
         body = request.body(MembershipBody)
         await self._memberships.invite(room_id, request.requester.user_id, body.user_id, body.reason)
         return {}

@@ -60,6 +60,7 @@ from hs_workers.client.room.room_ids import RoomIds
 from hs_workers.client.room.searching import Searching
 from hs_workers.client.room.settling import Settling
 from hs_workers.client.room.surroundings import Surroundings
+from hs_workers.client.room.third_party_inviting import IdentityServers, ThirdPartyInviting
 from hs_workers.client.room.upgrading import Upgrading
 from hs_workers.client.room_event_by_timestamp import RoomEventByTimestamp
 from hs_workers.client.room_initial_sync import RoomInitialSync
@@ -133,6 +134,7 @@ class Outside:
     queries: ServiceQueries | None = None
     elsewhere: Elsewhere = field(default_factory=Nowhere)
     remote: RemoteReads | None = None
+    identity_servers: IdentityServers | None = None
 
 
 def room_endpoints(config: Config, outside: Outside) -> list[object]:
@@ -155,7 +157,8 @@ def _writing(config: Config, outside: Outside, sending: Sending, policies: Polic
     memberships = Memberships(db, sending, invitees, restricted, settling, elsewhere, closed)
     aliases = _aliases(config, outside, sending)
     room_ids = RoomIds(name, outside.random)
-    creating = Creating(db, master, sending, invitees, name, config.server.default_room_version, room_ids)
+    by_address = ThirdPartyInviting(db, sending, memberships, outside.identity_servers)
+    creating = Creating(db, master, sending, invitees, by_address, name, config.server.default_room_version, room_ids)
     notices = Notices(db, master, creating, memberships, config.server_notices, name)
     redacting = Redacting(db, sending)
     marking = Marking(db, master)
@@ -164,7 +167,7 @@ def _writing(config: Config, outside: Outside, sending: Sending, policies: Polic
         Banning(memberships),
         CreateRoomEndpoint(creating, aliases),
         DelayedEventsEndpoints(delaying),
-        Inviting(memberships),
+        Inviting(memberships, by_address),
         Joining(memberships, aliases),
         Kicking(memberships),
         Knocking(memberships, aliases),

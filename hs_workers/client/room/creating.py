@@ -27,6 +27,7 @@ from hs_workers.client.room.event_content import check_content, check_type
 from hs_workers.client.room.profiles import member_profiles
 from hs_workers.client.room.room_ids import RoomIds
 from hs_workers.client.room.room_presets import PRESETS, PRIVATE, PUBLIC, NewRoom, create_content, state_events
+from hs_workers.client.room.third_party_inviting import Address, ThirdPartyInviting
 
 MAXIMUM_INVITES: Final = 100
 MAXIMUM_INITIAL_STATE: Final = 150
@@ -55,7 +56,7 @@ class Wishes(msgspec.Struct):
     name: str | None = None
     topic: str | None = None
     invite: list[str] | None = None
-    invite_3pid: list[dict[str, Any]] | None = None
+    invite_3pid: list[Address] | None = None
     room_version: str | None = None
     creation_content: dict[str, Any] | None = None
     initial_state: list[StateEvent] | None = None
@@ -73,6 +74,7 @@ class Creating:
         master: Link,
         sending: Sending,
         invitees: Invitees,
+        by_address: ThirdPartyInviting,
         server_name: str,
         default_version: str,
         room_ids: RoomIds,
@@ -81,6 +83,7 @@ class Creating:
         self._master = master
         self._sending = sending
         self._invitees = invitees
+        self._by_address = by_address
         self._server_name = server_name
         self._default_version = default_version
         self._room_ids = room_ids
@@ -111,6 +114,8 @@ class Creating:
             raise
         assert isinstance(answer, RoomCreated)
         await self._invite_remote(answer.room_id, creator, [event for event in events if self._is_remote_invite(event)])
+        for address in wishes.invite_3pid or []:
+            await self._invite_address(answer.room_id, creator, address)
         return answer.room_id
 
     def _is_remote_invite(self, event: NewRoomEvent) -> bool:
@@ -135,13 +140,20 @@ class Creating:
         except MatrixError as error:
             _log.info("{user} is not invited into the new room: {error}", user=event.state_key, error=error)
 
+    async def _invite_address(self, room_id: str, creator: str, address: Address) -> None:
+        try:
+            await self._by_address.invite(room_id, creator, address)
+        except MatrixError as error:
+            _log.info("somebody is not invited into the new room: {error}", error=error)
+
     async def _new_room(self, creator: str, wishes: Wishes) -> NewRoom:
         version = ROOM_VERSIONS.get(wishes.room_version or self._default_version)
         if version is None:
             raise unsupported_room_version(str(wishes.room_version)[:64])
-        _check_no_third_party_invites(wishes.invite_3pid or [])
+        for address in wishes.invite_3pid or []:
+            self._by_address.check(address)
         invite = list(dict.fromkeys(wishes.invite or []))
-        if len(invite) > MAXIMUM_INVITES:
+        if len(invite) + len(wishes.invite_3pid or []) > MAXIMUM_INVITES:
             raise invalid_param(f"At most {MAXIMUM_INVITES} users can be invited at once; invite the others afterwards")
         if creator in invite:
             raise invalid_param("You cannot invite yourself")
@@ -172,18 +184,6 @@ class Creating:
         if not localpart or parse_room_alias(alias) != (localpart, self._server_name):
             raise invalid_param("`room_alias_name` is not the localpart of a room alias")
         return alias
-
-
-def third_party_invites_refused() -> MatrixError:
-    """Identity servers tell strangers' addresses, so none is asked."""
-    return MatrixError(400, "M_SERVER_NOT_TRUSTED", "This server uses no identity server; invite by user id")
-
-
-def _check_no_third_party_invites(invites: list[dict[str, Any]]) -> None:
-    for invite in invites:
-        if not all(isinstance(invite.get(key), str) for key in ("id_server", "id_access_token", "medium", "address")):
-            raise bad_json("`invite_3pid` needs `id_server`, `id_access_token`, `medium` and `address`")
-        raise third_party_invites_refused()
 
 
 def _preset(wishes: Wishes) -> str:

@@ -34,6 +34,7 @@ from hs_common.storage.account_data import account_data
 from hs_common.storage.queries import Queries
 from hs_workers.client.moderation_wiring import moderation_endpoints
 from hs_workers.client.room.elsewhere import Elsewhere, Nowhere, RemoteRoom
+from hs_workers.client.room.third_party_inviting import IdentityServers
 from hs_workers.client.rooms_wiring import Outside, room_endpoints
 from tests.common.federation.far_server import Keys
 from tests.master.harness import KEY, SERVER, START_MS, TestMaster, master
@@ -149,7 +150,13 @@ class User:
 class RoomWorld:
     """One worker and its master. `now_ms`: the time of day, `seconds`: its clock, `elsewhere`: other servers."""
 
-    def __init__(self, m: TestMaster, settings: Config, policy_server: PolicyServer) -> None:
+    def __init__(
+        self,
+        m: TestMaster,
+        settings: Config,
+        policy_server: PolicyServer,
+        identity_servers: IdentityServers | None = None,
+    ) -> None:
         numbers = count()
         self.master = m
         self.link = Link(m)
@@ -167,6 +174,7 @@ class RoomWorld:
             outgoing=nobody(m.db, self.link),
             policy_server=policy_server,
             elsewhere=self,
+            identity_servers=identity_servers,
         )
         for instance in [*room_endpoints(settings, outside), *moderation_endpoints(settings, outside)]:
             self.router.add(instance, role="client")
@@ -234,22 +242,31 @@ class RoomWorld:
 
 @asynccontextmanager
 async def room_world(
-    database_url: str, policy_server: PolicyServer | None = None, **sections: Json
+    database_url: str,
+    policy_server: PolicyServer | None = None,
+    identity_servers: IdentityServers | None = None,
+    **sections: Json,
 ) -> AsyncIterator[RoomWorld]:
     """A world, until the block ends."""
     settings = config(**{"server": {"name": SERVER}, **sections})
     async with master(database_url) as m:
-        yield RoomWorld(m, settings, policy_server or Unreachable())
+        yield RoomWorld(m, settings, policy_server or Unreachable(), identity_servers)
 
 
 Scenario = Callable[[RoomWorld], Awaitable[None]]
 
 
-def play(database_url: str, scenario: Scenario, policy_server: PolicyServer | None = None, **sections: Json) -> None:
+def play(
+    database_url: str,
+    scenario: Scenario,
+    policy_server: PolicyServer | None = None,
+    identity_servers: IdentityServers | None = None,
+    **sections: Json,
+) -> None:
     """Runs a scenario."""
 
     async def played() -> None:
-        async with room_world(database_url, policy_server, **sections) as world:
+        async with room_world(database_url, policy_server, identity_servers, **sections) as world:
             await scenario(world)
 
     run(played(), timeout=60)

@@ -128,7 +128,7 @@ REFUSED: list[tuple[Any, int, str]] = [
     ({"invite": [f"@u{n}:test" for n in range(101)]}, 400, "M_INVALID_PARAM"),
     ({"invite": ["@nobody:test"]}, 404, "M_NOT_FOUND"),
     ({"invite": ["@carol:test"]}, 403, "M_INVITE_BLOCKED"),
-    ({"invite_3pid": [{"medium": "email"}]}, 400, "M_BAD_JSON"),
+    ({"invite_3pid": [{"medium": "email"}]}, 400, "M_MISSING_PARAM"),
     (
         {"invite_3pid": [{"medium": "email", "address": "a@b", "id_server": "x", "id_access_token": "y"}]},
         400,

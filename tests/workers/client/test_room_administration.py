@@ -159,7 +159,10 @@ def test_deleted_room_is_gone_to_the_last_row(database_url: str, monkeypatch: py
         assert status["status"] == "complete"
         assert status["shutdown_room"]["kicked_users"] == sorted([admin.user_id, *(user.user_id for user in users)])
         assert status["shutdown_room"]["local_aliases"] == ["#gone:test"]
-        assert await leftovers(world, room_id) == {}
+        # That they left stays, so that who was away hears of it.
+        assert await leftovers(world, room_id) == {"local_membership": 5}
+        left = await world.db.fetch("SELECT membership, forgotten FROM local_membership WHERE room_id = %s", [room_id])
+        assert left == [("leave", True)] * 5
         assert await world.db.fetch("SELECT 1 FROM jobs") == []
         assert await leftovers(world, other) == before
         assert await admin.refused("GET", path(room_id)) == NOT_FOUND
