@@ -21,6 +21,15 @@ async def all_entries(db: Queries, room_id: str, at: int) -> list[Row]:
     )
 
 
+async def first_entries(db: Queries, room_id: str, at: int, limit: int) -> list[Row]:
+    """The same of the first `limit` entries."""
+    return await db.fetch(
+        "SELECT s.type, s.state_key, s.event_id, e.json FROM state AS s JOIN events AS e ON e.event_id = s.event_id"
+        " WHERE s.room_id = %s AND s.to_pos > %s AND s.from_pos <= %s LIMIT %s",
+        (room_id, at, at, limit),
+    )
+
+
 async def without_members(db: Queries, room_id: str, at: int) -> list[Row]:
     """The same without m.room.member: of large rooms next to nothing."""
     halves = " UNION ALL ".join(

@@ -8,15 +8,15 @@ ROOMS_LOOKED_AT = 100
 """Rooms of a candidate of which it is asked whether they are public: bots are in thousands."""
 
 
-async def candidates(db: Queries, query: str, exact: str, local_suffix: str, limit: int, offset: int) -> list[Row]:
+async def candidates(db: Queries, query: str, exact: str, local_suffix: str, limit: int) -> list[Row]:
     """(user_id, display_name, avatar_url) of users whose words match, the likeliest first: whose name or localpart is
     `exact`, then this server's, then those with a name."""
     return await db.fetch(
         "SELECT user_id, display_name, avatar_url FROM user_directory WHERE words @@ %(query)s::tsquery"
         " ORDER BY (lower(display_name) = %(exact)s OR lower(split_part(substr(user_id, 2), ':', 1)) = %(exact)s)"
         " IS TRUE DESC, right(user_id, length(%(suffix)s)) = %(suffix)s DESC, display_name IS NULL, user_id"
-        " LIMIT %(limit)s OFFSET %(offset)s",
-        {"query": query, "exact": exact, "suffix": local_suffix, "limit": limit, "offset": offset},
+        " LIMIT %(limit)s",
+        {"query": query, "exact": exact, "suffix": local_suffix, "limit": limit},
     )
 
 

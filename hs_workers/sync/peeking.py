@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 from twisted.internet.defer import Deferred
 
-from hs_common.matrix.errors import unknown, unknown_token
+from hs_common.matrix.errors import limit_exceeded, unknown, unknown_token
 from hs_common.matrix.tokens import RoomToken
 from hs_common.reading.client_events import ClientEvents
 from hs_common.reading.room_view import Reader as RoomReader
@@ -31,6 +31,9 @@ MAXIMUM_EVENTS: Final = 100
 """Events of one answer; the next question gets the next ones."""
 MAXIMUM_PEEKING: Final = 10_000
 """Long polls of one worker."""
+MAXIMUM_OF_A_USER: Final = 20
+"""A client listens to the room that it shows; with more, one user could have each event of a room read at will."""
+RETRY_AFTER_MS: Final = 5_000
 
 
 class _Waiter:
@@ -52,6 +55,7 @@ class Peeking:
         self._events = ClientEvents(db, self._views, now_ms)
         self._waiting: dict[str, set[_Waiter]] = {}
         self.count = 0
+        self._of_user: dict[str, int] = {}
         self._ended = False
 
     def subscription(self) -> Subscription:
@@ -116,6 +120,10 @@ class Peeking:
     def _add(self, room_id: str, reader: Reader) -> _Waiter:
         if self.count >= MAXIMUM_PEEKING:
             raise unknown("Too many clients wait at this server", 503)
+        mine = self._of_user.get(reader.user_id, 0)
+        if mine >= MAXIMUM_OF_A_USER:
+            raise limit_exceeded(RETRY_AFTER_MS)
+        self._of_user[reader.user_id] = mine + 1
         waiter = _Waiter(room_id, reader)
         self._waiting.setdefault(room_id, set()).add(waiter)
         self.count += 1
@@ -123,6 +131,10 @@ class Peeking:
 
     def _remove(self, waiter: _Waiter) -> None:
         self.count -= 1
+        user_id = waiter.reader.user_id
+        self._of_user[user_id] -= 1
+        if not self._of_user[user_id]:
+            del self._of_user[user_id]
         waiters = self._waiting[waiter.room_id]
         waiters.discard(waiter)
         if not waiters:

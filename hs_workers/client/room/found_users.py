@@ -34,14 +34,14 @@ class FoundUsers:
         if not words or limit == 0:
             return [], False
         ignored = await self._ignored(user_id)
+        exact = plain(term.strip().lstrip("@"))
+        candidates = await user_directory.candidates(self._db, _query(words), exact, self._suffix, MAXIMUM_EXAMINED)
         found: list[Row] = []
-        for offset in range(0, MAXIMUM_EXAMINED, LOOKED_AT_ONCE):
-            rows = await user_directory.candidates(
-                self._db, _query(words), plain(term.strip().lstrip("@")), self._suffix, LOOKED_AT_ONCE, offset
-            )
+        for offset in range(0, len(candidates), LOOKED_AT_ONCE):
+            rows = candidates[offset : offset + LOOKED_AT_ONCE]
             visible = await self._visible(user_id, [row[0] for row in rows])
             found += [row for row in rows if row[0] in visible and row[0] not in ignored]
-            if len(found) > limit or len(rows) < LOOKED_AT_ONCE:
+            if len(found) > limit:
                 break
         return [_told(row) for row in found[:limit]], len(found) > limit
 

@@ -34,6 +34,8 @@ MAXIMUM_EXAMINED: Final = 500
 LOOKED_AT_ONCE: Final = 50
 MAXIMUM_ROOMS: Final = 10_000
 """Rooms that are searched if the client names none: those that the user came to last."""
+MAXIMUM_STATE: Final = 1_000
+"""State events of a room that are told whole with results in it."""
 MAXIMUM_PREDECESSORS: Final = 10
 """Upgrades of a room that are followed back."""
 
@@ -230,9 +232,21 @@ class Searching:
         for room_id in dict.fromkeys(event.room_id for _, event in found.results):
             view = found.views[room_id]
             if view is not None and view.state_pos is not None:
-                rows = await room_state.all_entries(self._db, room_id, view.state_pos)
+                senders = {event.sender for _, event in found.results if event.room_id == room_id}
+                rows = await self._state_of(room_id, view.state_pos, {*senders, view.reader.user_id})
                 told[room_id] = array(self._events.state(view.version, rows))
         return told
+
+    async def _state_of(self, room_id: str, at: int, members: Iterable[str]) -> list[Row]:
+        """The whole state; of a large room's members only those who matter, or a page would be tens of MiB."""
+        rows = await room_state.first_entries(self._db, room_id, at, MAXIMUM_STATE + 1)
+        if len(rows) <= MAXIMUM_STATE:
+            return rows
+        keys = [("m.room.member", user_id) for user_id in members]
+        return [
+            *await room_state.without_members(self._db, room_id, at),
+            *await room_state.entries(self._db, room_id, keys, at),
+        ]
 
 
 def _groups(key: str, rows: Sequence[Row], found: _Found, place: Place) -> dict[str, Any]:

@@ -135,7 +135,7 @@ def test_pages_and_groups_go_on_where_they_ended(database_url: str, monkeypatch:
     play(database_url, scenario)
 
 
-def test_surroundings_profiles_and_state_come_with_results(database_url: str) -> None:
+def test_surroundings_profiles_and_state_come_with_results(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(world: RoomWorld) -> None:
         alice = await world.user("alice", profile={"displayname": "Alice"})
         room_id = await alice.create()
@@ -149,6 +149,10 @@ def test_surroundings_profiles_and_state_come_with_results(database_url: str) ->
         earlier = await alice.messages(room_id, from_=around["start"], limit=1)
         assert earlier["chunk"][0]["event_id"] == sent[0]
         assert {event["type"] for event in found["state"][room_id]} >= {"m.room.create", "m.room.member"}
+        monkeypatch.setattr(searching, "MAXIMUM_STATE", 3)
+        large = (await search(alice, "cherry", include_state=True))["state"][room_id]
+        assert [event["state_key"] for event in large if event["type"] == "m.room.member"] == [alice.user_id]
+        assert "m.room.create" in {event["type"] for event in large}
         bare = {"before_limit": 0, "after_limit": 0}
         alone = (await search(alice, "cherry", event_context=bare))["results"][0]["context"]
         assert (alone["events_before"], alone["events_after"], "profile_info" in alone) == ([], [], False)

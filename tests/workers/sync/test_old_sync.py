@@ -10,6 +10,7 @@ from hs_common.http.request import Request, Requester
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication.calls import RegisterUser, SetUserState
 from hs_workers.sync.old_sync import OldSync
+from hs_workers.sync.peeking import MAXIMUM_OF_A_USER
 from tests.reactor import run, until
 from tests.workers.sync.live import Live
 from tests.workers.sync.world import ALICE, BOB, CAROL, World, world
@@ -136,6 +137,13 @@ def test_peeking_hears_what_anybody_may_read(database_url: str) -> None:
             with pytest.raises(MatrixError) as ended_by:
                 await revoked
             assert ended_by.value.status == 401
+            many = [old.start("events", BOB, f"room_id={room}&timeout=1000") for _ in range(MAXIMUM_OF_A_USER)]
+            with pytest.raises(MatrixError) as too_many:
+                await old.ask("events", BOB, f"room_id={room}&timeout=1000")
+            assert too_many.value.errcode == "M_LIMIT_EXCEEDED"
+            await until(lambda: len(live.clock.getDelayedCalls()) >= MAXIMUM_OF_A_USER)
+            live.clock.advance(2)
+            assert [(await one)["chunk"] for one in many] == [[]] * MAXIMUM_OF_A_USER
             ended = old.start("events", CAROL, f"room_id={room}&timeout=30000")
             await until(lambda: live.parts.peeking.count == 1)
             live.parts.end()
