@@ -13,6 +13,11 @@ class Alarm:
         self._rung = False
         self._waiting: Deferred[bool] | None = None
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for it now."""
+        return self._waiting is not None
+
     def ring(self) -> None:
         waiting, self._waiting = self._waiting, None
         if waiting is None:

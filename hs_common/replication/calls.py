@@ -325,7 +325,7 @@ class SetAccountData(Call, frozen=True, kw_only=True):
 class SetPusher(Call, frozen=True, kw_only=True):
     """Make a pusher, or change the one of this user, app and key. Others' of that app and key go, unless `append`.
 
-    Errors: M_UNKNOWN_TOKEN (401) when the device is gone, M_LIMIT_EXCEEDED when the user has too many pushers.
+    Errors: M_UNKNOWN_TOKEN (401) when the device is gone, M_INVALID_PARAM when the user has too many pushers.
     """
 
     user_id: str

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from hs_common.matrix.errors import MatrixError, unknown_token
+from hs_common.matrix.errors import invalid_param, unknown_token
 from hs_common.process.shares import shard_of
 from hs_common.replication.calls import Answer, RemovePusher, SetPusher
 from hs_common.replication.items import PushersItem
@@ -46,7 +46,7 @@ class SetPusherDecider:
         if loaded.user is None or loaded.user[DEACTIVATED] or not loaded.has_device:
             raise unknown_token()  # the session ended while the request was under way
         if loaded.old is None and loaded.pushers >= MAXIMUM_PUSHERS:
-            raise MatrixError(400, "M_LIMIT_EXCEEDED", f"A user has at most {MAXIMUM_PUSHERS} pushers; delete one")
+            raise invalid_param(f"A user has at most {MAXIMUM_PUSHERS} pushers; delete one")
         pos = step.item(PushersItem(call.user_id, None if call.append else (call.app_id, call.pushkey)))
         if not call.append:
             step.row(tables.PUSHER_TAKE, call.user_id, call.app_id, call.pushkey)

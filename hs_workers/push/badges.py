@@ -33,6 +33,7 @@ class _User:
         self.rooms: dict[str, RoomUnread] = {}
         self.calls: dict[str, int] = {}
         self.dirty: set[str] = set()
+        self.counting: set[str] = set()  # rooms whose count is under way, and may be older than what comes now
         self.is_known = False
         self.lock = DeferredLock()
 
@@ -80,7 +81,7 @@ class Badges:
     def may_have_unread(self, user_id: str, room_id: str) -> bool:
         """Whether reading all of a room could change what the user was last told."""
         user = self._users.get(user_id)
-        if user is None or not user.is_known or room_id in user.dirty:
+        if user is None or not user.is_known or room_id in user.dirty or room_id in user.counting:
             return True
         return room_id in user.rooms and bool(user.rooms[room_id].counts)
 
@@ -124,6 +125,7 @@ class Badges:
 
     async def _count(self, user_id: str, user: _User, now: int) -> None:
         dirty, user.dirty = user.dirty, set()
+        user.counting = dirty
         try:
             rows = await unread.joined_rooms(self._db, user_id, sorted(dirty) if user.is_known else None)
             joined_at = {room_id: pos for room_id, pos, _ in rows if pos <= now}
@@ -137,6 +139,8 @@ class Badges:
         except BaseException:
             user.dirty |= dirty
             raise
+        finally:
+            user.counting = set()
         for room_id in dirty:
             user.leave(room_id)
         for room_id, room in counted.items():

@@ -48,10 +48,10 @@ class EventReading:
         return event
 
     async def _event(self, room_id: str, event_id: str, now: int) -> PushedEvent | None:
-        found = await push_queue.event(self._db, event_id)
-        if found is None:
+        stored = await push_queue.event(self._db, event_id)
+        if stored is None:
             return None
-        pdu = orjson.loads(found[1])
+        pdu = orjson.loads(stored)
         wanted = ((NAME, ""), (ALIAS, ""), (MEMBER, pdu["sender"]))
         rows = await sync_state.entries(self._db, [(room_id, kind, key, now, now) for kind, key in wanted])
         places = {row[3]: (row[1], row[2]) for row in rows}
@@ -65,16 +65,20 @@ class EventReading:
         stripped = await push_queue.invite(self._db, user_id, room_id, event_id)
         if stripped is None:
             return None
-        events = orjson.loads(stripped)
-        own = next((one for one in events if (one.get("type"), one.get("state_key")) == (MEMBER, user_id)), None)
-        return None if own is None else _pushed(event_id, room_id, own, _by_key(events))
+        stored = await push_queue.event(self._db, event_id)
+        shown = [one for one in orjson.loads(stripped) if isinstance(one, dict)]
+        of_user = (one for one in shown if (one.get("type"), one.get("state_key")) == (MEMBER, user_id))
+        invite = orjson.loads(stored) if stored is not None else next(of_user, None)
+        return None if invite is None else _pushed(event_id, room_id, invite, _by_key(shown))
 
 
 def _by_key(events: Iterable[Any]) -> _State:
     return {
         (one["type"], one["state_key"]): one["content"]
         for one in events
-        if isinstance(one.get("content"), dict) and isinstance(one.get("state_key"), str)
+        if isinstance(one.get("content"), dict)
+        and isinstance(one.get("type"), str)
+        and isinstance(one.get("state_key"), str)
     }
 
 

@@ -143,7 +143,11 @@ class LogJudge:
         if len(self._waiting) > WAITING_LIMIT:
             _log.warn("more comes than can be judged at once; what is left out now is read later")
             self._reset(entry.pos)
-        if not self._is_rung:  # in a turn of its own: the process' position is that of the entry then
+        self._ring_soon()
+
+    def _ring_soon(self) -> None:
+        """In a turn of its own: then the process' position is that of what it has just been told."""
+        if not self._is_rung:
             self._is_rung = True
             self._clock.callLater(0, self._ring)
 
@@ -159,7 +163,7 @@ class LogJudge:
         self._resets += 1
         self._settings.forget()
         self._badges.forget_all()
-        self._news.ring()
+        self._ring_soon()
 
     # --- the work ---
 
@@ -262,6 +266,8 @@ class LogJudge:
         if not new:
             return
         self._is_idle = False  # from here on, what comes is judged from its items
+        # Nothing waits: of what was handed out, nothing is left to be judged for the shards held before.
+        self._judged_to = max(self._judged_to, self._position())
         upto, resets = self._judged_to, self._resets
         starts = await push_queue.claim(self._db, new)
         new = {shard: term for shard, term in new.items() if shard in starts}

@@ -20,6 +20,8 @@ from hs_common.storage.queries import DatabaseError
 FINISH_LIMIT_S = 5.0
 """A gateway that is just answering should not get the same again; one that hangs holds up nobody."""
 DATABASE_RETRY_S = 1.0
+FAILURE_RETRY_S = 60.0
+"""After a mistake of ours, or when the master does not answer."""
 FENCE_LOOK_S = 0.5
 IDLE_S = 30.0
 """How long a task is kept when nothing waits: people write more than one message."""
@@ -92,7 +94,7 @@ class Senders:
         task = self._tasks.get(pusher.pusher_id)
         if task is not None and task.pusher != pusher:
             self._end(task)
-            self._start(Task(pusher, task.term, self._clock))
+            self.wake(pusher, task.term)
 
     def forget(self, pusher_ids: Collection[int]) -> None:
         """These pushers are gone."""
@@ -141,18 +143,20 @@ class Senders:
         for running in before:  # what is under way for an earlier task of the pusher comes first
             if running is not None and not running.called:
                 await _quietly(running)
-        try:
-            while not task.is_ending:
+        while not task.is_ending:
+            try:
                 if not self._may_start():
                     await task.news.wait(FENCE_LOOK_S)
                 elif not await self._worked(task) and not await task.news.wait(IDLE_S):
                     return
-        except Lost:
-            _log.info("another worker pushes for {user}", user=task.pusher.user_id)
-        except CancelledError:
-            raise
-        except Exception:
-            _log.failure("pushing for {user} failed; it goes on with what comes next", user=task.pusher.user_id)
+            except Lost:
+                _log.info("another worker pushes for {user}", user=task.pusher.user_id)
+                return
+            except CancelledError:
+                raise
+            except Exception:
+                _log.failure("pushing for {user} failed, trying again", user=task.pusher.user_id)
+                await pause(self._clock, FAILURE_RETRY_S)
 
     async def _worked(self, task: Task) -> bool:
         """Whether there was something, and so may be more."""

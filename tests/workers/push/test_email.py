@@ -28,12 +28,13 @@ async def people(w: World, delay_ms: int = 10 * MINUTE_MS) -> str:
 
 
 async def after(w: World, minutes: int) -> None:
-    """Time passes, once all is judged."""
+    """Time passes, once all is judged and every pusher waits."""
     await w.settled_but_for(None)
+    tasks = [task for worker in w.workers for task in worker.parts.senders.tasks]
+    await until(lambda: all(task.news.is_awaited for task in tasks))
     w.now_ms += minutes * MINUTE_MS
-    for worker in w.workers:
-        for task in worker.parts.senders.tasks:
-            task.news.ring()
+    for task in tasks:
+        task.news.ring()
 
 
 def test_what_stays_unread_is_mailed_once_in_one_mail(play: Play) -> None:

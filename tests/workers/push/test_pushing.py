@@ -1,8 +1,16 @@
 """Who is pushed what: by rules, receipts, ignoring, invites; in both formats; with the counts as they are now."""
 
-from hs_common.replication.calls import NewRoomEvent, RemovePusher
-from tests.reactor import until
+import orjson
+import pytest
+
+from hs_common.process.metrics import Metrics
+from hs_common.replication.calls import AppendedEvents, AppendEvents, Intent, NewRoomEvent, RemovePusher
+from hs_common.replication.federation_calls import Pdu, SetOutOfBandMembership
+from hs_workers.push import judge, missed
+from hs_workers.push.lag import Lag
+from tests.reactor import reactor, until
 from tests.workers.push.conftest import Play
+from tests.workers.push.gateway import HANG
 from tests.workers.push.world import ALICE, BOB, CAROL, World
 
 
@@ -262,5 +270,69 @@ def test_contents_stay_here_if_the_operator_wants_it_so_and_badges_may_count_roo
         told = w.gateway.received[-1]
         assert "content" not in told
         assert told["counts"] == {"unread": 1}
+
+    play(scenario)
+
+
+def test_an_invite_to_a_room_elsewhere_is_pushed_with_what_came_along(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        await people(w)
+        name = {"type": "m.room.name", "state_key": "", "sender": "@far:away", "content": {"name": "Far away"}}
+        member = {"type": "m.room.member", "state_key": "@far:away", "sender": "@far:away"}
+        invite = {**member, "state_key": BOB, "content": {"membership": "invite"}, "room_id": "!elsewhere:away"}
+        shown = [name, {**member, "content": {"displayname": "Far"}}, {"type": 1}, "?"]
+        await w.m.call(
+            SetOutOfBandMembership(
+                room_id="!elsewhere:away",
+                room_version="10",
+                user_id=BOB,
+                membership="invite",
+                sender="@far:away",
+                event=Pdu(event_id="$invite", pdu=orjson.dumps(invite)),
+                stripped_state=orjson.dumps(shown),
+            )
+        )
+        await until(lambda: w.gateway.received)
+        told = w.gateway.received[0]
+        assert (told["event_id"], told["room_id"]) == ("$invite", "!elsewhere:away")
+        assert (told["room_name"], told["sender_display_name"], told["user_is_target"]) == ("Far away", "Far", True)
+
+    play(scenario)
+
+
+def test_more_than_can_be_judged_at_once_is_read_later(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(w: World) -> None:
+        room = await people(w)
+        sent = [await w.m.send(room, ALICE, "first")]
+        await w.settled()
+        texts = [Intent(room_id=room, sender=ALICE, type="m.room.message", content={"msgtype": "m.text", "body": "x"})]
+        answer = await w.m.call(AppendEvents(intents=texts * 30))
+        assert isinstance(answer, AppendedEvents)
+        sent += answer.event_ids
+        await w.settled()
+        assert w.gateway.events() == sent
+
+    monkeypatch.setattr(judge, "WAITING_LIMIT", 10)
+    monkeypatch.setattr(missed, "PAGE_EVENTS", 7)
+    play(scenario)
+
+
+def test_how_much_waits_is_told_to_who_watches(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        room = await people(w)
+        w.gateway.behave = lambda notification: HANG
+        await w.m.send(room, ALICE, "hello")
+        await until(lambda: w.gateway.asked)
+        metrics = Metrics()
+        shards = w.workers[0].parts.judge.shards
+        lag = Lag(w.m.db, reactor, lambda: w.now_ms + 7_000, metrics, lambda: shards, lambda: 3, lambda: None)
+        await lag.start()
+        await until(lambda: lag.seconds() == 7)
+        told = metrics.exposition().decode()
+        assert 'viaduct_queue_length{queue="push"} 1.0' in told
+        assert 'viaduct_queue_length{queue="push judging"} 3.0' in told
+        assert 'viaduct_queue_length{queue="push to failing gateways"} 0.0' in told
+        await lag.stop()
+        w.gateway.answer_the_hung()
 
     play(scenario)
