@@ -45,6 +45,22 @@ def test_up_and_down(play: Playing, object_store: ObjectStore) -> None:
     play(scenario, s3=object_store.options(prefix="some/where/"))
 
 
+def test_two_workers_share_nothing_else(media_url: str, media_folder: Path, object_store: ObjectStore) -> None:
+    async def scenario() -> None:
+        options: dict[str, Any] = {"s3": object_store.options()}
+        async with (
+            media_worker(media_url, media_folder / "one", **options) as one,
+            media_worker(media_url, media_folder / "other", **options) as other,
+        ):
+            media_id = await one.uploaded(picture(600, 400), "image/png")
+            assert (await other.download(media_id)).body == picture(600, 400)
+            made = (await other.thumbnail(media_id, 32, 32)).body
+            assert (await one.thumbnail(media_id, 32, 32)).body == made
+
+    run(scenario(), 60)
+    assert not list(media_folder.iterdir())
+
+
 def test_thumbnails(play: Playing, object_store: ObjectStore) -> None:
     async def scenario(world: World) -> None:
         media_id = await world.uploaded(picture(600, 400), "image/png")
