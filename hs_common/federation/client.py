@@ -7,10 +7,13 @@ and depth. Raises FederationError, and nothing else, for what is the other side'
 known here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from hs_common.federation.back_off import BackOff
 from hs_common.federation.discovery import Discovery, Place
@@ -25,6 +28,7 @@ from hs_common.http.egress.failures import (
     NotConnected,
     NotResolved,
     NotTrusted,
+    TimedOut,
     Unreachable,
 )
 from hs_common.matrix.canonical_json import decode, encode
@@ -57,13 +61,21 @@ class FederationClient:
     """Asks other servers."""
 
     def __init__(
-        self, identity: Identity, domains: Domains, discovery: Discovery, egress: EgressClient, back_off: BackOff
+        self,
+        identity: Identity,
+        domains: Domains,
+        discovery: Discovery,
+        egress: EgressClient,
+        back_off: BackOff,
+        clock: Any = None,
     ) -> None:
+        """With a `clock` (the reactor) finding a server counts as a part of the time that asking it may take."""
         self.identity = identity
         self.domains = domains
         self.back_off = back_off
         self._discovery = discovery
         self._egress = egress
+        self._clock = clock
 
     async def get(self, destination: str, path: str, query: Query | None = None, limits: Limits = USUAL) -> Any:
         """The JSON object of an answer 200."""
@@ -114,7 +126,7 @@ class FederationClient:
         if body is not None:
             headers.append(("Content-Type", "application/json"))
         try:
-            answer = await self._at_places(destination, method, uri, headers, body, limits)
+            answer = await self._in_time(self._at_places(destination, method, uri, headers, body, limits), limits)
         except EgressError as error:
             if isinstance(error, Unreachable):
                 self.back_off.failed(destination, error.kind)
@@ -123,6 +135,12 @@ class FederationClient:
             self.back_off.alive(destination)
             return answer
         raise await self._error(destination, answer)
+
+    async def _in_time(self, asking: Coroutine[Any, Any, Answer], limits: Limits) -> Answer:
+        work = Deferred.fromCoroutine(asking)
+        if self._clock is not None:
+            work.addTimeout(limits.total_s, self._clock, _timed_out)
+        return await work
 
     def _check(self, destination: str, backs_off: bool) -> None:
         if not is_server_name(destination) or not self.domains.may_talk(destination):
@@ -194,3 +212,9 @@ def _retry_after_s(answer: Answer) -> float | None:
     if text is None or not text.isascii() or not text.isdigit() or len(text) > 9:
         return None
     return min(float(text), LONGEST_RETRY_AFTER_S)
+
+
+def _timed_out(result: Any, timeout: float) -> Any:
+    if isinstance(result, Failure):
+        raise TimedOut(f"no answer within {timeout:g} s")
+    return result

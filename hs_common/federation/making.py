@@ -61,7 +61,7 @@ def make_federation(
     overrides = parse_overrides(settings.resolve)
     discovery = Discovery(well_known, services, random, overrides, verify=settings.verify_certificates)
     back_off = MemoryBackOff(reactor.seconds, random)
-    client = FederationClient(Identity(server_name, key), domains, discovery, egress, back_off)
+    client = FederationClient(Identity(server_name, key), domains, discovery, egress, back_off, reactor)
     threads = WorkerThreads(reactor, VERIFYING_THREADS, "verifying", VERIFYING_QUEUE)
     fetcher = KeyFetcher(client, db, settings.notaries, now_ms)
     keys = KeyRing(server_name, own.known(), fetcher, db, threads, now_ms)

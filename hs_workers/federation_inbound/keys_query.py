@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import orjson
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore
 
 from hs_common.federation.domains import Domains
 from hs_common.federation.key_ring import KeyRing
@@ -27,6 +27,8 @@ from hs_common.storage.queries import Queries
 SERVERS_LIMIT: Final = 100
 """Servers in one request; a joining server asks for those of one room, and may ask again."""
 BODY_LIMIT_BYTES: Final = 256 * 1024
+REFRESHED_AT_ONCE: Final = 20
+"""Servers that are asked for others' sake at the same time."""
 
 Wanted = Mapping[str, Mapping[str, int | None]]
 
@@ -42,6 +44,7 @@ class KeysQuery:
         self._own_keys = own_keys
         self._domains = domains
         self._now_ms = now_ms
+        self._turns = DeferredSemaphore(REFRESHED_AT_ONCE)
 
     @endpoint(
         "GET",
@@ -94,7 +97,11 @@ class KeysQuery:
 
     async def _refresh(self, server: str, criteria: Mapping[str, int | None], minimum: int | None) -> None:
         times = [time for time in (minimum, *criteria.values()) if time is not None]
-        await self._keys.refresh(server, list(criteria), max(times, default=self._now_ms()))
+        await self._turns.acquire()
+        try:
+            await self._keys.refresh(server, list(criteria), max(times, default=self._now_ms()))
+        finally:
+            self._turns.release()
 
 
 def _is_wanted(key_id: str, criteria: Iterable[str]) -> bool:

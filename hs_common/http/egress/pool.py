@@ -20,6 +20,9 @@ from hs_common.http.egress.failures import BrokenOff, Busy, TimedOut
 CONNECTIONS_PER_TARGET: Final = 8
 """More at once to one server helps nobody: it would do the same work at the same time."""
 WAITING_PER_TARGET: Final = 128
+BUSY_CONNECTIONS: Final = 2_000
+"""Of all places together, that are asked or being opened: a flood of requests to many places ends here, not where file
+descriptors do."""
 IDLE_CONNECTIONS: Final = 1_000
 """Of all places together; each is a file descriptor and, with TLS, some 50 KiB."""
 IDLE_S: Final = 55.0
@@ -47,6 +50,7 @@ class Pool:
         self._places: dict[Target, _Place] = {}
         self._sweeping: Any = None
         self._closed = False
+        self._busy = 0
 
     async def ask(
         self, target: Target, question: bytes, limits: Limits, *, is_head: bool = False, is_repeatable: bool = False
@@ -88,8 +92,12 @@ class Pool:
                 if turn in place.waiting:
                     place.waiting.remove(turn)
                 raise
+        elif self._busy >= BUSY_CONNECTIONS:
+            self._forget(target)
+            raise Busy("too many requests to the outside are under way")
         else:
             place.busy += 1
+            self._busy += 1
 
     async def _connect(self, target: Target) -> Connection:
         connection = Connection(
@@ -132,6 +140,7 @@ class Pool:
                 turn.callback(None)
                 return
         place.busy -= 1
+        self._busy -= 1
         self._forget(target)
 
     def _forget(self, target: Target) -> None:

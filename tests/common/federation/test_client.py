@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.task import deferLater
 
 from hs_common.config.federation import Federation
 from hs_common.federation.back_off import FIRST_S, LONGEST_S, MemoryBackOff
@@ -21,7 +22,7 @@ from hs_common.matrix.request_signing import parse_authorization, signed_bytes
 from hs_common.matrix.signing import SigningKey
 from tests.certificates import Authority
 from tests.common.http.egress.outside import OutsideServer, Talk, answer, asking, outside
-from tests.reactor import run
+from tests.reactor import reactor, run
 
 KEY = SigningKey("1", bytes(32))
 
@@ -118,6 +119,26 @@ def test_who_is_away_is_left_alone_until_it_shows_itself(tmp_path: Path) -> None
             client.back_off.alive("c.example")
             with pytest.raises(ServerUnreachable):
                 await client.get("c.example", "/x")
+
+    run(play())
+
+
+def test_finding_a_server_counts_as_a_part_of_the_time(tmp_path: Path) -> None:
+    class Lost:
+        async def places(self, server_name: str) -> list[Any]:
+            return await deferLater(reactor, 30.0, list)
+
+    async def play() -> None:
+        unused: Any = None
+        lost: Any = Lost()
+        back_off = MemoryBackOff(lambda: 0.0, lambda: 0.5)
+        domains = Domains(Federation(), "a.example")
+        client = FederationClient(Identity("a.example", KEY), domains, lost, unused, back_off, reactor)
+        with pytest.raises(ServerUnreachable) as error:
+            await client.get("b.example", "/x", limits=Limits(total_s=0.1))
+        assert error.value.kind == "timeout"
+        with pytest.raises(BackingOff):
+            await client.get("b.example", "/x")
 
     run(play())
 
