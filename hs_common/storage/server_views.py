@@ -70,3 +70,22 @@ async def overridden_state(db: Queries, delta_id: int) -> list[Row]:
         " LEFT JOIN events AS e ON e.event_id = d.event_id WHERE d.delta_id = %s",
         (delta_id,),
     )
+
+
+async def soft_failed(db: Queries, room_id: str, event_ids: list[str]) -> list[Row]:
+    """(event_id, state_pos, delta_id, replaces_state, redacted_by, json) of those of the events that soft failed."""
+    return await db.fetch(
+        "SELECT e.event_id, a.state_pos, a.delta_id, e.replaces_state, e.redacted_by, e.json"
+        " FROM events AS e JOIN event_state AS a ON a.event_id = e.event_id"
+        " WHERE e.event_id = ANY(%s) AND e.room_id = %s AND e.status = 1",
+        (event_ids, room_id),
+    )
+
+
+async def state_before(db: Queries, room_id: str, event_id: str) -> Row | None:
+    """(state_pos, delta_id) of an event whose state is known: live, soft failed or rejected."""
+    return await db.fetch_one(
+        "SELECT state_pos, delta_id FROM timeline WHERE event_id = %(event)s AND room_id = %(room)s AND order_sub = 0"
+        " UNION ALL SELECT state_pos, delta_id FROM event_state WHERE event_id = %(event)s AND room_id = %(room)s",
+        {"event": event_id, "room": room_id},
+    )

@@ -129,20 +129,17 @@ class Events:
         """State and its auth chain, PDUs by event id."""
         standing = await self._rooms.inside(request.path["roomId"], request.origin)
         room_id, event_id = standing.room_id, request.query.string("event_id")
-        events = await self._graph.events(room_id, standing.version, [event_id])
+        place = await server_views.state_before(self._db, room_id, event_id)
         # Of what was found in the past only a part of the state is known.
-        if not events or events[0].order_sub != 0:
+        if place is None:
             raise _unknown(event_id)
+        state_pos, delta_id = place
         entries = {
             (event_type, state_key): (state_id, json)
-            for event_type, state_key, state_id, json in await room_state.all_entries(
-                self._db, room_id, events[0].state_pos
-            )
+            for event_type, state_key, state_id, json in await room_state.all_entries(self._db, room_id, state_pos)
         }
-        if events[0].delta_id is not None:
-            for event_type, state_key, state_id, json in await server_views.overridden_state(
-                self._db, events[0].delta_id
-            ):
+        if delta_id is not None:
+            for event_type, state_key, state_id, json in await server_views.overridden_state(self._db, delta_id):
                 entries.pop((event_type, state_key), None)
                 if state_id is not None:
                     entries[event_type, state_key] = (state_id, json)

@@ -101,6 +101,27 @@ def test_missing_events(pair: Pair) -> None:
     play(pair, steps)
 
 
+def test_soft_failed_events_come_with_those_that_cite_them(pair: Pair) -> None:
+    async def steps(room: Room) -> None:
+        failed = room.messages[2]
+        for statement in (
+            "UPDATE events SET status = 1 WHERE event_id = %s",
+            "INSERT INTO event_state SELECT event_id, room_id, state_pos, delta_id FROM timeline WHERE event_id = %s",
+            "DELETE FROM timeline WHERE event_id = %s",
+        ):
+            pair.run_at_a(statement, failed)
+        found = room.ask("backfill/{room}", v=room.messages[4], limit=4)["pdus"]
+        assert [event_of(pdu).event_id for pdu in found] == room.messages[4:0:-1]
+        body = {"earliest_events": [room.messages[0]], "latest_events": [room.messages[4]]}
+        found = room.ask("get_missing_events/{room}", body=body)["events"]
+        assert [event_of(pdu).event_id for pdu in found] == room.messages[1:4]
+        assert room.ask("backfill/{room}", v=failed, limit=2)["pdus"][1]["content"]["body"] == "message 1"
+        assert room.ask(f"event/{quote(failed)}")["pdus"][0]["content"]["body"] == "message 2"
+        assert room.ask("state_ids/{room}", event_id=failed)["pdu_ids"]
+
+    play(pair, steps)
+
+
 @pytest.mark.parametrize("version", ["10", "12"])
 def test_state_before_an_event(pair: Pair, version: str) -> None:
     async def steps(room: Room) -> None:
