@@ -1,6 +1,6 @@
 """Who may have an account, and how sessions and passwords are kept."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from hs_common.config.option import Secret, Section, describe
 
@@ -50,6 +50,10 @@ class Accounts(Section, frozen=True):
     minimum_password_length: Annotated[
         int, describe("The shortest password that is accepted.", unit="characters", minimum=1, maximum=128)
     ] = 8
+    password_needs: Annotated[
+        tuple[Literal["lowercase", "uppercase", "digit", "symbol"], ...],
+        describe("What else a password must have, such as a digit and a symbol."),
+    ] = ()
     password_hash: PasswordHash = PasswordHash()
     access_token_lifetime_ms: Annotated[
         int,

@@ -78,7 +78,7 @@ class AccountParts:
         self.outside = outside
         self.hasher = PasswordHasher(cost.time_cost, cost.memory_kib, outside.threads, random)
         self.passwords = Passwords(db, master, self.hasher, outside.failures)
-        self.rules = PasswordRules(config.accounts.minimum_password_length)
+        self.rules = PasswordRules(config.accounts.minimum_password_length, config.accounts.password_needs)
         self.tokens = Tokens(config.accounts, now_ms, random)
         self.login_tokens = LoginTokens(db, self.tokens, config.accounts.login_token_lifetime_ms, now_ms)
         well_known = client_well_known(config.server)

@@ -4,6 +4,7 @@ Rules: every check costs one hash, whatever the account; wrong ones are counted 
 when the configured cost has changed. Hashes and passwords go nowhere else.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from hs_common.matrix.errors import MatrixError, invalid_param
@@ -27,11 +28,20 @@ class FailureLimits(Protocol):
         """It was wrong."""
 
 
-class PasswordRules:
-    """Which passwords are accepted for new use."""
+_NEEDS: Final[dict[str, tuple[str, Callable[[str], bool]]]] = {
+    "lowercase": ("a lower-case letter", str.islower),
+    "uppercase": ("an upper-case letter", str.isupper),
+    "digit": ("a digit", str.isdigit),
+    "symbol": ("a symbol", lambda character: not character.isalnum()),
+}
 
-    def __init__(self, minimum_length: int) -> None:
+
+class PasswordRules:
+    """Which passwords are accepted for new use. `needs` are kinds of characters, by their names in the config."""
+
+    def __init__(self, minimum_length: int, needs: Sequence[str] = ()) -> None:
         self._minimum_length = minimum_length
+        self._needs = [_NEEDS[name] for name in needs]
 
     def check(self, password: str) -> None:
         """400 `M_WEAK_PASSWORD` or `M_INVALID_PARAM`.
@@ -40,6 +50,9 @@ class PasswordRules:
         """
         if len(password) < self._minimum_length:
             raise MatrixError(400, "M_WEAK_PASSWORD", f"A password has at least {self._minimum_length} characters")
+        for words, is_one in self._needs:
+            if not any(map(is_one, password)):
+                raise MatrixError(400, "M_WEAK_PASSWORD", f"A password has at least {words}")
         self.check_length(password)
 
     def check_length(self, password: str) -> None:

@@ -324,3 +324,16 @@ def test_a_guest_stays_under_his_name(play: Play) -> None:
         assert (await world.login(name)).status == 200
 
     play(scenario, registration={"guests": True})
+
+
+def test_what_a_password_needs(play: Play) -> None:
+    async def scenario(world: World) -> None:
+        weak_ones = {"short": "12", "all lower case": "digit", "lower case 1": "upper", "Lowercase1111": "symbol"}
+        for weak, reason in weak_ones.items():
+            answer = await world.ask("POST", "/register", {"username": "alice", "password": weak})
+            assert (answer.status, answer.errcode) == (400, "M_WEAK_PASSWORD")
+            assert reason in answer.json["error"]
+        good = await world.ask("POST", "/register", {"username": "alice", "password": "Lower case 1"})
+        assert good.status == 401
+
+    play(scenario, accounts={"minimum_password_length": 12, "password_needs": ["digit", "uppercase", "symbol"]})
