@@ -19,22 +19,24 @@ async def children(
     forwards: bool,
     limit: int,
 ) -> list[Row]:
-    """The first `limit` events with low < place <= high that relate to an event over at most `depth` relationships,
-    each of the given relationship and event type, where given."""
+    """The first `limit` events with low < place <= high that relate to an event over at most `depth` relationships, of
+    the given relationship and event type, where given; what lies between them and the event may be of any."""
     order = "ASC" if forwards else "DESC"
     wanted = (
-        "r.room_id = %(room)s AND (%(rel_type)s::text IS NULL OR r.rel_type = %(rel_type)s)"
+        "(%(rel_type)s::text IS NULL OR r.rel_type = %(rel_type)s)"
         " AND (%(event_type)s::text IS NULL OR r.type = %(event_type)s)"
     )
     columns = "r.event_id, r.order_pos, r.order_sub"
-    related = f"SELECT {columns} FROM relations AS r WHERE r.parent_id = %(parent)s AND {wanted}"
+    in_room = "r.room_id = %(room)s"
+    related = f"SELECT {columns} FROM relations AS r WHERE r.parent_id = %(parent)s AND {in_room} AND {wanted}"
     if depth > 1:
         related = (
-            "WITH RECURSIVE related (event_id, order_pos, order_sub, depth) AS ("
-            f" SELECT {columns}, 1 FROM relations AS r WHERE r.parent_id = %(parent)s AND {wanted}"
-            f" UNION SELECT {columns}, p.depth + 1 FROM related AS p JOIN relations AS r ON r.parent_id = p.event_id"
-            f" WHERE p.depth < %(depth)s AND {wanted})"
-            " SELECT DISTINCT event_id, order_pos, order_sub FROM related"
+            "WITH RECURSIVE related (event_id, order_pos, order_sub, rel_type, type, depth) AS ("
+            f" SELECT {columns}, r.rel_type, r.type, 1 FROM relations AS r"
+            f" WHERE r.parent_id = %(parent)s AND {in_room}"
+            f" UNION SELECT {columns}, r.rel_type, r.type, p.depth + 1 FROM related AS p"
+            f" JOIN relations AS r ON r.parent_id = p.event_id WHERE p.depth < %(depth)s AND {in_room})"
+            f" SELECT DISTINCT {columns} FROM related AS r WHERE {wanted}"
         )
     # The page is chosen by places alone: only its own events are read.
     return await db.fetch(

@@ -53,6 +53,6 @@ class Relations:
             stop=room_token(query, "to"),
             forwards=is_forwards(query, "b"),
             limit=query.integer("limit", DEFAULT_LIMIT, 1, MAXIMUM_LIMIT),
-            recurse=query.boolean("recurse", False),
+            recurse=query.boolean("recurse", None),
         )
         return await self._children.of(path["roomId"], request.requester, path["eventId"], wanted)

@@ -21,6 +21,8 @@ from hs_workers.client.room.reading import Reading, unknown_event
 
 DEFAULT_LIMIT: Final = 20
 MAXIMUM_LIMIT: Final = 100
+MEMBERSHIPS: Final = ("invite", "join", "leave", "ban")
+"""Those that this answer has a word for: it is older than knocking."""
 
 
 class RoomInitialSync:
@@ -59,7 +61,7 @@ class RoomInitialSync:
                 )
             ],
         }
-        if view.membership is not None:
+        if view.membership in MEMBERSHIPS:
             answer["membership"] = view.membership
         return answer
 

@@ -31,7 +31,8 @@ class Wanted(NamedTuple):
     stop: RoomToken | None
     forwards: bool
     limit: int
-    recurse: bool
+    recurse: bool | None
+    """None: the client did not say."""
 
 
 class Children:
@@ -68,8 +69,8 @@ class Children:
             answer["next_batch"] = str(page[-1].place if wanted.forwards else page[-1].place_before)
         if wanted.start is not None:
             answer["prev_batch"] = str(wanted.start)
-        if wanted.recurse:
-            answer["recursion_depth"] = RECURSION_DEPTH
+        if wanted.recurse is not None:
+            answer["recursion_depth"] = RECURSION_DEPTH if wanted.recurse else 1
         return answer
 
     async def threads(

@@ -107,6 +107,8 @@ def test_children_come_in_pages_by_relationship_and_type(database_url: str) -> N
         assert await ids("/m.annotation/m.sticker") == []
         assert await ids(recurse="true") == [nested, *newest_first]
         assert await ids("/m.thread", recurse="true") == replies[::-1]
+        assert await ids("/m.annotation", recurse="true") == [nested, thumb]
+        assert (await alice.ok("GET", path, recurse="false"))["recursion_depth"] == 1
         assert (await alice.ok("GET", path, recurse="true"))["recursion_depth"] >= 3
         old_path = path.replace("/v1/", "/unstable/")
         assert len((await alice.ok("GET", old_path))["chunk"]) == 6
