@@ -1,5 +1,6 @@
 """Rooms as operators look after them: lists, details, blocks, deletion down to the last row."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -7,9 +8,13 @@ from urllib.parse import quote
 import pytest
 
 from hs_common.http.operator_proof import HEADER
+from hs_common.matrix.appservice import Namespace, Registration, encode_registration
+from hs_common.replication.calls import SetAppService
 from hs_master import purge_tables
+from hs_master.decisions import delete_room
 from hs_master.jobs import runner
 from hs_workers.client.room.closed_rooms import KEPT_S
+from tests.master.harness import START_MS
 from tests.reactor import until
 from tests.workers.client.room_world import RoomWorld, User, play, room_path
 
@@ -46,7 +51,7 @@ async def deleted(world: RoomWorld, admin: User, room_id: str) -> None:
         seen.append(status)
         return lambda: True
 
-    for _ in range(200):
+    for _ in range(2_000):
         results = (await admin.ok("GET", path(room_id, "/delete_status", V2)))["results"]
         if results[-1]["status"] == "complete":
             return
@@ -173,6 +178,35 @@ def test_deleted_room_is_gone_to_the_last_row(database_url: str, monkeypatch: py
         world.seconds += KEPT_S
         assert await users[0].refused("POST", room_path(room_id, "join"), {}) == FORBIDDEN
         assert await admin.refused("DELETE", path(room_id), {}) == NOT_FOUND
+
+    play(database_url, scenario)
+
+
+def test_rows_stay_until_services_were_told(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The master's clock of the tests stands in the past, the database's does not."""
+    behind_ms = time.time_ns() // 1_000_000 - START_MS
+    monkeypatch.setattr(delete_room, "TOLD_WITHIN_MS", behind_ms + 2_000)
+    kept = Registration(id="bridge", url="http://bridge", sender_localpart="bot", users=(Namespace("@ghost.*", True),))
+    service = SetAppService(
+        registration=encode_registration(kept), as_token_hash=b"x" * 32, hs_token="hs", source="command"
+    )
+
+    async def scenario(world: RoomWorld) -> None:
+        await world.link.call(service)
+        admin = await world.user("admin", admin=True)
+        room_id = await admin.create()
+        await admin.ok("DELETE", path(room_id, version=V2))
+
+        async def status() -> str:
+            results = (await admin.ok("GET", path(room_id, "/delete_status", V2)))["results"]
+            return str(results[0]["status"])
+
+        while await status() == "shutting_down":
+            pass
+        assert await status() == "purging"
+        assert (await leftovers(world, room_id))["timeline"] > 0
+        await deleted(world, admin, room_id)
+        assert set(await leftovers(world, room_id)) == {"local_membership"}
 
     play(database_url, scenario)
 
