@@ -96,7 +96,7 @@ class Memberships:
                 joined = await self._outside.join_through_others(room_id, user_id, content, error)
         if joined:
             state = await self._state(room_id, user_id)
-            await self._settling.joined(user_id, room_id, state[CREATE])
+            await self._settle(requester, room_id, state)
         return joined
 
     async def _join_here(
@@ -112,7 +112,7 @@ class Memberships:
             membership = "invite"
         admitted = await self._admitted(room_id, requester, membership, state)
         await self._send(room_id, user_id, user_id, {**content, **admitted})
-        await self._settling.joined(user_id, room_id, state[CREATE])
+        await self._settle(requester, room_id, state)
 
     async def invite(self, room_id: str, sender: str, user_id: str, reason: str | None = None) -> None:
         """400 `M_INVALID_PARAM`, 403 `M_FORBIDDEN` or `M_INVITE_BLOCKED`, 404 `M_NOT_FOUND`."""
@@ -174,9 +174,14 @@ class Memberships:
             if before != "join":
                 content.update(await self._admitted(room_id, requester, before, state))
                 event_id = await self._send(room_id, sender, user_id, content, timestamp_ms)
-                await self._settling.joined(user_id, room_id, state[CREATE])
+                await self._settle(requester, room_id, state)
                 return event_id
         return await self._send(room_id, sender, user_id, content, timestamp_ms)
+
+    async def _settle(self, requester: Requester, room_id: str, state: State) -> None:
+        """Ghosts of application services have no settings that could follow them, and come by the thousand."""
+        if requester.app_service_id is None:
+            await self._settling.joined(requester.user_id, room_id, state[CREATE])
 
     async def _admitted(
         self, room_id: str, requester: Requester, membership: str | None, state: State
