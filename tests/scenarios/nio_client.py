@@ -15,9 +15,12 @@ _Response = TypeVar("_Response")
 class SpreadClient(AsyncClient):  # type: ignore[misc]  # nio has no annotations
     """An AsyncClient that sends each request to another of the server's processes."""
 
-    def __init__(self, urls: Sequence[str], name: str) -> None:
-        config = AsyncClientConfig(max_limit_exceeded=0, max_timeouts=0, request_timeout=REQUEST_LIMIT_S)
-        super().__init__(urls[0], name, config=config)
+    def __init__(self, urls: Sequence[str], name: str, store: str = "") -> None:
+        """`store`: a folder for keys; without one nothing is encrypted."""
+        config = AsyncClientConfig(
+            max_limit_exceeded=0, max_timeouts=0, request_timeout=REQUEST_LIMIT_S, encryption_enabled=bool(store)
+        )
+        super().__init__(urls[0], name, store_path=store, config=config)
         self._urls = list(urls)
 
     async def send(self, *arguments: Any, **options: Any) -> Any:
@@ -41,9 +44,9 @@ def good(response: object, kind: type[_Response]) -> _Response:
 
 
 @asynccontextmanager
-async def registered(urls: Sequence[str], name: str) -> AsyncIterator[SpreadClient]:
+async def registered(urls: Sequence[str], name: str, store: str = "") -> AsyncIterator[SpreadClient]:
     """A client with a new account whose name begins with `name`."""
-    client = SpreadClient(urls, unique(name))
+    client = SpreadClient(urls, unique(name), store)
     try:
         response = await client.register(client.user, PASSWORD, device_name="play")
         assert not isinstance(response, ErrorResponse), str(response)

@@ -28,7 +28,7 @@ def request(window: Any, limit: int) -> dict[str, Any]:
     return body
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(acts=histories, plan=st.lists(steps, min_size=1, max_size=5))
 def test_in_parts_as_anew(play: Play, acts: list[Act], plan: list[Any]) -> None:
     async def scenario(w: World) -> None:
