@@ -217,9 +217,9 @@ def _order(element: Element) -> tuple[bool, str, bool, str]:
 def _extensions(body: Json) -> dict[str, Extension]:
     """Those that are known and enabled."""
     found = {}
-    given = _object(body.get("extensions") or {}, "extensions")
+    given = _object(_given(body, "extensions"), "extensions")
     for name in EXTENSIONS:
-        keys = _object(given.get(name) or {}, f"extensions.{name}")
+        keys = _object(_given(given, name), f"extensions.{name}")
         if _boolean(keys, "enabled"):
             limit = keys.get("limit")
             if limit is not None and (not _is_integer(limit) or limit < 1):
@@ -244,8 +244,14 @@ def _object(value: Any, where: str) -> Json:
     return value
 
 
+def _given(keys: Json, name: str) -> Any:
+    """The value; null is as good as nothing."""
+    value = keys.get(name)
+    return {} if value is None else value
+
+
 def _mapping(body: Json, name: str, limit: int) -> Mapping[str, Any]:
-    value = _object(body.get(name) or {}, name)
+    value = _object(_given(body, name), name)
     if len(value) > limit:
         raise invalid_param(f"`{name}` has at most {limit} entries")
     return value
