@@ -38,7 +38,7 @@ def test_encrypted_messages_are_read_by_all_devices(server: Server, tmp_path: Pa
                 await keep_keys(client)
                 await client.sync_until(lambda response: room_id in response.rooms.join)
                 await keep_keys(client)
-            await alice.sync_until(lambda response, bob=bob: bob.user_id in alice.rooms[room_id].users)
+            await alice.sync_until(lambda response: bob.user_id in alice.rooms[room_id].users)
             await say(alice, room_id, "hello")
             await read(bob, room_id, "hello")
             await say(bob, room_id, "an answer")
