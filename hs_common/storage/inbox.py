@@ -30,3 +30,12 @@ async def take(db: Queries, user_id: str, device_id: str, received: int, upto: i
         {"user": user_id, "device": device_id, "received": received, "upto": upto, "limit": limit},
     )
     return [Message(*row) for row in rows]
+
+
+async def waiting(db: Queries, user_id: str, device_id: str, after: int, limit: int) -> list[Message]:
+    """The oldest messages to the device after a position. All stay."""
+    rows = await db.fetch(
+        "SELECT pos, message FROM inbox WHERE user_id = %s AND device_id = %s AND pos > %s ORDER BY pos LIMIT %s",
+        (user_id, device_id, after, limit),
+    )
+    return [Message(*row) for row in rows]

@@ -7,9 +7,11 @@ from hs_common.federation.client import FederationClient
 from hs_common.reading.claimed_keys import KeyCountHints
 from hs_common.replication.link_interface import Link
 from hs_workers.client.cross_signing import CrossSigning
+from hs_workers.client.dehydrated_device import DehydratedDevice
 from hs_workers.client.encryption.backups import Backups, TransactionalQueries
 from hs_workers.client.encryption.claiming import Claiming
 from hs_workers.client.encryption.cross_signing import CrossSigningKeys
+from hs_workers.client.encryption.dehydrating import Dehydrating
 from hs_workers.client.encryption.messaging import Messaging
 from hs_workers.client.encryption.querying import Querying
 from hs_workers.client.encryption.remote_keys import RemoteKeys
@@ -20,7 +22,7 @@ from hs_workers.client.keys import Keys
 from hs_workers.client.to_device import ToDevice
 from hs_workers.client.uia import UserInteractiveAuthentication
 
-ENDPOINT_CLASSES: tuple[type, ...] = (CrossSigning, KeyBackup, Keys, ToDevice)
+ENDPOINT_CLASSES: tuple[type, ...] = (CrossSigning, DehydratedDevice, KeyBackup, Keys, ToDevice)
 """What processes of other roles declare to their routers."""
 
 
@@ -41,9 +43,11 @@ def encryption_endpoints(outside: Outside) -> list[object]:
     db, master, name = outside.db, outside.master, outside.server_name
     hints = KeyCountHints(master)
     remote = RemoteKeys(outside.federation)
+    uploading = Uploading(db, master, hints)
     return [
         CrossSigning(CrossSigningKeys(db, master), Signing(db, master), outside.uia),
+        DehydratedDevice(Dehydrating(db, master, uploading)),
         KeyBackup(Backups(db, outside.now_ms)),
-        Keys(db, Uploading(db, master, hints), Querying(db, name, remote), Claiming(db, hints, name, remote)),
+        Keys(db, uploading, Querying(db, name, remote), Claiming(db, hints, name, remote)),
         ToDevice(Messaging(master)),
     ]

@@ -16,6 +16,7 @@ VERSIONS: Final = (
 )
 
 UNSTABLE_FEATURES: Final[Mapping[str, bool]] = {
+    "org.matrix.msc3814": True,  # dehydrated devices
     "org.matrix.msc4140": True,  # delayed events: clients look for this until the specification has them
     "org.matrix.simplified_msc3575": True,  # sliding sync (MSC4186), asked for by apps released before it was merged
     "com.beeper.batch_sending": True,  # bridges import history only where it is advertised

@@ -1,0 +1,30 @@
+"""The dehydrated device of each user that has one. A row whose device was deleted otherwise says nothing.
+
+Spec: MSC3814.
+"""
+
+from hs_common.storage.queries import Queries
+
+
+async def dehydrated_device(db: Queries, user_id: str) -> tuple[str, str] | None:
+    """(device_id, device_data)."""
+    row = await db.fetch_one(
+        "SELECT h.device_id, h.device_data FROM dehydrated_devices AS h JOIN devices AS d ON d.user_id = h.user_id"
+        " AND d.device_id = h.device_id WHERE h.user_id = %s",
+        (user_id,),
+    )
+    return None if row is None else (row[0], row[1])
+
+
+async def keep_dehydrated_device(db: Queries, user_id: str, device_id: str, device_data: str) -> None:
+    """The user's only one from now on."""
+    await db.execute(
+        "INSERT INTO dehydrated_devices (user_id, device_id, device_data) VALUES (%s, %s, %s)"
+        " ON CONFLICT (user_id) DO UPDATE SET device_id = excluded.device_id, device_data = excluded.device_data",
+        (user_id, device_id, device_data),
+    )
+
+
+async def drop_dehydrated_device(db: Queries, user_id: str, device_id: str) -> None:
+    """That one, if it still is the user's."""
+    await db.execute("DELETE FROM dehydrated_devices WHERE user_id = %s AND device_id = %s", (user_id, device_id))
