@@ -147,6 +147,7 @@ class SyncParts:
             self.viewing,
             following.ephemeral,
             telling,
+            outside.background,
             clock.seconds,
         )
 

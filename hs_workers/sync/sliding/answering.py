@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from hs_common.matrix.tokens import SlidingToken, SyncToken
+from hs_common.process.background import Background
 from hs_common.reading.reader_settings import ReaderSettings
 from hs_common.reading.settings import Settings
 from hs_common.replication.ephemeral_view import EphemeralView
@@ -60,6 +61,7 @@ class SlidingAnswering:
         viewing: Viewing,
         view: EphemeralView,
         telling: Telling,
+        background: Background,
         seconds: Callable[[], float],
     ) -> None:
         self._db = db
@@ -72,7 +74,7 @@ class SlidingAnswering:
         self._ephemeral = view
         self._telling = telling
         self._seconds = seconds
-        self._connections = Connections(db)
+        self._connections = Connections(db, background, seconds)
         self._lost = LostHistory(db, lambda: follower().position.epoch)
 
     async def answer(self, reader: Reader, request: SlidingRequest, is_there: Callable[[], None]) -> bytes:

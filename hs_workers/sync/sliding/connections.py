@@ -7,8 +7,10 @@ Spec: MSC4186, "Connections", "Security considerations".
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
+from hs_common.process.background import Background
 from hs_common.storage import sliding
 from hs_common.storage.queries import Queries
 from hs_workers.sync.parameters import Reader
@@ -17,14 +19,20 @@ from hs_workers.sync.sliding.parse import unknown_pos
 from hs_workers.sync.sliding.question import SlidingRequest
 
 MAXIMUM_KEPT: Final = 2_000  # versions in memory; one of 2,000 rooms has some hundred KiB, most are far smaller
+SWEEP_INTERVAL_S: Final = 3600.0
 _Key = tuple[str, str, str, str]
 
 
 class Connections:
     """Reads and keeps them."""
 
-    def __init__(self, db: Queries, maximum: int = MAXIMUM_KEPT) -> None:
+    def __init__(
+        self, db: Queries, background: Background, seconds: Callable[[], float], maximum: int = MAXIMUM_KEPT
+    ) -> None:
         self._db = db
+        self._background = background
+        self._seconds = seconds
+        self._swept_at = seconds()
         self._maximum = maximum
         self._known: OrderedDict[_Key, Connection] = OrderedDict()
 
@@ -33,6 +41,7 @@ class Connections:
         device_id = reader.device_id or ""
         if request.pos is None:
             self._forget(reader.user_id, device_id, request.conn_id)
+            self._sweep()
             await sliding.drop_connections(self._db, reader.user_id, device_id, request.conn_id)
             return NEW
         key = (reader.user_id, device_id, request.conn_id, request.pos.version)
@@ -63,6 +72,12 @@ class Connections:
         self._known.move_to_end(key)
         while len(self._known) > self._maximum:
             self._known.popitem(last=False)
+
+    def _sweep(self) -> None:
+        """Now and then drops what nobody will ask for any more."""
+        if self._seconds() - self._swept_at > SWEEP_INTERVAL_S:
+            self._swept_at = self._seconds()
+            self._background("sweep connections of sliding sync", sliding.sweep_connections(self._db))
 
     def _forget(self, *connection: str) -> None:
         """Also here: a token of the connection that was is unknown from now on."""

@@ -267,6 +267,23 @@ def test_a_position_is_known_to_its_connection_alone(play: Play) -> None:
     play(scenario)
 
 
+def test_connections_of_devices_that_are_gone_are_swept(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        await w.m.create_room(ALICE)
+        await w.m.db.execute("INSERT INTO devices VALUES (%s, 'DEVICE', NULL, 0, 0)", (BOB,))
+        live = await started(w)
+        await ask(live, ALICE, window(0))
+        await ask(live, BOB, window(0))
+        for number in range(20):
+            await ask(live, BOB, {**window(0), "conn_id": str(number)})
+        live.clock.advance(4_000)
+        await ask(live, BOB, window(0))
+        rows = await w.m.db.fetch("SELECT user_id, count(*) FROM sliding_connections GROUP BY user_id")
+        assert rows == [(BOB, 16)]
+
+    play(scenario)
+
+
 def test_who_types_is_told_of_rooms_in_sight(play: Play) -> None:
     async def scenario(w: World) -> None:
         room = await w.m.create_room(ALICE)
