@@ -116,3 +116,24 @@ export async function encrypted_rooms_and_their_history_after_a_new_login(baseUr
     alice.stop();
     later.stop();
 }
+
+export async function a_dehydrated_device_receives_keys_while_nobody_is_logged_in(baseUrl) {
+    const alice = await withKeys(await Device.register(baseUrl, "alice"));
+    const bob = await withKeys(await Device.register(baseUrl, "bob"));
+    await bootstrap(bob);
+    assert(await bob.crypto.isDehydrationSupported());
+    await bob.crypto.startDehydration({ createNewKey: true });
+    const roomId = await alice.createRoom({ invite: [bob.userId], initial_state: [ENCRYPTION] });
+    await bob.client.joinRoom(roomId);
+    await until("bob has joined", async () => (await alice.room(roomId)).getMember(bob.userId)?.membership === "join");
+    bob.stop();
+    await bob.client.logout();
+    await alice.client.sendTextMessage(roomId, "while you were away");
+    const later = await withKeys(await bob.login());
+    assert(await later.crypto.userHasCrossSigningKeys(later.userId, true));
+    await later.crypto.bootstrapCrossSigning({});
+    await later.crypto.startDehydration();
+    assert((await later.text(roomId, "while you were away")).isEncrypted());
+    alice.stop();
+    later.stop();
+}
