@@ -60,6 +60,8 @@ class Scene:
             return dict(self.told) if name in self.enabled_before else dict.fromkeys(self.told, 0)
         found = {}
         for room_id, match in self.matches.rooms.items():
+            if room_id not in self.told:
+                continue  # it waits for the next answer
             in_list = any(extension.lists is None or one in extension.lists for one in match.lists)
             if in_list or (match.is_subscribed and (extension.rooms is None or room_id in extension.rooms)):
                 found[room_id] = self.told[room_id] if name in self.enabled_before else 0

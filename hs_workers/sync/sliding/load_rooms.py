@@ -25,7 +25,7 @@ from hs_workers.sync.room_versions import RoomVersions
 from hs_workers.sync.sliding.load_state import Members, RoomState, load_states
 from hs_workers.sync.sliding.planning import RoomPlan
 from hs_workers.sync.sliding.required_state import MEMBER
-from hs_workers.sync.timeline import Timeline
+from hs_workers.sync.timeline import MAXIMUM_EVENTS, Timeline
 from hs_workers.sync.windows import Membership, Window
 
 # Spec: MSC4186, "bump_stamp".
@@ -183,8 +183,9 @@ class _Reading:
     async def timelines(self, plans: Iterable[RoomPlan], windows: Mapping[str, Window]) -> dict[str, Timeline]:
         """The timelines, those with the same limit together."""
         by_limit: dict[int, list[Window]] = {}
+        share = max(1, MAXIMUM_EVENTS // max(1, len(windows)))
         for one in plans:
-            by_limit.setdefault(one.match.config.timeline_limit, []).append(windows[one.room_id])
+            by_limit.setdefault(min(share, one.match.config.timeline_limit), []).append(windows[one.room_id])
         found: dict[str, Timeline] = {}
         for limit, of_limit in by_limit.items():
             filter = RoomEventFilter(limit=limit)

@@ -5,6 +5,7 @@ Spec: MSC4186, "Room results", "Changing room configs".
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from hs_workers.sync.sliding.connection import LIVE, Connection, Sent
 from hs_workers.sync.sliding.lists import NOT_IN, Match, Matches, View
@@ -13,6 +14,9 @@ from hs_workers.sync.sliding.required_state import NOTHING, Selectors
 from hs_workers.sync.windows import Membership
 
 LEFT = "leave"
+# Rooms told anew in one answer: with all of their state and members that is some seconds of work at worst. A client
+# whose window has more is told the rest by its next request, which does not wait.
+MAXIMUM_INITIAL: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class Plan:
     rooms: Sequence[RoomPlan]
     matched: Mapping[str, int]
     fresh: frozenset[str] = field(default_factory=frozenset)  # of those, the ones that come into sight
+    deferred: frozenset[str] = frozenset()  # rooms that have to wait for the next answer
 
 
 def plan(matches: Matches, view: View, connection: Connection, live: int, read: Collection[str]) -> Plan:
@@ -75,12 +80,16 @@ def plan(matches: Matches, view: View, connection: Connection, live: int, read: 
         since = connection.rooms[room_id].position(live)
         found = [one for one in found if one.room_id != room_id]
         found.append(RoomPlan(room_id, None, match, since, was_in=room_id in view.were_in, is_certain=True))
+    waiting = [one.room_id for one in found if one.initial and one.is_joined][MAXIMUM_INITIAL:]
+    deferred = frozenset(waiting)
+    found = [one for one in found if one.room_id not in deferred]
     matched = {
         room_id: connection.rooms[room_id].position(live) if room_id in connection.rooms else 0
         for room_id in matches.rooms
+        if room_id not in deferred
     }
     seen = {room_id for room_id, sent in connection.rooms.items() if sent.told == LIVE}
-    return Plan(found, matched, frozenset(matched.keys() - seen))
+    return Plan(found, matched, frozenset(matched.keys() - seen), deferred)
 
 
 def _room(
@@ -140,12 +149,13 @@ def after(
     """
     rooms: dict[str, Sent] = {}
     for room_id, sent in connection.rooms.items():
-        if room_id in view.rooms.memberships and room_id not in matches.rooms:
+        is_told = room_id in matches.rooms and room_id not in plan.deferred
+        if room_id in view.rooms.memberships and not is_told:
             rooms[room_id] = replace_told(sent, live) if sent.told == LIVE else sent
     initial = {one.room_id for one in plan.rooms if one.initial}
     for room_id, match in matches.rooms.items():
         row = view.rooms.memberships.get(room_id)
-        if row is None:
+        if row is None or room_id in plan.deferred:
             continue
         before = connection.rooms.get(room_id)
         limit = match.config.timeline_limit

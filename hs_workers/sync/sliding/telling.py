@@ -7,7 +7,7 @@ Spec: MSC4186, "Response Body".
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hs_common.process.background import Background
 from hs_common.reading.load_unread import UnreadCounter
@@ -109,7 +109,7 @@ class Telling:
             read = await sliding.rooms_read(self._db, one.reader.user_id, live, now)
             # Planned in the turn of the view, but for these rooms: what is added is judged by the same view.
             known = {planned_room.room_id for planned_room in planned.rooms}
-            again = {room_id for room_id in read if room_id in one.matches.rooms and room_id not in known}
+            again = {room_id for room_id in read if room_id in planned.matched and room_id not in known}
             planned = _with_read(prepared, again)
         known_members = self._members_sent.known(
             one.reader.user_id, one.reader.device_id, None if request.pos is None else str(request.pos)
@@ -211,7 +211,7 @@ def _with_read(prepared: Prepared, read: set[str]) -> Plan:
     more = plan(only, one.view, one.connection, one.live, read)
     known = {room.room_id for room in one.plan.rooms}
     added = [room for room in more.rooms if room.room_id not in known and room.row is not None]
-    return Plan([*one.plan.rooms, *added], one.plan.matched, one.plan.fresh)
+    return replace(one.plan, rooms=[*one.plan.rooms, *added])
 
 
 def _members(rooms: Mapping[str, RoomResult]) -> dict[tuple[str, str], str]:

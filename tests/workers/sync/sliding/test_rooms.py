@@ -6,6 +6,7 @@ import pytest
 
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication.ephemeral import Typing, encode_message
+from hs_workers.sync.sliding import planning
 from tests.workers.sync.conftest import Play
 from tests.workers.sync.live import Live
 from tests.workers.sync.sliding.client import ask, ask_unstable, everything
@@ -55,6 +56,25 @@ def test_windows_are_ordered_by_activity_and_send_each_room_once(play: Play) -> 
         assert list(moved["rooms"]) == [rooms[0]]
         assert moved["rooms"][rooms[0]]["initial"] is True
         assert moved["rooms"][rooms[0]]["num_live"] == 1
+
+    play(scenario)
+
+
+def test_more_rooms_than_fit_come_with_the_next_answers(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "MAXIMUM_INITIAL", 2)
+
+    async def scenario(w: World) -> None:
+        rooms = [await w.m.create_room(ALICE) for _ in range(5)]
+        live = await started(w)
+        body = everything()
+        found, answer = [], await ask(live, ALICE, body)
+        while answer["rooms"]:
+            assert answer["lists"]["all"]["count"] == 5
+            found += list(answer["rooms"])
+            answer = await ask(live, ALICE, {**body, "pos": answer["pos"]})
+        assert found == rooms[::-1]
+        await w.m.send(rooms[0], ALICE, "text")
+        assert list((await ask(live, ALICE, {**body, "pos": answer["pos"]}))["rooms"]) == [rooms[0]]
 
     play(scenario)
 
