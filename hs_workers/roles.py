@@ -10,6 +10,7 @@ from hs_common.email.making import make_mailer
 from hs_common.federation.making import FederationParts, make_federation
 from hs_common.federation.outgoing import OtherServers, Outgoing
 from hs_common.federation.remote import RemoteServers
+from hs_common.federation.signs_of_life import SignsOfLife
 from hs_common.http.egress.client import EgressClient
 from hs_common.http.oauth_service import OAuthService
 from hs_common.http.oauth_tokens import OAuthTokens
@@ -232,6 +233,8 @@ def push(parts: RoleParts) -> Iterable[object]:
 def federation_inbound(parts: RoleParts) -> Iterable[object]:
     """What other servers ask and send."""
     node = parts.node
+    signs = SignsOfLife(node.db, parts.link, node.reactor.seconds, node.background)
+    parts.federation.authenticator.on_alive = signs.heard
     outside = InboundOutside(
         db=node.db,
         master=parts.link,

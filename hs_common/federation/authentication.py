@@ -37,6 +37,7 @@ class RequestAuthenticator:
         self._keys = keys
         self._back_off = back_off
         self._now_ms = now_ms
+        self.on_alive: Callable[[str], None] = lambda origin: None  # a server has proved to be there
 
     async def caller(self, incoming: Incoming) -> ServerCaller:
         """As `ServerAuthenticator.caller`."""
@@ -53,6 +54,7 @@ class RequestAuthenticator:
         data = signed_bytes(incoming.method, uri, origin, destination, content)
         await self._check(origin, claims, data)
         self._back_off.alive(origin)
+        self.on_alive(origin)
         return ServerCaller(origin, body)
 
     async def _check(self, origin: str, claims: Sequence[RequestClaim], data: bytes) -> None:

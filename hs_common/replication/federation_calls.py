@@ -151,6 +151,13 @@ class InsertHistory(Call, frozen=True, kw_only=True):
     is_end: bool = False
 
 
+class WakeDestinations(Call, frozen=True, kw_only=True):
+    """Other servers can be reached again: whoever sends to them tries at once."""
+
+    destinations: list[str]
+
+
 FEDERATION_CALLS: tuple[type[Call], ...] = (
     ReceiveEvents, StoreEvents, AdoptRoom, SetOutOfBandMembership, ComposeTemplate, InsertHistory,
+    WakeDestinations,
 )  # fmt: skip

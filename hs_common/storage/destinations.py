@@ -247,6 +247,15 @@ async def listed(db: Queries) -> list[Row]:
     )
 
 
+async def one(db: Queries, destination: str) -> Row | None:
+    """The same of one."""
+    return await db.fetch_one(
+        "SELECT destination, is_behind, events_to, failures, retry_at_ms, last_error FROM destinations"
+        " WHERE destination = %s",
+        (destination,),
+    )
+
+
 async def is_failing(db: Queries, destination: str) -> bool:
     """Whether the last try to reach it failed."""
     row = await db.fetch_one("SELECT failures FROM destinations WHERE destination = %s", (destination,))

@@ -6,7 +6,8 @@ Spec: server-server-api/#receipts, #device-management.
 from typing import Any
 
 from hs_common.replication.calls import Answer
-from hs_common.replication.items import CrossSigningItem, DevicesItem, ReceiptItem
+from hs_common.replication.federation_calls import WakeDestinations
+from hs_common.replication.items import CrossSigningItem, DestinationsItem, DevicesItem, ReceiptItem
 from hs_common.replication.remote_calls import ReceiptsTaken, RemoteDevicesChanged, SetRemoteReceipts
 from hs_common.storage import master_reads
 from hs_common.storage.queries import Queries
@@ -45,6 +46,19 @@ class SetRemoteReceiptsDecider:
             pos = step.item(ReceiptItem(*key, one.event_id, one.timestamp_ms, *place))
             step.upsert(tables.RECEIPT, key, *key, one.event_id, *place, one.timestamp_ms, pos)
         return ReceiptsTaken(pos=step.pos, unknown=unknown)
+
+
+class WakeDestinationsDecider:
+    """Nothing changes; whoever sends to them hears of it."""
+
+    def queue(self, call: WakeDestinations) -> str:
+        return "destinations"
+
+    async def load(self, call: WakeDestinations, db: Queries) -> None:
+        return None
+
+    def decide(self, call: WakeDestinations, step: Step, loaded: None) -> Answer:
+        return Answer(pos=step.item(DestinationsItem(call.destinations, woken=True)))
 
 
 class RemoteDevicesChangedDecider:

@@ -71,6 +71,7 @@ def deciders(composer: Composer, server_name: str, preparing: Preparing) -> Deci
             calls.ForgetRoom: rooms.ForgetRoomDecider(),
             calls.SetReceipts: rooms.SetReceiptsDecider(),
             remote_calls.SetRemoteReceipts: remote_users.SetRemoteReceiptsDecider(),
+            federation_calls.WakeDestinations: remote_users.WakeDestinationsDecider(),
             remote_calls.RemoteDevicesChanged: remote_users.RemoteDevicesChangedDecider(),
             calls.RegisterUser: accounts.RegisterUserDecider(),
             calls.UpgradeGuest: accounts.UpgradeGuestDecider(),

@@ -1,4 +1,4 @@
-"""Puts the endpoints for application services and their operator together."""
+"""Puts the endpoints for application services, and for the operator of them and of federation, together."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +12,11 @@ from hs_workers.client.appservice_administration import AppServiceAdministration
 from hs_workers.client.appservice_ping import AppServicePing
 from hs_workers.client.appservice_room_directory import AppServiceRoomDirectory
 from hs_workers.client.batch_sending import BatchSending
+from hs_workers.client.federation_administration import FederationAdministration
 from hs_workers.client.room.importing import Importing
 
 ENDPOINT_CLASSES: tuple[type, ...] = (
-    AppServiceAdministration, AppServicePing, AppServiceRoomDirectory, BatchSending,
+    AppServiceAdministration, AppServicePing, AppServiceRoomDirectory, BatchSending, FederationAdministration,
 )  # fmt: skip
 """What processes of other roles declare to their routers."""
 
@@ -37,6 +38,7 @@ def service_endpoints(config: Config, outside: Outside) -> list[object]:
     db, master, services, secret = outside.db, outside.master, outside.services, config.registration.shared_secret
     return [
         AppServiceAdministration(db, master, services, config.server.name, secret, outside.now_ms),
+        FederationAdministration(db, master, secret, outside.now_ms),
         AppServicePing(db, master, services, outside.http, outside.seconds),
         AppServiceRoomDirectory(db, services),
         BatchSending(Importing(db, master, services)),

@@ -16,6 +16,7 @@ import click
 
 from hs_common.config import Config, ConfigError
 from hs_common.process.commands.admin_appservices import appservice
+from hs_common.process.commands.admin_federation import federation
 from hs_common.process.commands.admin_media import media
 from hs_common.process.commands.admin_rooms import reports, rooms
 from hs_common.process.commands.admin_users import users
@@ -49,6 +50,7 @@ admin.add_command(users)
 
 admin.add_command(media)
 admin.add_command(rooms)
+admin.add_command(federation)
 
 
 admin.add_command(reports)

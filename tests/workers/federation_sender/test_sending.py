@@ -2,6 +2,8 @@
 
 import orjson
 
+from hs_common.federation.signs_of_life import SignsOfLife
+from hs_common.process.background import Background
 from hs_common.replication.calls import NewSession, OpenSession, RegisterUser, SendToDevice, SetDeviceKeys
 from hs_common.replication.ephemeral import Presence, Typing
 from hs_common.storage import destinations
@@ -193,5 +195,34 @@ def test_two_workers_share_the_servers(database_url: str) -> None:
             wanted = [f"m{number}" for number in range(5)]
             await until(lambda: all(w.elsewhere.bodies(server) == wanted for server in servers), timeout=20)
             assert unchanged(w)
+
+    run(play())
+
+
+def test_a_server_that_is_there_again_is_tried_at_once(database_url: str) -> None:
+    async def play() -> None:
+        async with world(database_url) as w:
+            worker = w.start_worker()
+            w.elsewhere.away.add("there")
+            room = await w.shared_room(BOB)
+            await w.master.send(room, ALICE, "hello")
+            await until(lambda: worker.deliveries.failing == 1)
+            while not await destinations.is_failing(w.master.db, "there"):
+                await sleep(0.02)
+            now, background = [0.0], Background()
+            signs = SignsOfLife(w.master.db, w.master, lambda: now[0], background)  # type: ignore[arg-type]
+            signs.heard("there")
+            await background.drained()
+            assert w.elsewhere.bodies("there") == []
+            w.elsewhere.away.clear()
+            signs.heard("there")  # too soon: it was looked at just now
+            await background.drained()
+            now[0] += 20
+            signs.heard("there")
+            await until(lambda: w.elsewhere.bodies("there") == ["hello"], timeout=1.5)
+            while await destinations.is_failing(w.master.db, "there"):
+                await sleep(0.02)
+            (row,) = await destinations.listed(w.master.db)
+            assert row[:2] == ("there", False)
 
     run(play())
