@@ -2,15 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
 from tests.federation.pair import A, B, Pair
-from tests.scenarios.client import Json, User, bodies, http_session, register, unique
-
-TRIES = 100
-PAUSE_S = 0.1
+from tests.federation.steps import becomes, gets, loses, membership, rooms, sees
+from tests.scenarios.client import Json, User, http_session, register, unique
 
 
 def play(pair: Pair, steps: Callable[[User, User], Awaitable[None]]) -> None:
@@ -22,44 +19,6 @@ def play(pair: Pair, steps: Callable[[User, User], Awaitable[None]]) -> None:
             await steps(alice, bob)
 
     asyncio.run(prepared())
-
-
-async def until(what: Callable[[], Awaitable[Any]]) -> Any:
-    """What is answered once it is true."""
-    for _ in range(TRIES):
-        found = await what()
-        if found:
-            return found
-        await asyncio.sleep(PAUSE_S)
-    raise AssertionError("it never came true")
-
-
-async def sees(user: User, room_id: str, body: str) -> None:
-    """A message is in the room's newest events."""
-
-    async def look() -> bool:
-        page = await user.messages(room_id, dir="b", limit=50)
-        return body in bodies(page["chunk"])
-
-    await until(look)
-
-
-async def membership(user: User, room_id: str, of: str) -> Any:
-    answer = await user.ask("GET", ("rooms", room_id, "state", "m.room.member", of))
-    return answer.body.get("membership")
-
-
-async def becomes(user: User, room_id: str, of: str, value: str) -> None:
-    async def look() -> bool:
-        return bool(await membership(user, room_id, of) == value)
-
-    await until(look)
-
-
-async def rooms(user: User, kind: str) -> Json:
-    user.since = None
-    found: Json = (await user.sync()).get("rooms", {}).get(kind, {})
-    return found
 
 
 @pytest.mark.parametrize("version", ["6", "10", "11", "12"])
@@ -95,12 +54,12 @@ def test_invite_kick_ban_and_unban(pair: Pair) -> None:
         await sees(alice, room_id, "I am in")
         for action, after in (("kick", "leave"), ("ban", "ban")):
             await alice.post(("rooms", room_id, action), {"user_id": bob.user_id, "reason": "rude"})
-            await until(lambda: _has_not(bob, "join", room_id))
+            await becomes(bob, room_id, bob.user_id, "leave")
             assert await membership(alice, room_id, bob.user_id) == after
         await bob.join(room_id, status=403)
         await alice.post(("rooms", room_id, "unban"), {"user_id": bob.user_id})
         await alice.invite(room_id, bob)
-        await until(lambda: _has(bob, "invite", room_id))
+        await gets(bob, "invite", room_id)
         await bob.join(room_id)
         await becomes(alice, room_id, bob.user_id, "join")
 
@@ -124,27 +83,19 @@ def test_history_of_before_the_join(pair: Pair) -> None:
     play(pair, steps)
 
 
-async def _has(user: User, kind: str, room_id: str) -> bool:
-    return room_id in await rooms(user, kind)
-
-
 def test_invites_are_rejected_and_taken_back(pair: Pair) -> None:
     async def steps(alice: User, bob: User) -> None:
         room_id = await alice.create_room(invite=[bob.user_id], is_direct=True, preset="private_chat")
-        await until(lambda: _has(bob, "invite", room_id))
+        await gets(bob, "invite", room_id)
         await bob.post(("rooms", room_id, "leave"))
         await becomes(alice, room_id, bob.user_id, "leave")
-        assert not await _has(bob, "invite", room_id)
+        await loses(bob, "invite", room_id)
         await alice.invite(room_id, bob)
-        await until(lambda: _has(bob, "invite", room_id))
+        await gets(bob, "invite", room_id)
         await alice.post(("rooms", room_id, "kick"), {"user_id": bob.user_id})
-        await until(lambda: _has_not(bob, "invite", room_id))
+        await loses(bob, "invite", room_id)
 
     play(pair, steps)
-
-
-async def _has_not(user: User, kind: str, room_id: str) -> bool:
-    return not await _has(user, kind, room_id)
 
 
 def test_knocking(pair: Pair) -> None:
@@ -156,13 +107,13 @@ def test_knocking(pair: Pair) -> None:
         shown = (await rooms(bob, "knock"))[room_id]["knock_state"]["events"]
         assert "m.room.name" in {event["type"] for event in shown}
         await alice.invite(room_id, bob)
-        await until(lambda: _has(bob, "invite", room_id))
+        await gets(bob, "invite", room_id)
         await bob.join(room_id)
         await becomes(alice, room_id, bob.user_id, "join")
         other = await alice.create_room(initial_state=[rule])
         await bob.post(("knock", other), {}, query={"via": A})
         await alice.post(("rooms", other, "kick"), {"user_id": bob.user_id})
-        await until(lambda: _has_not(bob, "knock", other))
+        await loses(bob, "knock", other)
 
     play(pair, steps)
 
