@@ -13,6 +13,7 @@ from hs_common.federation.outgoing import Outgoing
 from hs_common.federation.policy_checks import PolicyChecks
 from hs_common.federation.policy_servers import PolicyServers
 from hs_common.federation.restricted_rooms import RestrictedRooms
+from hs_common.federation.sending import Sending
 from hs_common.process.shares import ShareKeeper
 from hs_common.replication.clock import Clock
 from hs_common.replication.link_interface import Link
@@ -34,11 +35,13 @@ from hs_workers.federation_inbound.remote_receipts import RemoteReceipts
 from hs_workers.federation_inbound.room_admission import RoomAdmission
 from hs_workers.federation_inbound.room_answers import RoomAnswers
 from hs_workers.federation_inbound.room_queues import DUTY, RoomQueues
+from hs_workers.federation_inbound.third_party_invite import ThirdPartyInvite
+from hs_workers.federation_inbound.third_party_invites import ThirdPartyInvites
 from hs_workers.federation_inbound.transaction_intake import TransactionIntake
 from hs_workers.federation_inbound.transactions import Transactions
 
 WRITING_CLASSES: tuple[type, ...] = (
-    *(InvitesV1, InvitesV2, JoinsV1, JoinsV2, Knocks, LeavingV1, LeavingV2, Transactions),
+    *(InvitesV1, InvitesV2, JoinsV1, JoinsV2, Knocks, LeavingV1, LeavingV2, ThirdPartyInvite, Transactions),
 )
 
 
@@ -66,8 +69,8 @@ class WritingParts:
         self._outside = outside
         self._admission = RoomAdmission(db, name, clock.seconds)
         self._completing = Completing(db, master, fetching, clock.seconds, name, outside.on_fetch)
-        policies = PolicyServers(db, outgoing.policy_server, clock.seconds)
-        self._policies = PolicyChecks(policies, outgoing.policy_server)
+        self._policy_servers = PolicyServers(db, outgoing.policy_server, clock.seconds)
+        self._policies = PolicyChecks(self._policy_servers, outgoing.policy_server)
         self._out_of_band = OutOfBandMemberships(db, master, checks, fetching, name)
         self.queues = RoomQueues(
             db,
@@ -104,7 +107,9 @@ class WritingParts:
         )
         yield from (InvitesV1(invitations), InvitesV2(invitations), JoinsV1(templates, joins), joins)
         yield from (Knocks(templates, handshakes, answers), LeavingV1(templates, handshakes), LeavingV2(handshakes))
-        yield Transactions(intake)
+        sending = Sending(db, master, self._policy_servers, outgoing.invites)
+        third_party = ThirdPartyInvites(db, sending, outgoing.others.remote, self._admission, name)
+        yield from (ThirdPartyInvite(third_party), Transactions(intake))
 
     def subscription(self) -> Subscription:
         """What the parts want to hear of the log."""

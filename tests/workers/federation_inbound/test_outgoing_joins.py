@@ -1,0 +1,142 @@
+"""Joins through other servers: what is believed of their answers, and what a failure leaves."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from hs_common.matrix.errors import MatrixError, forbidden
+from hs_common.replication.federation_calls import AdoptRoom
+from tests.common.federation.far_server import FarRoom, FarServer
+from tests.workers.federation_inbound.writing_world import ALICE, FAR, WritingWorld, play
+
+OTHER = "other.example"
+SEND_JOIN = "/_matrix/federation/v2/send_join"
+MAKE_JOIN = "/_matrix/federation/v1/make_join"
+Json = dict[str, Any]
+
+
+async def _fails(world: WritingWorld, room: FarRoom, *via: str) -> tuple[int, str]:
+    with pytest.raises(MatrixError) as failure:
+        await world.outgoing.rooms.join(room.room_id, ALICE, {"membership": "join"}, via or [FAR])
+    return failure.value.status, failure.value.errcode
+
+
+async def _nothing_is_left(world: WritingWorld, room: FarRoom) -> None:
+    for table in ("rooms", "timeline", "state", "local_membership", "room_servers", "joining_rooms"):
+        rows = await world.db.fetch(f"SELECT 1 FROM {table} WHERE room_id = %s", (room.room_id,))
+        assert rows == [], table
+
+
+def _answering(world: WritingWorld, room: FarRoom, change: Any) -> None:
+    def answer(path: str, body: Any) -> Any:
+        del world.far.answers[SEND_JOIN]
+        told: Json = world.far.ask("PUT", path, {}, body)
+        return change(told) or told
+
+    world.far.answers[SEND_JOIN] = answer
+
+
+def test_answers_that_are_not_believed(database_url: str) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room, other = world.far.room(), world.far.room()
+        changes = [
+            lambda told: told["state"].clear() or told["auth_chain"].clear(),
+            lambda told: told.update(state=[pdu for pdu in told["state"] if pdu["type"] != "m.room.create"]),
+            lambda told: told.update(event=dict(other.say("another event").pdu)),
+            lambda told: told.update(event={"no": "event"}),
+            lambda told: [pdu.update(signatures={}) for pdu in told["state"] + told["auth_chain"]] and None,
+            lambda told: [told],
+            lambda told: told.pop("state") and None,
+        ]
+        for change in changes:
+            _answering(world, room, change)
+            status, _ = await _fails(world, room)
+            assert status >= 400
+            await _nothing_is_left(world, room)
+        await world.enter(room)
+        assert await world.membership(room.room_id) == "join"
+
+    play(database_url, scenario)
+
+
+def test_templates_that_are_not_believed(database_url: str) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room, other = world.far.room(), world.far.room()
+        good = world.far.ask("GET", f"{MAKE_JOIN}/{room.room_id}/{ALICE}", {}, None)
+        wrong: list[Any] = [
+            {},
+            [],
+            {**good, "room_version": "99"},
+            {**good, "room_version": "1"},
+            *({**good, "event": {**good["event"], **change}} for change in (
+                {"type": "m.room.topic"}, {"state_key": "@x:y"}, {"sender": "@x:y"}, {"room_id": other.room_id},
+                {"content": {"membership": "leave"}}, {"content": 5}, {"prev_events": "x"}, {"depth": "deep"},
+            )),
+        ]  # fmt: skip
+        for template in wrong:
+            world.far.answers[MAKE_JOIN] = _always(template)
+            status, _ = await _fails(world, room)
+            assert status >= 400, template
+        assert not any(what == "send_join" for _, what in world.servers.asked)
+        await _nothing_is_left(world, room)
+
+    play(database_url, scenario)
+
+
+def _always(answer: Any) -> Callable[[str, Any], Any]:
+    return lambda path, query: answer
+
+
+def test_the_next_server_is_tried(database_url: str) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room()
+        other = FarServer(OTHER)
+        world.servers.servers[OTHER] = other
+        assert await _fails(world, room, "down.example", OTHER) == (404, "M_NOT_FOUND")
+        assert await world.outgoing.rooms.join(
+            room.room_id, ALICE, {"membership": "join"}, ["down.example", OTHER, FAR]
+        )
+        assert await world.membership(room.room_id) == "join"
+        closed = world.far.room()
+        world.far.answers[MAKE_JOIN] = _refuse
+        count = len(world.servers.asked)
+        assert await _fails(world, closed, FAR, OTHER) == (403, "M_FORBIDDEN")
+        assert len(world.servers.asked) == count + 1, "a refusal is final"
+
+    play(database_url, scenario)
+
+
+def _refuse(path: str, query: Any) -> Any:
+    raise forbidden("You are not invited")
+
+
+def test_joins_of_one_room_at_the_same_time(database_url: str) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room()
+        joins = [
+            Deferred.fromCoroutine(
+                world.outgoing.rooms.join(room.room_id, f"@u{number}:test", {"membership": "join"}, [FAR])
+            )
+            for number in range(3)
+        ]
+        assert [await one for one in joins] == [True, False, False]
+        assert sum(isinstance(call, AdoptRoom) for call in world.link.calls) == 1
+
+    play(database_url, scenario)
+
+
+def test_a_large_room(database_url: str) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room("11")
+        for number in range(700):
+            room.join(f"@user{number}:{FAR}")
+        await world.enter(room)
+        rows = await world.db.fetch(
+            "SELECT 1 FROM state WHERE room_id = %s AND membership = 'join' AND to_pos = 9223372036854775807",
+            (room.room_id,),
+        )
+        assert len(rows) == 702
+
+    play(database_url, scenario)
