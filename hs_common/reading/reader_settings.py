@@ -1,6 +1,7 @@
 """The settings of readers, kept in memory and dropped when the log says that they changed."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final
 
 from hs_common.reading.settings import TYPES, Settings, read_settings
@@ -13,8 +14,10 @@ MAXIMUM_USERS: Final = 10_000  # compiled push rules have some KiB
 class ReaderSettings:
     """User → settings."""
 
-    def __init__(self, db: Queries) -> None:
+    def __init__(self, db: Queries, maximum: int = MAXIMUM_USERS) -> None:
+        """`maximum`: users remembered."""
         self._db = db
+        self._maximum = maximum
         self._known: OrderedDict[str, Settings] = OrderedDict()
         self._changes = 0
 
@@ -27,10 +30,27 @@ class ReaderSettings:
         changes = self._changes
         settings = await self.fresh(user_id)
         if changes == self._changes:  # else what was read may be older than what the log said meanwhile
-            self._known[user_id] = settings
-            while len(self._known) > MAXIMUM_USERS:
-                self._known.popitem(last=False)
+            self._remember(user_id, settings)
         return settings
+
+    def _remember(self, user_id: str, settings: Settings) -> None:
+        self._known[user_id] = settings
+        while len(self._known) > self._maximum:
+            self._known.popitem(last=False)
+
+    async def of_many(self, user_ids: Sequence[str]) -> dict[str, Settings]:
+        """The same of many users, those that are not remembered by one look-up."""
+        found = {user_id: self._known[user_id] for user_id in user_ids if user_id in self._known}
+        unknown = [user_id for user_id in user_ids if user_id not in found]
+        changes = self._changes
+        if unknown:
+            contents: dict[str, dict[str, str]] = {user_id: {} for user_id in unknown}
+            for user_id, data_type, content in await sync_personal.settings_of_many(self._db, unknown, TYPES):
+                contents[user_id][data_type] = content
+            found |= {user_id: read_settings(user_id, of_user) for user_id, of_user in contents.items()}
+        for user_id in unknown if changes == self._changes else ():
+            self._remember(user_id, found[user_id])
+        return found
 
     async def fresh(self, user_id: str) -> Settings:
         """As they are now, whatever this process' position."""

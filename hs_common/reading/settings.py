@@ -39,8 +39,16 @@ def read_settings(user_id: str, contents: Mapping[str, str | bytes]) -> Settings
         # Nobody ignores himself: he would lose what his other devices send.
         ignored=frozenset(ignored) - {user_id} if isinstance(ignored, dict) else frozenset(),
         blocks_invites=parsed.get(INVITES, {}).get("default_action") == "block",
-        push_rules=compile_rules(merged(parsed.get(PUSH_RULES), user_id)),
+        push_rules=_compiled(user_id, parsed.get(PUSH_RULES)),
     )
+
+
+# Of all who never changed a rule: most users, and ghosts. Predefined rules are told apart by bits, not by the user.
+_DEFAULT_RULES: Final = compile_rules(merged(None, ""))
+
+
+def _compiled(user_id: str, content: Mapping[str, Any] | None) -> CompiledRules:
+    return _DEFAULT_RULES if content is None else compile_rules(merged(content, user_id))
 
 
 def push_rules_content(user_id: str, stored: str | bytes | None) -> dict[str, Any]:

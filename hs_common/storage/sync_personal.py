@@ -26,6 +26,14 @@ async def settings(db: Queries, user_id: str, types: Sequence[str]) -> list[Row]
     )
 
 
+async def settings_of_many(db: Queries, user_ids: Sequence[str], types: Sequence[str]) -> list[Row]:
+    """(user_id, type, content) of the same for many users."""
+    return await db.fetch(
+        "SELECT user_id, type, content FROM account_data WHERE user_id = ANY(%s) AND room_id = '' AND type = ANY(%s)",
+        (list(user_ids), list(types)),
+    )
+
+
 async def new_receipts(db: Queries, room_ids: Sequence[str], lows: Sequence[int], upto: int) -> list[Row]:
     """(room_id, user_id, receipt_type, thread_id, event_id, ts, pos) of the receipts set after low, in their order."""
     return await db.fetch(

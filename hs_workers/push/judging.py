@@ -88,10 +88,8 @@ class Judging:
     async def _notified(self, event: SeenEvent, user_ids: Sequence[str]) -> list[tuple[str, Actions]]:
         judged: list[tuple[str, Actions]] = []
         undecided: list[tuple[str, Settings]] = []
-        for user_id in user_ids:
-            if user_id == event.sender or not self._held.of(user_id):
-                continue
-            settings = await self._settings.of(user_id)
+        readers = [user_id for user_id in user_ids if user_id != event.sender and self._held.of(user_id)]
+        for user_id, settings in (await self._settings.of_many(readers)).items():
             if event.sender in settings.ignored:
                 continue
             actions = settings.push_rules.judge(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from random import Random
+from typing import Final
 
 from hs_common.config.push import Push
 from hs_common.email.mailer import Mailer
@@ -22,6 +23,9 @@ from hs_workers.push.http_push import HttpPush
 from hs_workers.push.judge import LogJudge
 from hs_workers.push.judging import Judging
 from hs_workers.push.senders import Senders, Work
+
+REMEMBERED_SETTINGS: Final = 50_000
+"""Users whose rules are remembered: more than a worker should push for. Who has no rules of his own costs little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class PushWorker:
     """`judge` is what follows the log, and what is started and stopped."""
 
     def __init__(self, near: Surroundings) -> None:
-        held, readers = HeldPushers(), ReaderSettings(near.db)
+        held, readers = HeldPushers(), ReaderSettings(near.db, REMEMBERED_SETTINGS)
         self.badges = Badges(near.db, readers, near.position)
         self.gateways = Gateways(near.egress)
         self._events = EventReading(near.db, near.clock.seconds)
