@@ -1,5 +1,6 @@
 """Readers' settings: many at once are the same as one by one, and what changed meanwhile is not remembered."""
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -15,7 +16,7 @@ class FakeQueries:
     def __init__(self, data: dict[tuple[str, str], Any]) -> None:
         self.data = data
         self.asked = 0
-        self.before = lambda: None
+        self.before: Callable[[], object] = lambda: None
 
     async def fetch(self, sql: str, args: Any = ()) -> list[tuple[Any, ...]]:
         self.asked += 1
@@ -57,7 +58,7 @@ def test_what_changes_while_it_is_read_is_read_again() -> None:
     async def play() -> None:
         db = FakeQueries({})
         settings = ReaderSettings(db, maximum=2)
-        db.before = lambda: settings.changed("@a:t", IGNORED_USERS) and None
+        db.before = lambda: settings.changed("@a:t", IGNORED_USERS)
         await settings.of_many(["@a:t"])
         db.before = lambda: None
         db.data = DATA
