@@ -9,8 +9,8 @@ from hs_common.config.media import Media as MediaConfig
 from hs_common.http.endpoint import Auth, Rate, endpoint
 from hs_common.http.reply import Encoded, Reply
 from hs_common.http.request import Request
-from hs_common.matrix.errors import invalid_param, unknown
-from hs_common.storage.media import ThumbnailKey
+from hs_common.matrix.errors import MatrixError, invalid_param, unknown
+from hs_common.storage.media import StoredThumbnail, ThumbnailKey
 from hs_workers.media.disposition import UNKNOWN_TYPE, essence
 from hs_workers.media.downloading import Described, Downloading
 from hs_workers.media.previews.previewing import Previewing
@@ -119,9 +119,17 @@ class AuthedContentRepo:
             raise unknown(f"There are no thumbnails of {kind}", status=400)
         animated = animated and kind in _MAYBE_ANIMATED
         key = ThumbnailKey(found.sha256, method, *rounded(method, width, height), animated)
-        made = await self._thumbnails.find(key)
+        made = await self._thumbnail(key, is_remote=found.is_remote)
         name = f"thumbnail.{made.content_type.partition('/')[2]}"
         return Described(made.sha256, made.content_type, name, public_only)
+
+    async def _thumbnail(self, key: ThumbnailKey, *, is_remote: bool) -> StoredThumbnail:
+        try:
+            return await self._thumbnails.find(key)
+        except MatrixError as error:
+            if is_remote and error.status == 413:  # the request is not to blame for what another server has
+                raise MatrixError(502, error.errcode, error.error) from error
+            raise
 
 
 def _may_redirect(request: Request, public_only: bool) -> bool:

@@ -59,6 +59,7 @@ class FoundMedia:
     sha256: bytes
     content_type: str
     file_name: str | None
+    is_remote: bool
 
 
 class Downloading:
@@ -102,7 +103,7 @@ class Downloading:
             raise not_found(NO_MEDIA)
         assert found.sha256 is not None, "found without content"
         self._accesses.note_remote(server_name, media_id)
-        return FoundMedia(found.sha256, found.content_type, found.file_name)
+        return FoundMedia(found.sha256, found.content_type, found.file_name, is_remote=True)
 
     async def _find_local(self, media_id: str, timeout_ms: int, public_only: bool) -> FoundMedia:
         found = await self._arrivals.find(media_id, 0 if public_only else timeout_ms)
@@ -111,7 +112,7 @@ class Downloading:
         if found.sha256 is None:
             raise MatrixError(504, "M_NOT_YET_UPLOADED", "The media have not been uploaded yet")
         self._accesses.note(media_id)
-        return FoundMedia(found.sha256, found.content_type, found.file_name)
+        return FoundMedia(found.sha256, found.content_type, found.file_name, is_remote=False)
 
     async def send(self, request: Request, described: Described, *, may_redirect: bool) -> Reply:
         """The content, all or the part that is asked for; 304 if the client has it; 307 if it may fetch it itself."""

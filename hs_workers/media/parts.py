@@ -82,7 +82,7 @@ class MediaParts:
         self.processes = ThumbnailProcesses(
             self._thumbnail_threads, config.thumbnail_pixels, outside.thumbnail_time_limit_s
         )
-        retention = Retention(config, outside.db, now_ms, metrics)
+        retention = Retention(outside.server_name, config, outside.db, now_ms, metrics)
         self.sweeper = Sweeper(outside.db, self.store, outside.reactor, now_ms, metrics, retention.forget)
         self._keeping = Keeping(outside.db, self.store, outside.background, now_ms)
         self.arrivals = Arrivals(outside.db, outside.reactor, now_ms)

@@ -8,7 +8,6 @@ next sweep.
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-import orjson
 from twisted.logger import Logger
 
 from hs_common.matrix.errors import not_found
@@ -16,8 +15,10 @@ from hs_common.process.background import Background
 from hs_common.storage import media_administration, media_lifetimes, remote_media
 from hs_common.storage.database import Database
 from hs_common.storage.media_lifetimes import Deleted
-from hs_workers.media.administration.mentioned import Key, key_of, media_of_event
+from hs_workers.media.administration.mentioned import Key, media_of_event
 from hs_workers.media.blobs import StorageFailed
+from hs_workers.media.profile_media import profile_media
+from hs_workers.media.retention import delete_unused_since
 from hs_workers.media.sweeping import Sweeper
 
 BATCH: Final = 500
@@ -117,22 +118,14 @@ class Administration:
     async def delete_all(self, media_ids: list[str]) -> list[str]:
         """Those of the media that there are, of this server."""
         deleted = await media_lifetimes.delete_media(self._db, media_ids)
-        await self._delete_bytes(_digests(deleted))
+        # Not before the answer: an object store takes a while for thousands.
+        self._background("delete media", self._delete_bytes(_digests(deleted)))
         return [one.media_id for one in deleted]
 
     async def delete_unused_since(self, before_ms: int, larger_than: int, *, keeps_profiles: bool) -> list[str]:
         """Uploads that nobody was sent since, but for pictures of users and rooms if those are to be kept."""
-        kept = await self._profile_media() if keeps_profiles else set()
-        deleted: list[Deleted] = []
-        passed = 0
-        while True:
-            limit = BATCH + passed
-            found = await media_lifetimes.find_unused_since(self._db, before_ms, larger_than, limit)
-            wanted = [media_id for media_id in found if media_id not in kept]
-            if not wanted:
-                break
-            passed = len(found) - len(wanted)
-            deleted += await media_lifetimes.delete_media(self._db, wanted)
+        kept = await profile_media(self._db, self._server_name) if keeps_profiles else set()
+        deleted = await delete_unused_since(self._db, before_ms, larger_than, kept)
         self._background("delete media", self._delete_bytes(_digests(deleted)))
         return [one.media_id for one in deleted]
 
@@ -143,13 +136,6 @@ class Administration:
             digests += found
         self._background("delete media", self._delete_bytes(digests))
         return len(digests)
-
-    async def _profile_media(self) -> set[str]:
-        uris = [orjson.loads(value) for value in await media_administration.profile_pictures(self._db)]
-        keys = [key_of(uri) for uri in uris]
-        for json in await media_administration.room_pictures(self._db):
-            keys += media_of_event(json)
-        return {key[1] for key in keys if key is not None and key[0] == self._server_name}
 
     async def _delete_bytes(self, digests: list[bytes]) -> None:
         try:

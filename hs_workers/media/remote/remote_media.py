@@ -22,6 +22,8 @@ from hs_workers.media.remote.fetching import Fetching
 
 AT_ONCE: Final = 64
 """Fetched by a worker; each holds half a megabyte and mostly waits."""
+PER_SERVER: Final = 4
+"""Half of the connections that a process has to one server."""
 WAITING_LIMIT: Final = 1_000
 RETRY_AFTER_MS: Final = 5_000
 LOOK_AGAIN_S: Final = 0.5
@@ -57,6 +59,7 @@ class RemoteMediaFinder:
         self._now_ms = now_ms
         self._timeout_ms = timeout_ms
         self._slots = DeferredSemaphore(AT_ONCE)
+        self._of_server: dict[str, DeferredSemaphore] = {}
         self._waiting: dict[Key, list[Deferred[None]]] = {}
         self._failed: dict[Key, tuple[float, MatrixError]] = {}
         self._log = Logger()
@@ -109,7 +112,7 @@ class RemoteMediaFinder:
                 error = None
                 await pause(self._clock, LOOK_AGAIN_S)
                 return
-            error = await self._slots.run(lambda: Deferred.fromCoroutine(self._fetch(key)))
+            error = await self._slots.run(lambda: self._server_slots(key[0]).run(self._fetching_of, key))
             if error is not None:
                 await remote_media.release_remote(self._db, *key, expires_ms)
         finally:
@@ -117,6 +120,16 @@ class RemoteMediaFinder:
                 self._note_failure(key, error)
             for waiting in self._waiting.pop(key):
                 _fire(waiting)
+
+    def _server_slots(self, server_name: str) -> DeferredSemaphore:
+        """Few at once of one server, which is talked with of other things as well."""
+        slots = self._of_server.setdefault(server_name, DeferredSemaphore(PER_SERVER))
+        for name in [name for name, other in self._of_server.items() if other is not slots and _is_idle(other)]:
+            del self._of_server[name]
+        return slots
+
+    def _fetching_of(self, key: Key) -> "Deferred[MatrixError | None]":
+        return Deferred.fromCoroutine(self._fetch(key))
 
     async def _fetch(self, key: Key) -> MatrixError | None:
         try:
@@ -149,3 +162,7 @@ class RemoteMediaFinder:
 def _fire(waiting: "Deferred[Any]") -> None:
     if not waiting.called:
         waiting.callback(None)
+
+
+def _is_idle(slots: DeferredSemaphore) -> bool:
+    return slots.tokens == slots.limit and not slots.waiting

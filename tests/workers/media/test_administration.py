@@ -214,6 +214,7 @@ async def delete_and_look(world: World, place: Place) -> None:
     assert len(place()) == 1, "somebody else has it"
     assert await is_there(world, copy)
     assert (await operator(world, "POST", "/delete", {"user_id": ALICE_ID})).json == {"deleted": 1}
+    await world.background.drained()
     assert place() == []
     assert await world.db.fetch_one("SELECT bytes, count FROM media_usage") == (0, 0)
     again = await world.uploaded(b"other")
@@ -315,6 +316,7 @@ def test_limits_of_one_user_and_of_all(play: Playing) -> None:
         assert (full.status, full.errcode) == (403, "M_FORBIDDEN")
         await world.later(SOON)
         await operator(world, "POST", "/delete", {"user_id": ALICE_ID})
+        await world.background.drained()
         await world.parts.stored_bytes.look()
         assert (await world.upload(b"3" * 2000)).status == 200
 
@@ -324,6 +326,12 @@ def test_limits_of_one_user_and_of_all(play: Playing) -> None:
 def test_retention_of_uploads(play: Playing) -> None:
     async def scenario(world: World) -> None:
         old, used = await world.uploaded(b"old"), await world.uploaded(b"used")
+        avatar = await world.uploaded(b"avatar")
+        await world.db.execute("DELETE FROM profiles")
+        await world.db.execute(
+            "INSERT INTO profiles (user_id, field, value, pos) VALUES (%s, 'avatar_url', %s, 1)",
+            (ALICE_ID, json.dumps(f"mxc://{NAME}/{avatar}")),
+        )
         await world.later(50_000)
         await world.download(used)
         await world.parts.accesses.flush()
@@ -331,8 +339,8 @@ def test_retention_of_uploads(play: Playing) -> None:
         await world.sweeper.sweep()
         assert (await world.download(old)).errcode == "M_NOT_FOUND"
         assert (await world.download(used)).body == b"used"
-        assert len(world.files()) == 1
-        assert await world.db.fetch_one("SELECT bytes, count FROM media_usage") == (4, 1)
+        assert len(world.files()) == 2, "nobody was sent the avatar, and it is shown all the same"
+        assert await world.db.fetch_one("SELECT bytes, count FROM media_usage") == (10, 2)
 
     play(scenario, lifetime_ms=86_400_000)
 

@@ -8,13 +8,13 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from hs_workers.media.remote.multipart import boundary_of
-from hs_workers.media.remote.remote_media import FAILED_S
+from hs_workers.media.remote.remote_media import FAILED_S, PER_SERVER
 from tests.common.federation.test_client import federating
 from tests.common.http.egress.outside import OutsideServer, Talk, answer, asking, outside
 from tests.common.http.served import Answer
 from tests.reactor import run, sleep, until
 from tests.workers.media.object_store import ObjectStore
-from tests.workers.media.pictures import opened, picture
+from tests.workers.media.pictures import opened, picture, png_bomb
 from tests.workers.media.test_multipart import read
 from tests.workers.media.world import AUTHED, V3, World, media_worker
 
@@ -172,6 +172,48 @@ def test_what_cannot_be_had(media_url: str, media_folder: Path, said: bytes, sta
         assert await world.count("remote_media") == await world.count("media_blobs") == 0
 
     play(media_url, media_folder, lambda request, talk: talk.write(said), scenario, remote_download_bytes=50_000)
+
+
+def test_few_at_once_of_one_server(media_url: str, media_folder: Path) -> None:
+    talks: list[tuple[bytes, Talk]] = []
+
+    async def scenario(world: World, server: OutsideServer) -> None:
+        asked = [Deferred.fromCoroutine(get(world, media_id=f"m{number}")) for number in range(7)]
+        await until(lambda: len(talks) == PER_SERVER)
+        await sleep(0.1)
+        assert len(talks) == PER_SERVER
+        for number in range(7):
+            await until(lambda number=number: len(talks) > number)  # type: ignore[misc]
+            talks[number][1].write(parts(b"far"))
+        assert {(await one).body for one in asked} == {b"far"}
+        assert await world.count("remote_media") == 7
+
+    play(media_url, media_folder, lambda request, talk: talks.append((request, talk)), scenario)
+
+
+def test_a_picture_of_theirs_that_is_too_large(media_url: str, media_folder: Path) -> None:
+    async def scenario(world: World, server: OutsideServer) -> None:
+        answered = await world.get(f"{AUTHED}/thumbnail/b.example/far?width=9&height=9")
+        assert (answered.status, answered.errcode) == (502, "M_TOO_LARGE")
+
+    said = parts(png_bomb(30_000, 30_000, b"\0"), "Content-Type: image/png")
+    play(media_url, media_folder, lambda request, talk: talk.write(said), scenario)
+
+
+def test_what_another_server_says_of_a_file_is_not_believed(media_url: str, media_folder: Path) -> None:
+    async def scenario(world: World, server: OutsideServer) -> None:
+        for media_id in ("html", "odd"):
+            found = await get(world, media_id=media_id)
+            assert found.headers["content-disposition"].startswith("attachment")
+            assert found.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+            assert found.headers["x-content-type-options"] == "nosniff"
+        assert found.headers["content-type"] == "application/octet-stream"
+
+    def script(request: bytes, talk: Talk) -> None:
+        kind = "text/html" if b"/html" in request else "image/png; <script>"
+        talk.write(parts(b"<script>alert(1)</script>", f"Content-Type: {kind}", "Content-Disposition: inline"))
+
+    play(media_url, media_folder, script, scenario)
 
 
 def test_it_is_tried_again_later(media_url: str, media_folder: Path) -> None:
