@@ -27,3 +27,11 @@ async def external_ids_of(db: Queries, user_id: str) -> list[tuple[str, str]]:
     """(provider_id, subject) of all by which a user logs in."""
     rows = await db.fetch("SELECT provider_id, subject FROM external_ids WHERE user_id = %s ORDER BY 1, 2", (user_id,))
     return [(provider_id, subject) for provider_id, subject in rows]
+
+
+async def delete_external_id(db: Queries, provider_id: str, subject: str, user_id: str) -> None:
+    """The account is theirs no more."""
+    await db.execute(
+        "DELETE FROM external_ids WHERE provider_id = %s AND subject = %s AND user_id = %s",
+        (provider_id, subject, user_id),
+    )

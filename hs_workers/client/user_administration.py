@@ -4,7 +4,7 @@ Not in the specification. Every endpoint is for administrators of this server al
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -35,6 +35,11 @@ class _Threepid(msgspec.Struct):
     address: str
 
 
+class _ExternalId(msgspec.Struct):
+    auth_provider: Annotated[str, msgspec.Meta(max_length=64)]
+    external_id: Annotated[str, msgspec.Meta(max_length=255)]
+
+
 class _Change(msgspec.Struct):
     password: str | None = None
     logout_devices: bool = True
@@ -45,6 +50,7 @@ class _Change(msgspec.Struct):
     suspended: bool | None = None
     deactivated: bool | None = None
     threepids: list[_Threepid] | None = None
+    external_ids: list[_ExternalId] | None = None
 
 
 class _Password(msgspec.Struct):
@@ -129,6 +135,9 @@ class UserAdministrationEndpoints:
         if change.threepids is not None:
             wanted = [(one.medium, one.address) for one in change.threepids]
             await self._users.set_threepids(user_id, wanted, self._now_ms())
+        if change.external_ids is not None:
+            ties = [(one.auth_provider, one.external_id) for one in change.external_ids]
+            await self._users.set_external_ids(user_id, ties)
         if change.deactivated:
             await self._users.deactivate(user_id, erase=False)
         elif change.deactivated is False and (await self._users.known(user_id)).deactivated:

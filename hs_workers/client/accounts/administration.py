@@ -14,7 +14,7 @@ from hs_common.process.password_hasher import PasswordHasher
 from hs_common.replication.calls import CloseSessions, DeactivateUser, SetProfile, SetUserState
 from hs_common.replication.link_interface import Link
 from hs_common.storage import threepids as stored_threepids
-from hs_common.storage.external_ids import external_ids_of
+from hs_common.storage.external_ids import add_external_id, delete_external_id, external_ids_of
 from hs_common.storage.queries import Queries
 from hs_common.storage.threepids import Threepid
 from hs_common.storage.user_administration import AdminUser, admin_user
@@ -121,6 +121,15 @@ class UserAdministration:
         for medium, address in sorted(asked - {(one.medium, one.address) for one in present}):
             if not await stored_threepids.add_threepid(self._db, user_id, Threepid(medium, address, now_ms, now_ms)):
                 raise MatrixError(400, "M_THREEPID_IN_USE", f"Another account has {address}")
+
+    async def set_external_ids(self, user_id: str, wanted: Iterable[tuple[str, str]]) -> None:
+        """The user signs on as these (provider, subject) and no others. 409 `M_UNKNOWN` for somebody else's."""
+        asked, present = set(wanted), set(await external_ids_of(self._db, user_id))
+        for provider_id, subject in sorted(present - asked):
+            await delete_external_id(self._db, provider_id, subject, user_id)
+        for provider_id, subject in sorted(asked - present):
+            if not await add_external_id(self._db, provider_id, subject, user_id):
+                raise MatrixError(409, "M_UNKNOWN", f"Another account belongs to {subject} at {provider_id}")
 
     async def deactivate(self, user_id: str, *, erase: bool) -> bool:
         """Ends the account; whether all its identifiers were taken back from where they were published."""

@@ -87,6 +87,10 @@ def test_making_and_changing_an_account(play: Play) -> None:
         await add_external_id(world.db, "main", "subject", ALICE)
         found = (await world.ask("GET", where, token=root)).json
         assert found["external_ids"] == [{"auth_provider": "main", "external_id": "subject"}]
+        ties = [{"auth_provider": "main", "external_id": "other"}]
+        assert (await world.ask("PUT", where, {"external_ids": ties}, root)).json["external_ids"] == ties
+        taken = await world.ask("PUT", f"{ADMIN}/v2/users/@bob:example.org", {"external_ids": ties}, root)
+        assert (taken.status, taken.errcode) == (409, "M_UNKNOWN")
         assert (await world.ask("PUT", where, {"deactivated": True}, root)).status == 200
         assert (await world.ask("PUT", where, {"deactivated": False}, root)).errcode == "M_INVALID_PARAM"
         assert (await world.ask("PUT", f"{ADMIN}/v2/users/{ROOT}", {"admin": False}, root)).errcode == "M_FORBIDDEN"
