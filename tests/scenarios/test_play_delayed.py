@@ -1,11 +1,13 @@
 """Delayed events at real processes: both forms of scheduling, what is told of them, and that they come."""
 
 import asyncio
+import signal
 
 from tests.scenarios.client import http_session, register, unique
 from tests.scenarios.server import Server
 
 MSC4140 = "org.matrix.msc4140"
+RESTART_LIMIT_S = 30.0
 
 
 def test_events_come_later_and_are_managed_until_then(server: Server) -> None:
@@ -36,5 +38,27 @@ def test_events_come_later_and_are_managed_until_then(server: Server) -> None:
             await alice.post((MSC4140, "delayed_events", older["delay_id"]), {"action": "restart"}, version="unstable")
             await alice.post(("delayed_events", older["delay_id"], "send"), {}, version="v1")
             assert (await alice.get(("rooms", room_id, "state", "m.room.topic", "")))["topic"] == "t"
+
+    asyncio.run(play())
+
+
+def test_an_event_comes_once_though_the_leader_is_killed_before_its_time(split: Server) -> None:
+    async def play() -> None:
+        async with http_session() as http:
+            alice = await register(http, split.worker_urls(), "alice")
+            room_id = await alice.create_room()
+            body = {"delay_ms": 3_000, "content": {"msgtype": "m.text", "body": "later"}}
+            path = ("rooms", room_id, "delayed_event", "m.room.message", unique("t"))
+            delay_id = (await alice.put(path, body))["delay_id"]
+            leader = split.leader()
+            assert leader is not None
+            old = split.signal(leader.name, signal.SIGKILL)
+            await alice.sync()
+            await alice.sync_until(lambda answer: room_id in answer.get("rooms", {}).get("join", {}))
+            split.wait_for_restart(leader.name, old, RESTART_LIMIT_S)
+            told = await alice.get(("delayed_events", delay_id), version="v1")
+            history = await alice.history(room_id)
+            sent = [event["event_id"] for event in history if event["content"].get("body") == "later"]
+            assert sent == [told["finalised"]["event_id"]]
 
     asyncio.run(play())
