@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.tokens import RoomToken, SlidingToken, parse_room_token, parse_sliding_token
@@ -136,3 +138,28 @@ def test_tokens() -> None:
     assert parse_room_token(str(token)) == RoomToken(12, 0)
     for wrong in ("", "c1_2", "c1_2_xyz", "c1_2_0123456789abcde", "c99999999999999999999_0_0123456789abcdef"):
         assert parse_sliding_token(wrong) is None
+
+
+KEYS = (
+    *("lists", "room_subscriptions", "extensions", "conn_id", "pos", "timeout", "set_presence", "a", "range", "ranges"),
+    *("timeline_limit", "required_state", "include", "exclude", "type", "state_key", "lazy_members", "filters"),
+    *("is_dm", "spaces", "room_types", "not_room_types", "tags", "to_device", "typing", "enabled", "limit", "since"),
+)
+scalars = st.none() | st.booleans() | st.integers(-3, 2**60) | st.floats(allow_nan=False) | st.sampled_from((*KEYS, ""))
+anything = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=25,
+)
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), anything, max_size=4))
+def test_anything_is_read_or_refused(body: dict[str, Any]) -> None:
+    for read in (unstable, lambda body: parse(body, 1_000)):
+        try:
+            request = read(body)
+        except MatrixError as error:
+            if error.status != 400:
+                raise
+        else:
+            assert all(one.config.timeline_limit <= 100 for one in request.lists.values())
