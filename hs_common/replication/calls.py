@@ -366,9 +366,10 @@ class SetAppService(Call, frozen=True, kw_only=True):
 
 
 class RemoveAppService(Call, frozen=True, kw_only=True):
-    """Errors: M_NOT_FOUND."""
+    """`deactivate_users`: the accounts that the service made end too, by a job. Errors: M_NOT_FOUND."""
 
     service_id: str
+    deactivate_users: bool = False
 
 
 class PauseAppService(Call, frozen=True, kw_only=True):

@@ -31,6 +31,14 @@ async def guests_of_room(db: Queries, room_id: str, after: str, limit: int) -> l
     return [user_id for (user_id,) in rows]
 
 
+async def living_ghosts(db: Queries, service_id: str, limit: int) -> list[str]:
+    """Accounts that an application service has made and that are not deactivated."""
+    rows = await db.fetch(
+        "SELECT user_id FROM users WHERE appservice_id = %s AND NOT deactivated LIMIT %s", [service_id, limit]
+    )
+    return [user_id for (user_id,) in rows]
+
+
 async def carried_over(db: Queries, room_id: str, after: tuple[str, str], limit: int) -> list[Row]:
     """Rows (type, state_key, json) of a room's bans and children of a space, in order, above `after`."""
     return await db.fetch(

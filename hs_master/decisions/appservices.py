@@ -14,6 +14,7 @@ from hs_common.storage.appservices import Registered
 from hs_common.storage.queries import Queries
 from hs_master import tables
 from hs_master.decisions.accounts import Account
+from hs_master.jobs.kinds import GhostsJob, write_job
 from hs_master.step import Step
 
 QUEUE = "application services"
@@ -108,6 +109,8 @@ class RemoveAppServiceDecider(_Decider):
         step.row(tables.APPSERVICE_DELETE, call.service_id)
         step.row(tables.AS_ROOM_END, call.service_id, pos)
         step.new_services = step.services.replaced(call.service_id, None)
+        if call.deactivate_users:
+            write_job(step, "", GhostsJob(call.service_id))
         return Answer(pos=pos)
 
 

@@ -29,6 +29,7 @@ from hs_master.decisions.receiving import Preparing
 from hs_master.jobs.advance import AdvanceJob, AdvanceJobDecider
 from hs_master.jobs.carry_over import CarryOver, CarryOverDecider
 from hs_master.jobs.delete_room import EmptyRoom, EmptyRoomDecider, PurgeRoom, PurgeRoomDecider
+from hs_master.jobs.ghosts import EndGhosts, EndGhostsDecider
 from hs_master.jobs.guests import RemoveGuests, RemoveGuestsDecider
 from hs_master.jobs.list_members import ListMembers, ListMembersDecider
 from hs_master.rooms.compose import Composer
@@ -44,6 +45,7 @@ def deciders(composer: Composer, server_name: str, preparing: Preparing) -> Deci
             calls.UpgradeRoom: upgrade_room.UpgradeRoomDecider(composer, appender),
             federation_calls.ComposeTemplate: templates.ComposeTemplateDecider(composer, server_name),
             AdvanceJob: AdvanceJobDecider(appender),
+            EndGhosts: EndGhostsDecider(),
             RemoveGuests: RemoveGuestsDecider(appender),
             CarryOver: CarryOverDecider(appender),
             ListMembers: ListMembersDecider(),

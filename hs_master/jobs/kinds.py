@@ -50,8 +50,14 @@ class DeleteRoomJob(msgspec.Struct, frozen=True, tag="delete_room"):
     due_ms: int
 
 
+class GhostsJob(msgspec.Struct, frozen=True, tag="ghosts"):
+    """Deactivate the accounts that an application service has made. Of no user."""
+
+    service_id: str
+
+
 UserJob = ProfileJob | DeactivationJob
-Job = UserJob | GuestsJob | CarryOverJob | ListMembersJob | DeleteRoomJob
+Job = UserJob | GuestsJob | CarryOverJob | ListMembersJob | DeleteRoomJob | GhostsJob
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Job]] = msgspec.msgpack.Decoder(Job)

@@ -8,11 +8,20 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import orjson
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.logger import Logger
 
 from hs_common.matrix.errors import MatrixError
-from hs_common.replication.calls import Answer, AppendEvents, AppendReady, Call, DeactivateUser, SetProfile, UpgradeRoom
+from hs_common.replication.calls import (
+    Answer,
+    AppendEvents,
+    AppendReady,
+    Call,
+    DeactivateUser,
+    RemoveAppService,
+    SetProfile,
+    UpgradeRoom,
+)
 from hs_common.replication.clock import Clock, DelayedCall, pause
 from hs_common.replication.federation_calls import AdoptRoom
 from hs_common.replication.room_calls import DeleteRoom
@@ -23,11 +32,13 @@ from hs_master.decisions.accounts import MEMBER_FIELDS
 from hs_master.jobs.advance import AdvanceJob
 from hs_master.jobs.carry_over import CarryOver, carried
 from hs_master.jobs.delete_room import PURGING, EmptyRoom, PurgeRoom
+from hs_master.jobs.ghosts import EndGhosts
 from hs_master.jobs.guests import RemoveGuests
 from hs_master.jobs.kinds import (
     CarryOverJob,
     DeactivationJob,
     DeleteRoomJob,
+    GhostsJob,
     GuestsJob,
     ListMembersJob,
     UserJob,
@@ -46,6 +57,8 @@ JOBS_AT_A_TIME: Final = 20
 KEYS_OF_A_SLICE: Final = 1_000
 RETRY_S: Final = 1.0
 _ENDING_GUEST_ACCESS: Final = ("m.room.guest_access", "m.room.redaction")
+
+_NOTING: Final = (SetProfile, DeactivateUser, UpgradeRoom, AdoptRoom, DeleteRoom, RemoveAppService)
 
 _log = Logger()
 
@@ -123,6 +136,8 @@ class JobRunner:
             await self._carry_over(job_id, user_id, job, progress)
         elif isinstance(job, DeleteRoomJob):
             await self._delete_room(job_id, job, progress)
+        elif isinstance(job, GhostsJob):
+            await self._ghosts(job_id, job.service_id)
         elif isinstance(job, ListMembersJob):
             await self._list_members(job_id, job, progress)
         else:
@@ -132,6 +147,17 @@ class JobRunner:
         user_ids = await jobs.guests_of_room(self._db, room_id, progress, ROOMS_OF_A_SLICE)
         is_last = len(user_ids) < ROOMS_OF_A_SLICE
         await self._submit(RemoveGuests(job_id=job_id, room_id=room_id, user_ids=user_ids, is_last=is_last))
+
+    async def _ghosts(self, job_id: int, service_id: str) -> None:
+        """Together, so that they share commits; each notes a job of its own for leaving its rooms."""
+        user_ids = await jobs.living_ghosts(self._db, service_id, ROOMS_OF_A_SLICE)
+        calls = [DeactivateUser(user_id=user_id, erase=False) for user_id in user_ids]
+        await gatherResults([Deferred.fromCoroutine(self._submitted(call)) for call in calls], consumeErrors=True)
+        if not user_ids:
+            await self._submit(EndGhosts(job_id=job_id))
+
+    async def _submitted(self, call: Call) -> None:
+        await self._submit(call)
 
     async def _carry_over(self, job_id: int, user_id: str, job: CarryOverJob, progress: str) -> None:
         event_type, _, state_key = progress.partition(" ")
@@ -216,4 +242,4 @@ def may_note_job(call: Call) -> bool:
         return any(intent.type in _ENDING_GUEST_ACCESS for intent in call.intents)
     if isinstance(call, AppendReady):
         return any(event_type.encode() in call.pdu for event_type in _ENDING_GUEST_ACCESS)
-    return isinstance(call, SetProfile | DeactivateUser | UpgradeRoom | AdoptRoom | DeleteRoom)
+    return isinstance(call, _NOTING)

@@ -21,6 +21,7 @@ from hs_common.replication.link_interface import Link
 from hs_common.storage import service_queue
 from hs_common.storage.appservices import Registered
 from hs_common.storage.queries import Queries
+from hs_workers.client.accounts.json_fields import boolean
 
 
 class _Registration(msgspec.Struct):
@@ -77,9 +78,10 @@ class AppServiceAdministration:
 
     @endpoint("DELETE", "/_viaduct/admin/v1/appservices/{id}", auth=Auth.NONE, spec="Viaduct's own administration")
     async def remove(self, request: Request) -> Reply:
-        """Forgets a service and what waits for it; its users stay."""
+        """Forgets a service and what waits for it; its users stay, or (`deactivate_users`) end too."""
         self._check(request)
-        await self._master.call(RemoveAppService(service_id=request.path["id"]))
+        ends = boolean(request.json(optional=True), "deactivate_users")
+        await self._master.call(RemoveAppService(service_id=request.path["id"], deactivate_users=ends))
         return {}
 
     @endpoint("PUT", "/_viaduct/admin/v1/appservices/{id}/state", auth=Auth.NONE, spec="Viaduct's own administration")

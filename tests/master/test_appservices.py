@@ -12,6 +12,7 @@ from hs_common.replication.calls import (
     DeleteAlias,
     Intent,
     PauseAppService,
+    RegisterUser,
     RemoveAppService,
     SetAlias,
     WakeAppService,
@@ -21,7 +22,7 @@ from hs_common.storage import appservices
 from hs_master.appservice_files import differences, register_listed
 from tests.master.harness import TestMaster, master
 from tests.master.services import registration, set_service
-from tests.reactor import reactor, run
+from tests.reactor import reactor, run, sleep
 
 ALICE, BOB = "@alice:test", "@bob:test"
 FOREVER = 2**63 - 1
@@ -200,5 +201,37 @@ def test_files_that_are_listed_are_registered_and_what_is_not_listed_any_more_is
                 assert differences(parsed, await appservices.registered(m.db)) == []
                 rows = await m.db.fetch("SELECT service_id, source FROM appservices ORDER BY service_id")
                 assert rows == [("command", "command"), *((name, "file") for name in listed)]
+
+    run(play())
+
+
+def test_a_service_may_take_its_ghosts_along(database_url: str) -> None:
+    async def play() -> None:
+        async with master(database_url) as m:
+            await m.call(set_service())
+            room = await m.create_room(ALICE)
+            ghosts = [f"@irc_{number}:test" for number in range(120)]
+            for ghost in ghosts:
+                await m.call(RegisterUser(user_id=ghost, password_hash=None, appservice_id="irc"))
+            await m.call(RegisterUser(user_id=ALICE, password_hash=None))
+            for ghost in ghosts[:3]:
+                await m.member(room, ghost, "join")
+            await m.call(RemoveAppService(service_id="irc", deactivate_users=True))
+
+            async def is_over() -> bool:
+                left = await m.db.fetch(
+                    "SELECT 1 FROM jobs UNION ALL SELECT 1 FROM local_membership WHERE user_id <> %s"
+                    " AND membership = 'join' AND to_pos = 9223372036854775807",
+                    [ALICE],
+                )
+                return not left
+
+            for _ in range(500):
+                if await is_over():
+                    break
+                await sleep(0.02)
+            assert await is_over()
+            rows = await m.db.fetch("SELECT user_id FROM users WHERE NOT deactivated")
+            assert rows == [(ALICE,)]
 
     run(play())

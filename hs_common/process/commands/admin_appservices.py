@@ -62,10 +62,14 @@ def status_line(one: dict[str, Any]) -> str:
 
 @appservice.command()
 @click.argument("service_id", metavar="ID")
+@click.option(
+    "--deactivate-users", is_flag=True, help="Deactivate the accounts that it has made: they leave their rooms."
+)
 @server_command
-def remove(service_id: str, data_dir: Path, config_path: Path | None, url: str | None) -> None:
-    """Forget the service ID and what waits for it. Its users stay."""
-    server_of(data_dir, config_path, url).ask("DELETE", f"{_PATH}/{quote(service_id, safe='')}")
+def remove(service_id: str, deactivate_users: bool, data_dir: Path, config_path: Path | None, url: str | None) -> None:
+    """Forget the service ID and what waits for it. Its users stay, unless told otherwise."""
+    body = {"deactivate_users": deactivate_users}
+    server_of(data_dir, config_path, url).ask("DELETE", f"{_PATH}/{quote(service_id, safe='')}", body)
     click.echo(f"Removed {service_id}.")
 
 

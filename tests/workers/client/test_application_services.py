@@ -168,3 +168,14 @@ def test_a_service_makes_and_deletes_devices_without_logging_in(database_url: st
         assert (await world.ask("PUT", "/devices/OTHER", {}, alice)).errcode == "M_NOT_FOUND"
 
     play(database_url, scenario)
+
+
+def test_a_service_ends_its_ghosts_without_a_password(database_url: str) -> None:
+    async def scenario(world: World, near: TestMaster) -> None:
+        await register(world, "irc_ghost")
+        ended = await world.ask("POST", "/account/deactivate", {}, "as_irc", user_id=GHOST)
+        assert ended.status == 200
+        gone = await world.ask("GET", "/account/whoami", token="as_irc", user_id=GHOST)
+        assert gone.errcode == "M_USER_DEACTIVATED"
+
+    play(database_url, scenario)
