@@ -344,22 +344,6 @@ def test_losing_leadership_within_a_call_moves_it() -> None:
     assert new.infos[0].tries == 2
 
 
-def test_masters_that_did_not_survive_a_call_are_counted() -> None:
-    world = World()
-    first, second, third = (world.master(f"{name}:1", epoch=number) for number, name in enumerate(("one", "b", "c"), 1))
-    world.start()
-    world.call("hang")
-    world.network.turn(0.1)
-    world.leader = "b:1"
-    first.server.close()  # without a word: as when its process ends
-    world.network.turn(1)
-    world.leader = "c:1"
-    second.leadership = Leadership(None, "c:1")
-    second.server.step_down()  # in order
-    world.network.turn(1)
-    assert [master.infos[0].losses for master in (first, second, third)] == [0, 1, 1]
-
-
 def test_a_master_that_hangs_is_left_for_another() -> None:
     world = World()
     world.master("one:1")
