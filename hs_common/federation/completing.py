@@ -24,7 +24,7 @@ from hs_common.storage import federated_rooms, room_state
 from hs_common.storage.queries import Queries
 
 ROUNDS: Final = 24
-"""Calls to the master for one bundle: some of walking back, some of state, and those that a fork puts off."""
+"""Calls to the master for one bundle by which no event is decided: some of walking back, some of state."""
 WALKS: Final = 6
 """Answers of /get_missing_events followed for one bundle: some hundred events; further back is left to backfill."""
 FETCHED: Final = 500
@@ -89,14 +89,16 @@ class Completing:
         bundle = Bundle(
             room, self._others(servers), {event.event_id: event for event in events}, self._seconds() + SECONDS
         )
-        for _ in range(ROUNDS):
+        fruitless = 0
+        while bundle.waiting and fruitless < ROUNDS and self._seconds() <= bundle.until:
+            before = len(bundle.waiting)
             await self._receive(bundle, introduced)
-            if not bundle.waiting or self._seconds() > bundle.until:
-                break
             missing = [bundle.verdicts[event_id] for event_id in bundle.waiting]
-            if all(verdict.status == "later" for verdict in missing):
-                continue
-            if not await self._complete(bundle, [verdict for verdict in missing if verdict.status == "missing"]):
+            is_progress = len(missing) < before
+            fruitless += not is_progress
+            lacking = [verdict for verdict in missing if verdict.status == "missing"]
+            # Events that fork the room are taken one a call, so as long as some are decided others get their turn.
+            if lacking and not await self._complete(bundle, lacking) and not is_progress:
                 break
         return bundle.verdicts
 

@@ -85,6 +85,20 @@ def test_what_is_wrong_is_named_and_dropped(database_url: str) -> None:
     play(database_url, scenario)
 
 
+def test_many_branches_in_one_transaction(database_url: str) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room()
+        await world.enter(room)
+        fork = list(room.heads)
+        branches = [room.compose("m.room.message", {"body": str(number)}, prev=fork) for number in range(40)]
+        assert len(await world.send(*branches)) == 40
+        await world.settled()
+        assert await world.staged() == 0
+        assert {event.event_id for event in branches} <= set(await world.timeline(room.room_id))
+
+    play(database_url, scenario)
+
+
 def test_limits(database_url: str) -> None:
     async def scenario(world: WritingWorld) -> None:
         large: list[dict[str, Any]] = [{"pdus": [{}] * 51}, {"edus": [{}] * 101}]
