@@ -17,6 +17,8 @@ from hs_master.rooms.needs import Needs
 from hs_master.step import Knowledge, Step
 
 TOLD_WITHIN_MS: Final = 60_000
+# Clients that wait for news are told of their leaving before the events go.
+CLIENTS_TOLD_WITHIN_MS: Final = 5_000
 
 
 class DeleteRoomDecider:
@@ -45,7 +47,7 @@ class DeleteRoomDecider:
         step.row(tables.ROOM_DIRECTORY, call.room_id, False)
         step.item(DirectoryItem(call.room_id, False))
         has_others = room.joined > room.server_joined(self._server_name) or step.services.anyone_listens
-        due_ms = step.now_ms + TOLD_WITHIN_MS if has_others else 0
+        due_ms = step.now_ms + (TOLD_WITHIN_MS if has_others else CLIENTS_TOLD_WITHIN_MS)
         step.row(purge_tables.DELETION, call.delete_id, call.room_id, "shutting_down", call.told.decode(), step.now_ms)
         write_job(step, "", DeleteRoomJob(call.room_id, call.delete_id, call.purge, call.reason, due_ms))
         return Answer(pos=step.pos)

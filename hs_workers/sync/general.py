@@ -206,7 +206,8 @@ class _Reading:
                 state=[
                     shown
                     for row in states.chosen.get(timeline.window.room_id, ())
-                    if (shown := self._state_event(stored[row.event_id], parts)) is not None
+                    # An event is gone if its room is just being deleted.
+                    if row.event_id in stored and (shown := self._state_event(stored[row.event_id], parts)) is not None
                 ],
                 summary=states.summaries.get(timeline.window.room_id),
                 is_news=timeline.window.fresh or timeline.window.is_left or self._question.wishes.full_state,
