@@ -43,7 +43,10 @@ Json = dict[str, Any]
 class Templates:
     """Makes what users of other servers sign."""
 
-    def __init__(self, db: Queries, master: Link, admission: RoomAdmission, restricted: RestrictedRooms) -> None:
+    def __init__(
+        self, db: Queries, master: Link, admission: RoomAdmission, restricted: RestrictedRooms, server_name: str
+    ) -> None:
+        self._server_name = server_name
         self._db = db
         self._master = master
         self._admission = admission
@@ -64,7 +67,9 @@ class Templates:
         call = ComposeTemplate(room_id=room_id, user_id=user_id, membership=membership, authorised_via=via)
         answer = await self._master.call(call, options=CallOptions(lane="federation", origin=origin))
         assert isinstance(answer, Template), "a call is answered by what it names"
-        return {"room_version": answer.room_version, "event": orjson.loads(answer.pdu)}
+        # "The name of the resident homeserver", which the specification requires of templates.
+        event = {**orjson.loads(answer.pdu), "origin": self._server_name}
+        return {"room_version": answer.room_version, "event": event}
 
     async def authorising_user(self, room: Room, user_id: str) -> str | None:
         """Who lets a user into a restricted room, if that is needed."""

@@ -96,7 +96,7 @@ class WritingParts:
         """One instance of each of `WRITING_CLASSES`."""
         db, master, outgoing = self._outside.db, self._outside.master, self._outside.outgoing
         name, key, checks = outgoing.others.server_name, outgoing.others.key, outgoing.checks
-        templates = Templates(db, master, self._admission, RestrictedRooms(db, name))
+        templates = Templates(db, master, self._admission, RestrictedRooms(db, name), name)
         handshakes = Handshakes(db, self._admission, templates, checks, self._policies, self._completing, name, key)
         invitees = Invitees(db, name, self._outside.queries)
         invitations = Invitations(master, self._admission, invitees, checks, outgoing.fetching, name, key)
