@@ -11,8 +11,9 @@ from typing import Final
 from twisted.logger import Logger
 
 from hs_common.federation.fetching import Room
-from hs_common.federation.policy_servers import KEY_ID, POLICY, Policy, PolicyServer, PolicyServers
+from hs_common.federation.policy_servers import PolicyServer, PolicyServers
 from hs_common.matrix.errors import MatrixError
+from hs_common.matrix.policy_server import KEY_ID, POLICY, Policy
 from hs_common.matrix.received_pdu import ReceivedPdu, with_signatures
 from hs_common.matrix.signing import signatures_of
 

@@ -6,44 +6,24 @@ where it was made here, and by `forget`, which whoever follows the log calls.
 Spec: server-server API, #policy-servers.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import orjson
 
 from hs_common.matrix.canonical_json import encode
 from hs_common.matrix.errors import MatrixError, forbidden
-from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
-from hs_common.matrix.signing import SignatureError, VerifyKey, signatures_of, verify_event
+from hs_common.matrix.policy_server import KEY_ID, POLICY, Policy, policy_of
+from hs_common.matrix.room_versions import ROOM_VERSIONS
+from hs_common.matrix.signing import signatures_of
 from hs_common.replication.calls import Intent
 from hs_common.storage import room_state
 from hs_common.storage.queries import Queries
 
-POLICY: Final = "m.room.policy"
-KEY_ID: Final = "ed25519:policy_server"
-"""The only key that a policy server signs with. Spec: #validating-policy-server-signatures."""
 KEPT_S: Final = 5.0
 """How long a room's policy server is believed without looking again."""
 MAXIMUM_KEPT: Final = 10_000
 """Rooms of which that is known; an entry has some hundred bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The policy server that a room uses."""
-
-    server: str
-    public_key: str
-
-    def has_signed(self, pdu: Mapping[str, Any], version: RoomVersion) -> bool:
-        """Whether a complete event has its valid signature."""
-        try:
-            key = VerifyKey.from_base64(KEY_ID, self.public_key)
-            verify_event(pdu, version, self.server, {KEY_ID: key})
-        except (SignatureError, ValueError):
-            return False
-        return True
 
 
 class PolicyServer(Protocol):
@@ -102,7 +82,7 @@ class PolicyServers:
 
     async def _read(self, room_id: str) -> Policy | None:
         rows = await room_state.entries(self._db, room_id, [(POLICY, "")], room_state.NOW)
-        policy = _policy(orjson.loads(rows[0][3])["content"]) if rows else None
+        policy = policy_of(orjson.loads(rows[0][3])["content"]) if rows else None
         if policy is None or not await room_state.server_is_in_room(self._db, room_id, policy.server):
             return None
         return policy
@@ -111,10 +91,3 @@ class PolicyServers:
 def is_policy(intent: Intent) -> bool:
     """Whether an event sets the room's policy server: it needs no signature, or none could be got rid of."""
     return intent.type == POLICY and intent.state_key == ""
-
-
-def _policy(content: dict[str, Any]) -> Policy | None:
-    """The policy server named by the content of an m.room.policy event; None if it is not valid."""
-    server, keys = content.get("via"), content.get("public_keys")
-    key = keys.get("ed25519") if isinstance(keys, dict) else None
-    return Policy(server, key) if isinstance(server, str) and isinstance(key, str) else None

@@ -5,10 +5,11 @@ These are the room's policy server if it has one, and then the server of an invi
 Spec: client-server API, #sending-events-to-a-room; server-server API, #policy-servers, #inviting-to-a-room.
 """
 
-from hs_common.federation.policy_servers import Policy, PolicyServers, is_policy
+from hs_common.federation.policy_servers import PolicyServers, is_policy
 from hs_common.federation.remote_invites import RemoteInvites
 from hs_common.http.request import Requester
 from hs_common.matrix.errors import not_found
+from hs_common.matrix.policy_server import Policy
 from hs_common.replication.calls import AppendedEvents, AppendEvents, AppendReady, ComposedEvent, ComposeEvent, Intent
 from hs_common.replication.keys import client_key
 from hs_common.replication.link_interface import Link

@@ -15,6 +15,7 @@ import orjson
 from hs_common.matrix import auth_rules, limits
 from hs_common.matrix.errors import MatrixError, forbidden, not_found
 from hs_common.matrix.event import Event, StateKey
+from hs_common.matrix.policy_server import POLICY_KEY
 from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
 from hs_common.matrix.stripped_state import STRIPPED_STATE_KEYS
 from hs_common.replication.calls import AppendedEvents, AppendReady
@@ -129,7 +130,7 @@ class Preparing:
             ready.missing[event.event_id] = placed.missing
 
     def _needs(self, head: RoomHead, event: Event, ready: Prepared) -> Needs:
-        keys: list[StateKey] = [auth_rules.CREATE_KEY, auth_rules.POWER_LEVELS_KEY, *STRIPPED_STATE_KEYS]
+        keys: list[StateKey] = [auth_rules.CREATE_KEY, auth_rules.POWER_LEVELS_KEY, POLICY_KEY, *STRIPPED_STATE_KEYS]
         keys += auth_rules.auth_state_keys(head.version, event.type, event.sender, event.state_key, event.content)
         if event.is_state:
             keys.append(event.key)

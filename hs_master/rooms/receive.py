@@ -12,6 +12,7 @@ from hs_common.matrix import auth_rules, canonical_json
 from hs_common.matrix.auth.auth_events import check_auth_events
 from hs_common.matrix.auth_rules import CREATE_KEY, AuthError
 from hs_common.matrix.event import Event, StateKey
+from hs_common.matrix.policy_server import POLICY_KEY, policy_of
 from hs_common.matrix.redaction import redact
 from hs_common.storage import room_forks
 from hs_master import tables
@@ -108,7 +109,19 @@ def judge(room: RoomDraft, event: Event, auth: AuthEvents, placement: Placement 
             auth_rules.authorise(event, StateBefore(room, placement.current))
         except AuthError as error:
             return Judgement("soft_failed", f"by the room's current state: {error.reason}")
+    # 7. Is validated by the policy server, if the room uses one in its current state, otherwise it is soft failed.
+    if not _is_recommended(room, event):
+        return Judgement("soft_failed", "the room's policy server has not signed it")
     return Judgement("accepted")
+
+
+def _is_recommended(room: RoomDraft, event: Event) -> bool:
+    """Spec: #validating-policy-server-signatures."""
+    setting = room.entry(POLICY_KEY)
+    policy = None if setting is None else policy_of(setting.content)
+    if policy is None or not room.server_joined(policy.server):
+        return True
+    return (event.is_state and event.key == POLICY_KEY) or policy.has_signed(event.pdu, room.version)
 
 
 def place_of(step: Step, room: RoomDraft, event: Event, placement: Placement, pos: int) -> Place:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from hs_common.matrix import canonical_json
 from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.event import StateMap
-from hs_common.matrix.signing import SigningKey
+from hs_common.matrix.signing import SigningKey, sign_event
 from hs_common.replication.federation_calls import (
     AdoptRoom,
     ComposeTemplate,
@@ -176,6 +177,34 @@ def test_who_was_banned_meanwhile_is_soft_failed(database_url: str) -> None:
             assert (await receive_all(m, graph, [upon]))[upon.event_id] == "accepted"
             shown = await m.db.fetch("SELECT event_id FROM timeline WHERE room_id = %s", [graph.room_id])
             assert {late.event_id, after.event_id}.isdisjoint({event_id for (event_id,) in shown})
+
+    run(play())
+
+
+def test_what_the_policy_server_has_not_signed_is_soft_failed(database_url: str) -> None:
+    async def play() -> None:
+        async with master(database_url) as m:
+            graph, join = new_room()
+            await adopt(m, graph, join)
+            key = SigningKey("policy_server", b"\x04" * 32)
+            content = {"via": "else", "public_keys": {"ed25519": key.verify_key.to_base64()}}
+            policy = graph.add(BOB, "m.room.policy", content, "", prevs=[join])
+            unsigned = graph.send(BOB, "unseen by it", [policy])
+            assert set((await receive_all(m, graph, [policy])).values()) == {"accepted"}
+            assert (await receive_all(m, graph, [unsigned]))[unsigned.event_id] == "soft_failed"
+            signed = graph.send(BOB, "approved", [policy])
+            pdu = sign_event(signed.event.pdu, graph.version, "else", key)
+            event = IncomingEvent(event_id=signed.event_id, pdu=canonical_json.encode(pdu))
+            answer = await m.call(ReceiveEvents(room_id=graph.room_id, events=[event]))
+            assert isinstance(answer, Received)
+            assert answer.verdicts[0].status == "accepted", answer
+            # Once its last user has left, the room uses it no more.
+            leave = graph.add(CAROL, "m.room.member", {"membership": "leave"}, CAROL, prevs=[signed])
+            pdu = sign_event(leave.event.pdu, graph.version, "else", key)
+            event = IncomingEvent(event_id=leave.event_id, pdu=canonical_json.encode(pdu))
+            await m.call(ReceiveEvents(room_id=graph.room_id, events=[event]))
+            free = graph.send(BOB, "as one likes", [leave])
+            assert (await receive_all(m, graph, [free]))[free.event_id] == "accepted"
 
     run(play())
 

@@ -17,6 +17,7 @@ from hs_common.http.router import Router
 from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.event import Event
 from hs_common.process.background import Background
+from hs_common.process.shares import SHARDS
 from hs_common.replication import calls, items
 from hs_common.replication.calls import Call, RegisterUser
 from hs_common.replication.entry import decode_body
@@ -24,7 +25,7 @@ from hs_common.replication.link_interface import DEFAULT_OPTIONS, CallOptions
 from hs_workers.federation_inbound.writing import WritingOutside, WritingParts
 from tests.common.federation.far_server import FarRoom, FarServer, FarServers, Keys
 from tests.master.harness import KEY, SERVER, START_MS, TestMaster, master
-from tests.reactor import reactor, run, sleep
+from tests.reactor import reactor, run, sleep, until
 
 FAR = "far.example"
 ALICE = f"@alice:{SERVER}"
@@ -184,6 +185,8 @@ def play(database_url: str, scenario: Callable[[WritingWorld], Awaitable[None]])
             world = WritingWorld(m, FarServer(FAR))
             await world.link.call(RegisterUser(user_id=ALICE, password_hash=None))
             await world.parts.start()
+            # What is staged before this worker holds its shares is taken up later, when nobody here looks any more.
+            await until(lambda: all(len(keeper.held) == SHARDS for keeper in world.parts._keepers))
             try:
                 await scenario(world)
             finally:
