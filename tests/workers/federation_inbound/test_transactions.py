@@ -170,4 +170,5 @@ async def _until_nothing_is_staged(world: WritingWorld) -> None:
         await world.settled()
         if await world.staged() == 0:
             return
+        await sleep(0.05)  # the shares have to be taken anew
     raise AssertionError("events are still staged")
