@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.reactor import sleep
 from tests.workers.federation_inbound.writing_world import FAR, WritingWorld, play
 
 BOB = f"@bob:{FAR}"
