@@ -138,7 +138,8 @@ def test_locking_and_suspending_hold_on_every_worker_at_once(ground: Ground) -> 
         room_id = await alice.create_room()
         for url in ground.urls:
             await alice.get(("account", "whoami"), at=url)  # each knows the token now
-        waiting = asyncio.ensure_future(_sync(alice))
+        first = await alice.get(("sync",))
+        waiting = asyncio.ensure_future(_sync(alice, first["next_batch"]))
         for locked in (True, False, True):
             assert await root.put(path, {"locked": locked}, version="v1") == {"locked": locked}
             for url in ground.urls:
@@ -155,7 +156,6 @@ def test_locking_and_suspending_hold_on_every_worker_at_once(ground: Ground) -> 
     run(ground, play)
 
 
-async def _sync(user: User) -> int:
+async def _sync(user: User, since: str) -> int:
     """The status of a long poll that is under way meanwhile."""
-    first = await user.get(("sync",))
-    return (await user.ask("GET", ("sync",), query={"since": first["next_batch"], "timeout": 3000})).status
+    return (await user.ask("GET", ("sync",), query={"since": since, "timeout": 3000})).status

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 
 from tests.common.http.served import Answer
 from tests.workers.media.conftest import Playing
-from tests.workers.media.world import ALICE, AUTHED, BOB, NAME, START_MS, V3, World
+from tests.workers.media.world import ALICE, AUTHED, BOB, NAME, V3, World
 
 
 async def created(world: World, headers: dict[str, str] = ALICE) -> str:
@@ -22,7 +22,7 @@ async def put(world: World, media_id: str, data: bytes, headers: dict[str, str] 
 def test_create_and_put(play: Playing) -> None:
     async def scenario(world: World) -> None:
         answer = await world.served.ask("POST", "/_matrix/media/v1/create", b"", ALICE)
-        assert answer.json["unused_expires_at"] == START_MS + 86_400_000
+        assert answer.json["unused_expires_at"] == world.moment[0] + 86_400_000
         media_id = answer.json["content_uri"].removeprefix(f"mxc://{NAME}/")
         answer = await put(world, media_id, b"later", {**ALICE, "Content-Type": "text/plain"})
         assert (answer.status, answer.json) == (200, {})

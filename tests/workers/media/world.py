@@ -36,7 +36,6 @@ from tests.common.http.served import Answer, Served, compose, serving
 from tests.reactor import reactor, run
 
 NAME = "example.org"
-START_MS = round(time.time() * 1000)
 """Of the day's clock, which then moves by `later` alone. Files and objects are dated by the real one."""
 SECRET = "a secret of some length"
 V3 = "/_matrix/media/v3"
@@ -151,7 +150,7 @@ async def media_worker(
     federation: FederationClient | None = options.pop("federation", None)
     time_limit_s, limits = options.pop("time_limit_s", 10.0), options.pop("limits", None)
     config = msgspec.convert({"folder": str(folder), **options}, MediaConfig)
-    moment = [START_MS]
+    moment = [round(time.time() * 1000)]  # proofs and signatures are dated by the real clock
     registry, background, db = CollectorRegistry(), Background(), Database(url, reactor, lambda: 0.5)
     outside = Outside(
         server_name=NAME,
