@@ -16,7 +16,7 @@ from hs_common.replication.carrier_memory import MemoryCarrier
 from hs_common.replication.link_local import LocalLink
 from hs_master.wiring import MasterParts
 from hs_workers.following import Following
-from hs_workers.registry import ENDPOINTS
+from hs_workers.roles import ROLES
 from hs_workers.wiring import WorkerParts
 
 CONNECTIONS = 4
@@ -26,7 +26,7 @@ def run(config: Config) -> None:
     """Run a whole server until it is told to end. Exits with status 1 if it cannot start."""
     begin_logging(sys.stderr, config.logging.level, config.logging.format)
     outside = Outside.real(reactor)
-    roles = ("master", *ENDPOINTS)
+    roles = ("master", *ROLES)
     node = Node(config, outside, roles, CONNECTIONS)
 
     def beat() -> Beat | None:
@@ -41,7 +41,7 @@ def run(config: Config) -> None:
     parts = MasterParts(node, carrier, fail)
     following = Following(node, carrier)
     link = LocalLink(outside.reactor, outside.random_bytes, parts.desk.work)
-    worker = WorkerParts(node, tuple(ENDPOINTS), following, link)
+    worker = WorkerParts(node, ROLES, following, link)
     worker.add_endpoints()
     parts.add_steps()
     following.add_steps()

@@ -26,8 +26,9 @@ from hs_common.replication.link_interface import Link
 from hs_common.storage.queries import DatabaseError
 from hs_workers.following import Following
 from hs_workers.refresh_confirmation import RefreshConfirmation
-from hs_workers.registry import ENDPOINTS
-from hs_workers.roles import MAKERS, RoleParts, oauth_tokens
+from hs_workers.registry import declared
+from hs_workers.roles import ROLES, role
+from hs_workers.roles.parts import RoleParts, oauth_tokens
 
 FLUSH_INTERVAL_S: Final = 60.0
 # Threads for password hashes: as many as cores on a small machine; each takes one whole for some 30 ms.
@@ -66,14 +67,12 @@ class WorkerParts:
 
     def add_endpoints(self) -> None:
         """The endpoints of the own roles, and the declarations of all others, which are forwarded."""
-        for role in self._roles:
-            maker = MAKERS.get(role)
-            for instance in maker(self._parts) if maker is not None else ():
-                self.router.add(instance, role)
-        for role, classes in ENDPOINTS.items():
-            if role not in self._roles:
-                for cls in classes:
-                    self.router.declare(cls, role)
+        for name in self._roles:
+            for instance in role(name).make(self._parts) if name in ROLES else ():
+                self.router.add(instance, name)
+        for name, declaration in declared():
+            if name not in self._roles:
+                self.router.declare(declaration, name)
         self.router.add(self._node.operating(), role="")
 
     def add_steps(self) -> None:

@@ -1,7 +1,7 @@
 """Which endpoint a method and path belong to, in this process or in a worker of another role.
 
 The table is made of declarations alone. Endpoints of this process are added as instances; those of other roles are
-declared by class, so that a request that went astray can be forwarded rather than answered 404.
+only declared, so that a request that went astray can be forwarded rather than answered 404.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -36,10 +36,9 @@ class Router:
         for name, declaration in declarations_of(type(instance)):
             self._add(Route(declaration, role, getattr(instance, name)))
 
-    def declare(self, cls: type, role: str) -> None:
-        """Makes known that workers of another role serve the endpoints of the class."""
-        for _, declaration in declarations_of(cls):
-            self._add(Route(declaration, role, None))
+    def declare(self, declaration: EndpointDeclaration, role: str) -> None:
+        """Makes known that workers of another role serve this endpoint."""
+        self._add(Route(declaration, role, None))
 
     def _add(self, route: Route) -> None:
         for template in route.declaration.templates:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from hs_common.http.endpoint import EndpointDeclaration, declarations_of
-from hs_workers.registry import ENDPOINTS
+from hs_workers.registry import endpoint_classes
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
@@ -38,7 +38,7 @@ class Answer:
 
 def declarations() -> list[EndpointDeclaration]:
     """Every endpoint of every role."""
-    classes = [cls for group in ENDPOINTS.values() for cls in group]
+    classes = [cls for group in endpoint_classes().values() for cls in group]
     return [declaration for cls in classes for _, declaration in declarations_of(cls)]
 
 

@@ -18,11 +18,16 @@ def test_routes_of_the_proxy_are_current() -> None:
     assert (ROOT / "deploy/haproxy/routes.map").read_text() == render(declared_routes(), "haproxy")
 
 
+def test_endpoints_that_workers_forward_are_current() -> None:
+    """When this fails: run deploy/update."""
+    assert hs_workers.registry.DECLARED.read_bytes() == hs_workers.registry.declarations_text()
+
+
 def test_every_role_has_a_service_a_backend_and_a_scrape_target() -> None:
     compose = (ROOT / "docker-compose.yml").read_text()
     proxy = (ROOT / "deploy/haproxy/haproxy.cfg").read_text()
     scraped = (ROOT / "deploy/prometheus/prometheus.yml").read_text()
-    for role, endpoints in hs_workers.registry.ENDPOINTS.items():
+    for role, endpoints in hs_workers.registry.endpoint_classes().items():
         assert f'command: ["worker", "{role}"]' in compose
         assert f"backend viaduct_{role}\n" in proxy or not endpoints
         assert re.search(rf"names: \[.*\b{role}\b.*\]", scraped)

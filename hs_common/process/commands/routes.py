@@ -13,7 +13,7 @@ def declared_routes() -> list[ProxyRoute]:
     router = importlib.import_module("hs_common.http.router")
     return [
         ProxyRoute(role, template, declaration.method)
-        for role, classes in registry.ENDPOINTS.items()
+        for role, classes in registry.endpoint_classes().items()
         for declaration in router.declared_endpoints(classes)
         for template in declaration.templates
     ]

@@ -39,7 +39,7 @@ def worker(
     dev: bool,
 ) -> None:
     """Run a worker of the given roles; as many of each as wanted, all from the same config file."""
-    known = [*importlib.import_module("hs_workers.registry").ENDPOINTS, FRONT]
+    known = [*importlib.import_module("hs_workers.roles").ROLES, FRONT]
     for role in roles:
         if role not in known:
             fail(f"there is no role {role!r}; the roles are {', '.join(known)}")

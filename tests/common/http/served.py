@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from hs_common.http.authentication import Authenticator
 from hs_common.http.dispatcher import Dispatcher, ReadBarrier
+from hs_common.http.endpoint import declarations_of
 from hs_common.http.forwarding import Forwarder
 from hs_common.http.listener import Listener
 from hs_common.http.rate_limits import RateLimits
@@ -91,7 +92,8 @@ async def serving(
     for instance in endpoints:
         router.add(instance, ROLE)
     for cls, role in (elsewhere or {}).items():
-        router.declare(cls, role)
+        for _, declaration in declarations_of(cls):
+            router.declare(declaration, role)
     accounts, observed = Accounts(), Observed()
     authenticator = Authenticator(accounts, lambda: 1_000_000, lambda: True)
     forwarder = None if find_workers is None else Forwarder(reactor, find_workers, look_again)

@@ -16,7 +16,7 @@ from hs_common.http.router import declared_endpoints
 from hs_common.process.commands.admin_appservices import appservice, status_line
 from hs_common.replication.calls import RegisterUser, SetAlias
 from hs_common.storage import appservices, service_queue
-from hs_workers.registry import ENDPOINTS
+from hs_workers.registry import endpoint_classes
 from tests.master.services import registration, set_service
 from tests.reactor import until
 from tests.workers.appservice.fake_service import HANG, Received
@@ -233,7 +233,7 @@ def test_no_endpoint_limits_a_service_that_is_exempt(database_url: str) -> None:
         slow: dict[Rate, Bucket] = {rate: Bucket(per_second=0.001, burst=1) for rate in Rate if rate is not Rate.NONE}
         w.limit(RateLimits(slow, lambda: 0.0, w.services.is_exempt))
         tried = 0
-        for declaration in declared_endpoints([*ENDPOINTS["client"]]):
+        for declaration in declared_endpoints(endpoint_classes()["client"]):
             if declaration.auth is Auth.NONE:
                 continue  # no token is looked at, whoever calls
             path = parameter.sub("x", declaration.path)
