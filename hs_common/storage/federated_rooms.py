@@ -100,12 +100,14 @@ async def known_events(db: Queries, event_ids: Sequence[str]) -> set[str]:
 
 
 async def extremities(db: Queries, room_id: str) -> list[str]:
-    """The newest events of a room, as far as they are known here."""
+    """The newest events of a room, as far as they are known here; imported ones (4) are outside the graph."""
     row = await db.fetch_one("SELECT event_ids FROM room_fork WHERE room_id = %s", (room_id,))
     if row is not None:
         return list(row[0])
     row = await db.fetch_one(
-        "SELECT event_id FROM timeline WHERE room_id = %s AND order_sub = 0 ORDER BY order_pos DESC LIMIT 1", (room_id,)
+        "SELECT t.event_id FROM timeline AS t JOIN events AS e ON e.event_id = t.event_id"
+        " WHERE t.room_id = %s AND t.order_sub = 0 AND e.status <> 4 ORDER BY t.order_pos DESC LIMIT 1",
+        (room_id,),
     )
     return [] if row is None else [str(row[0])]
 
@@ -149,9 +151,10 @@ async def state_before(db: Queries, room_id: str, event_id: str) -> dict[str, st
 
 
 async def pdus(db: Queries, event_ids: Sequence[str]) -> dict[str, str]:
-    """The PDUs (JSON) of those of the events that are here and were not rejected, by their ids."""
+    """The PDUs (JSON) of those of the events that are here, by their ids. Neither rejected (2) nor imported ones (4):
+    no other server knows these."""
     rows = await db.fetch(
-        "SELECT event_id, json FROM events WHERE event_id = ANY(%s) AND status <> 2", (list(event_ids),)
+        "SELECT event_id, json FROM events WHERE event_id = ANY(%s) AND status NOT IN (2, 4)", (list(event_ids),)
     )
     return dict(rows)
 

@@ -1,4 +1,7 @@
-"""What another server may see of a room: its intervals in the room, and the room's history visibility. Reads only."""
+"""What another server may see of a room: its intervals in the room, and the room's history visibility. Reads only.
+
+What a bridge imported under ids of its own (status 4) is this server's alone: others are never told of it.
+"""
 
 from hs_common.storage.queries import Queries, Row
 
@@ -49,18 +52,24 @@ async def invited_spans(db: Queries, room_id: str, server: str) -> list[Row]:
 
 
 async def event_room(db: Queries, event_id: str) -> str | None:
-    """The room of an event that was not rejected."""
-    row = await db.fetch_one("SELECT room_id FROM events WHERE event_id = %s AND status <> 2", (event_id,))
+    """The room of an event that was neither rejected nor imported."""
+    row = await db.fetch_one("SELECT room_id FROM events WHERE event_id = %s AND status NOT IN (2, 4)", (event_id,))
     return None if row is None else str(row[0])
 
 
 async def event_json(db: Queries, room_id: str, event_ids: list[str]) -> dict[str, str]:
     """The PDUs of those of the events that are here and were not rejected, in a timeline or not."""
     rows = await db.fetch(
-        "SELECT event_id, json FROM events WHERE event_id = ANY(%s) AND room_id = %s AND status <> 2",
+        "SELECT event_id, json FROM events WHERE event_id = ANY(%s) AND room_id = %s AND status NOT IN (2, 4)",
         (event_ids, room_id),
     )
     return dict(rows)
+
+
+async def without_imported(db: Queries, event_ids: list[str]) -> set[str]:
+    """Those of the events that no bridge imported."""
+    rows = await db.fetch("SELECT event_id FROM events WHERE event_id = ANY(%s) AND status = 4", (event_ids,))
+    return set(event_ids).difference(event_id for (event_id,) in rows)
 
 
 async def overridden_state(db: Queries, delta_id: int) -> list[Row]:

@@ -104,8 +104,9 @@ class Events:
             )
             events = [StoredEvent(standing.version, row) for row in rows]
             await self._views.learn(view, events)
+            known = await server_views.without_imported(self._db, [event.event_id for event in events])
             for event in events:
-                if view.may_see(event):
+                if event.event_id in known and view.may_see(event):
                     return {"event_id": event.event_id, "origin_server_ts": event.origin_server_ts}
             if len(rows) < TIME_PAGE:
                 break

@@ -3,7 +3,9 @@
 from typing import Any
 from urllib.parse import quote
 
-from hs_common.storage import room_heads
+from hs_common.matrix.room_versions import ROOM_VERSIONS
+from hs_common.storage import federated_rooms, room_heads
+from hs_workers.federation_inbound.graph import Graph
 from tests.master.services import set_service
 from tests.workers.client.service_world import ServiceWorld, play
 from tests.workers.client.world import Answer
@@ -110,6 +112,21 @@ def test_what_comes_in_front_keeps_its_ids_and_the_graph_goes_on_without_it(data
         assert (await portal.batch(event(4), forward=True, send_notification=True)).status == 200
         rows = await w.near.db.fetch("SELECT rule_bits <> 0 FROM timeline WHERE event_id LIKE '$chosen4%'")
         assert rows == [(True,)]
+
+    play(database_url, scenario)
+
+
+def test_other_servers_never_meet_what_was_imported(database_url: str) -> None:
+    async def scenario(w: ServiceWorld) -> None:
+        portal = await Portal.made(w)
+        said = await portal.say("live")
+        await portal.batch(event(1), event(2), forward=True)
+        chosen = "$chosen2:irc.example"
+        assert await federated_rooms.extremities(w.db, portal.room_id) == [said]
+        assert await federated_rooms.pdus(w.db, [chosen]) == {}
+        graph, version = Graph(w.db), ROOM_VERSIONS["11"]
+        assert [one.event_id for one in await graph.events(portal.room_id, version, [chosen, said])] == [said]
+        assert await graph.ancestors(portal.room_id, version, [chosen], 10) == []
 
     play(database_url, scenario)
 
