@@ -222,7 +222,11 @@ class Exchange(http.Request):
 
     async def _send_streamed(self, response: Streamed) -> None:
         """Writes the head, and then the body as the client takes it."""
-        headers = {**CORS_HEADERS, **response.headers, "Content-Length": str(response.length)}
+        headers = {**CORS_HEADERS, **response.headers}
+        if response.length is not None:
+            headers["Content-Length"] = str(response.length)
+        elif self.clientproto != b"HTTP/1.1":
+            self.channel.persistent = False  # the end of the connection is the end of the body
         self.begin(response.status, [(name.encode(), value.encode("latin-1")) for name, value in headers.items()])
         if self._method == "HEAD":
             response.source.close()

@@ -39,12 +39,12 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """A status, headers, and a body of `length` bytes that is read while it is sent. Whoever receives this closes
-    `source`. It stays open for as long as the client takes, so it must hold little."""
+    """A status, headers, and a body of `length` bytes that is read while it is sent; None: as many as the source has.
+    Whoever receives this closes `source`. It stays open for as long as the client takes, so it must hold little."""
 
     status: int
     headers: dict[str, str]
-    length: int
+    length: int | None
     source: ByteSource
 
 

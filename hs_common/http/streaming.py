@@ -1,7 +1,8 @@
 """Sends a response whose body is read while it is sent, as fast as the client takes it.
 
-Rules: one piece is held at a time; a client that takes nothing for long is cut off; a source that ends too early breaks
-the connection, so that nobody keeps half a file for a whole one. Not known here: where bytes come from.
+Rules: one piece is held at a time; a client that takes nothing for long is cut off; a source that fails, or ends before
+the announced length, breaks the connection, so that nobody keeps half an answer for a whole one. Not known here: where
+bytes come from.
 """
 
 from collections.abc import Callable
@@ -49,20 +50,28 @@ class Sending:
         self._abort = abort
         self._resumed: Deferred[None] | None = None
 
-    async def send(self, source: ByteSource, length: int) -> None:
-        """Sends `length` bytes of the source and closes it, whatever happens."""
+    async def send(self, source: ByteSource, length: int | None) -> None:
+        """Sends `length` bytes of the source, all of it without a length, and closes it, whatever happens."""
         self._consumer.registerProducer(self, True)  # type: ignore[arg-type] # zope's interfaces are no types
         try:
-            while length > 0:
-                await self._until_taken()
-                data = await source.read(min(length, PIECE_BYTES))
-                if not data:
-                    raise SourceEnded(f"{length} bytes are missing")
-                length -= len(data)
-                self._consumer.write(data)
+            await (self._send_all(source) if length is None else self._send_bytes(source, length))
         finally:
             self._consumer.unregisterProducer()
             source.close()
+
+    async def _send_bytes(self, source: ByteSource, length: int) -> None:
+        while length > 0:
+            await self._until_taken()
+            data = await source.read(min(length, PIECE_BYTES))
+            if not data:
+                raise SourceEnded(f"{length} bytes are missing")
+            length -= len(data)
+            self._consumer.write(data)
+
+    async def _send_all(self, source: ByteSource) -> None:
+        while data := await source.read(PIECE_BYTES):
+            self._consumer.write(data)
+            await self._until_taken()
 
     async def _until_taken(self) -> None:
         if self._resumed is None:

@@ -40,24 +40,24 @@ async def without_members(db: Queries, room_id: str, at: int) -> list[Row]:
     return await db.fetch(halves, (room_id, at, at) * 2)
 
 
-async def members(db: Queries, room_id: str, at: int) -> list[Row]:
-    """(type, state_key, event_id, json, membership) of every m.room.member."""
-    return await db.fetch(
-        "SELECT s.type, s.state_key, s.event_id, e.json, s.membership"
-        " FROM state AS s JOIN events AS e ON e.event_id = s.event_id"
-        " WHERE s.room_id = %s AND s.type = 'm.room.member' AND s.to_pos > %s AND s.from_pos <= %s"
-        " ORDER BY s.from_pos, s.state_key",
-        (room_id, at, at),
-    )
+async def members_page(
+    db: Queries, room_id: str, at: int, wanted: str | None, unwanted: str | None, *, after: str, limit: int
+) -> list[Row]:
+    """(type, state_key, event_id, json, membership) of the next m.room.member in the order of user ids, above `after`:
+    those with the wanted membership and those without the unwanted one; of all if neither is given.
 
-
-async def joined_members(db: Queries, room_id: str) -> list[Row]:
-    """(user_id, json) of who is in the room now."""
+    The positions are hidden from the planner (`+ 0`): by an index over them it would sort the whole room for each page,
+    while in the primary key's order it stops after the page.
+    """
     return await db.fetch(
-        "SELECT s.state_key, e.json FROM state AS s JOIN events AS e ON e.event_id = s.event_id"
-        " WHERE s.room_id = %s AND s.type = 'm.room.member' AND s.membership = 'join'"
-        " AND s.to_pos = 9223372036854775807",
-        (room_id,),
+        "SELECT s.type, s.state_key, s.event_id, e.json, s.membership FROM (SELECT * FROM state"
+        " WHERE room_id = %(room)s AND type = 'm.room.member' AND state_key > %(after)s"
+        " AND to_pos + 0 > %(at)s AND from_pos + 0 <= %(at)s"
+        " AND (%(wanted)s::text IS NULL AND %(unwanted)s::text IS NULL OR membership = %(wanted)s"
+        " OR %(unwanted)s IS NOT NULL AND membership IS DISTINCT FROM %(unwanted)s)"
+        " ORDER BY state_key LIMIT %(limit)s) AS s"
+        " JOIN events AS e ON e.event_id = s.event_id ORDER BY s.state_key",
+        {"room": room_id, "after": after, "at": at, "wanted": wanted, "unwanted": unwanted, "limit": limit},
     )
 
 

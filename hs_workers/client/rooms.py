@@ -9,7 +9,6 @@ from hs_common.http.request import Request
 from hs_common.matrix.errors import invalid_param
 from hs_common.matrix.tokens import parse_room_token
 from hs_common.reading.client_events import ClientEvents
-from hs_workers.client.room.answers import array
 from hs_workers.client.room.members import Members
 from hs_workers.client.room.reading import Reading, unknown_event
 
@@ -84,14 +83,13 @@ class Rooms:
         """The member events."""
         query = request.query
         at = query.string("at", None)
-        chunk = await self._members.events(
+        return await self._members.events(
             request.path["roomId"],
             request.requester,
             None if at is None else parse_room_token(at),
             query.string("membership", None),
             query.string("not_membership", None),
         )
-        return {"chunk": array(chunk)}
 
     @endpoint(
         "GET",
@@ -102,4 +100,4 @@ class Rooms:
     )
     async def joined_members(self, request: Request) -> Reply:
         """Who is in the room, by user id."""
-        return {"joined": await self._members.joined(request.path["roomId"], request.requester)}
+        return await self._members.joined(request.path["roomId"], request.requester)

@@ -1,8 +1,9 @@
 """Bodies that are received and sent piece by piece: within bounds, at the other side's pace, through a forward too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import orjson
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
@@ -10,6 +11,7 @@ from twisted.logger import capturedLogs
 
 from hs_common.http.body_stream import BUFFERED_BYTES, BodyDiscarded, BodyStream
 from hs_common.http.endpoint import Auth, endpoint
+from hs_common.http.json_pages import paged_json
 from hs_common.http.reply import Reply, Streamed
 from hs_common.http.request import Request
 from hs_common.http.streaming import STALL_LIMIT_S, Sending
@@ -19,6 +21,7 @@ from tests.reactor import run, until
 
 V3 = "/_matrix/client/v3"
 LIMIT = 3_000_000
+PAGE, LONG = 2, 10_000
 GOOD = {"Authorization": "Bearer good"}
 
 
@@ -69,9 +72,25 @@ class Streaming:
         self.sources.append(source)
         return Streamed(200, {"Content-Type": "x/y"}, int(request.path["size"]), source)
 
+    @endpoint("GET", f"{V3}/list/{{entries}}/{{broken}}", auth=Auth.NONE, spec="#list")
+    async def list(self, request: Request) -> Reply:
+        entries, broken = int(request.path["entries"]), int(request.path["broken"])
+        read = 0
 
-def played(play: Callable[[Served, Streaming], Any], through_another: bool) -> Any:
-    """The play with a worker that serves the endpoints, or with one that forwards to it."""
+        async def pages() -> Sequence[bytes] | None:
+            nonlocal read
+            if 0 <= broken <= read + PAGE:
+                raise RuntimeError("the source fails")
+            page = [orjson.dumps("x" * LONG)] * min(PAGE, entries - read)
+            read += len(page)
+            return page or None
+
+        return await paged_json(b'{"list":[', pages, b"]}")
+
+
+def played(play: Callable[[Served, Streaming], Any], through_another: bool, *, breaks: bool = False) -> Any:
+    """The play with a worker that serves the endpoints, or with one that forwards to it; failures are logged only
+    where something `breaks`."""
 
     async def perform() -> Any:
         sample = Streaming()
@@ -85,7 +104,7 @@ def played(play: Callable[[Served, Streaming], Any], through_another: bool) -> A
 
     with capturedLogs() as logs:
         result = run(perform())
-    assert [event for event in logs if "log_failure" in event] == []
+    assert bool([event for event in logs if "log_failure" in event]) == breaks
     return result
 
 
@@ -248,6 +267,35 @@ def test_a_source_that_ends_early_breaks_the_connection() -> None:
     with capturedLogs() as logs:
         run(play())
     assert any("broke off" in event.get("log_format", "") for event in logs)
+
+
+@both_ways
+def test_a_list_of_pages_arrives_whole(through_another: bool) -> None:
+    async def play(served: Served, sample: Streaming) -> None:
+        connection = await served.connect()
+        for entries in (0, 1, 2, 3, 1_000):
+            connection.write(compose("GET", f"{V3}/list/{entries}/-1"))
+            answer = await connection.answer()
+            assert orjson.loads(answer.body) == {"list": ["x" * LONG] * entries}
+            assert ("content-length" in answer.headers) == (entries <= PAGE)
+            assert answer.headers["content-type"] == "application/json"
+        await connection.close()
+
+    played(play, through_another)
+
+
+@both_ways
+def test_a_list_that_fails_midway_breaks_the_connection(through_another: bool) -> None:
+    async def play(served: Served, sample: Streaming) -> None:
+        connection = await served.connect()
+        connection.write(compose("GET", f"{V3}/list/1000/500"))
+        with pytest.raises(ValueError, match="base 16"):  # the connection ends without the last, empty chunk
+            await connection.answer()
+        await connection.close()
+        failed = await served.ask("GET", f"{V3}/list/1000/1")
+        assert (failed.status, failed.json["errcode"]) == (500, "M_UNKNOWN")  # nothing was sent yet
+
+    played(play, through_another, breaks=True)
 
 
 def test_a_slow_client_holds_up_its_own_response_alone() -> None:

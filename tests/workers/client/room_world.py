@@ -23,7 +23,7 @@ from hs_common.http.credentials import hash_token
 from hs_common.http.dispatcher import Dispatcher
 from hs_common.http.incoming import Incoming
 from hs_common.http.rate_limits import RateLimits
-from hs_common.http.reply import Response, error_response
+from hs_common.http.reply import Response, Streamed, error_response
 from hs_common.http.router import Router
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication import calls, items
@@ -234,10 +234,20 @@ class RoomWorld:
             route = match.target
             assert route.call is not None
             answered = await self._dispatcher.answer(incoming, route.declaration, match.parameters, route.call)
-            assert isinstance(answered, Response)
-            response = answered
+            response = await whole(answered)
         assert isinstance(response.body, bytes)
         return Answer(response.status, orjson.loads(response.body))
+
+
+async def whole(answered: Response | Streamed) -> Response:
+    """A response that is sent piece by piece, as one."""
+    if isinstance(answered, Response):
+        return answered
+    pieces = []
+    while piece := await answered.source.read(1_000):
+        pieces.append(piece)
+    answered.source.close()
+    return Response(answered.status, b"".join(pieces), answered.headers)
 
 
 @asynccontextmanager

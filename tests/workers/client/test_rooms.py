@@ -3,6 +3,9 @@
 from typing import Any
 from urllib.parse import quote
 
+import pytest
+
+from hs_workers.client.room import members
 from tests.workers.client.room_world import V1, RoomWorld, User, play, relations_path, room_path
 
 FORBIDDEN = (403, "M_FORBIDDEN")
@@ -115,6 +118,38 @@ def test_state_and_members_are_listed(database_url: str) -> None:
         assert joined == {"joined": shown}
         assert await alice.refused("GET", room_path(room_id, "state/m.room.topic/")) == NOT_FOUND
         assert await alice.refused("GET", room_path(room_id, "state/m.room.name/"), format="xml") == INVALID
+
+    play(database_url, scenario)
+
+
+def test_members_are_listed_page_by_page_as_they_were_at_one_position(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "PAGE", 2)
+
+    async def scenario(world: RoomWorld) -> None:
+        users = [await world.user(f"user{number}", profile={"displayname": f'"{number}'}) for number in range(5)]
+        alice, *others = users
+        room_id = await alice.create(preset="public_chat")
+        for number, user in enumerate(others, 2):
+            await user.join(room_id)
+            listed = (await alice.ok("GET", room_path(room_id, "members")))["chunk"]
+            assert [event["state_key"] for event in listed] == [one.user_id for one in users[:number]]
+            joined = (await alice.ok("GET", room_path(room_id, "joined_members")))["joined"]
+            assert joined == {one.user_id: {"display_name": f'"{n}'} for n, one in enumerate(users[:number])}
+        pages = members._Pages(
+            world.db, room_id, world.master.entries[-1].pos, "join", None, lambda rows: [b"%d" % len(rows)]
+        )
+        read = [await pages.next()]
+        await others[0].ok("POST", room_path(room_id, "leave"), {})
+        read += [await pages.next() for _ in range(3)]
+        assert read == [[b"2"], [b"2"], [b"1"], None]
+        pages = members._Pages(world.db, room_id, world.master.entries[-1].pos, None, None, lambda rows: [])
+        assert await pages.next() == []
+        await world.db.execute("DELETE FROM state WHERE room_id = %s", [room_id])
+        await world.db.execute("DELETE FROM rooms WHERE room_id = %s", [room_id])
+        with pytest.raises(members.RoomGone):
+            await pages.next()
 
     play(database_url, scenario)
 
