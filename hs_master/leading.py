@@ -25,6 +25,7 @@ from hs_master.log_store.types import AnswerKind, Leadership, LogStore
 from hs_master.pipeline.intake import Intake
 from hs_master.pipeline.loop import WriterLoop
 from hs_master.pipeline.pending import Terms
+from hs_master.pipeline.rehearsal import Rehearse, nothing_ends
 from hs_master.pipeline.writer import Writer, WriterMetrics
 from hs_master.rooms.compose import Composer
 from hs_master.rooms.needs import Loader
@@ -64,6 +65,7 @@ class Term:
         listed_services: Listed = (),
         aside: Aside = at_once,
         knowledge: Knowledge | None = None,
+        rehearse: Rehearse = nothing_ends,
     ) -> None:
         """`knowledge`: what is known of rooms already, as of the leadership's head; None: nothing."""
         if knowledge is None:
@@ -87,6 +89,7 @@ class Term:
             new_batch_id=new_batch_id,
             on_new_epoch=on_new_epoch,
             on_deposed=election.fenced,
+            rehearse=rehearse,
         )
         self.writer.metrics = metrics
         self._jobs = JobRunner(db, clock, self._submit)

@@ -23,6 +23,7 @@ from hs_common.replication.publisher import Publisher, read_top_epoch
 from hs_common.replication.redis_connection import RedisAway, RedisRefused, RedisServer
 from hs_master import tables
 from hs_master.appservice_files import Listed
+from hs_master.copied_process import CopiedProcess
 from hs_master.desk import Desk
 from hs_master.ephemeral import EphemeralDesk
 from hs_master.leadership import Election
@@ -76,6 +77,7 @@ class MasterParts:
         self.master.link = self.link
         self._on_failure = on_failure
         self._resolving = WorkerThreads(node.reactor, RESOLVING_THREADS, "state resolution", RESOLVING_QUEUE)
+        self._copied = CopiedProcess(node.reactor)
         self._port: Any = None
         self._listed_services: Listed = ()
 
@@ -159,6 +161,7 @@ class MasterParts:
             listed_services=self._listed_services,
             aside=self._resolving.run,
             knowledge=knowledge,
+            rehearse=self._copied.rehearse,
         )
 
     def _announcer(self, master: Master, leadership: Leadership) -> Announcer:

@@ -51,7 +51,7 @@ def spawn(
         user=None if identity is None else identity.user_id,
         group=None if identity is None else identity.group_id,
         extra_groups=None if identity is None else [],
-        preexec_fn=_die_with_parent(death_signal, os.getpid()),  # after setuid, which would clear the setting
+        preexec_fn=die_with_parent(death_signal, os.getpid()),  # after setuid, which would clear the setting
     )
 
 
@@ -77,7 +77,8 @@ def is_alive(process_id: int) -> bool:
     return True
 
 
-def _die_with_parent(death_signal: signal.Signals, parent_id: int) -> Callable[[], None]:
+def die_with_parent(death_signal: signal.Signals, parent_id: int) -> Callable[[], None]:
+    """What a child has to call, right after the fork, to be signalled when its parent ends."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up before the fork: no imports in the child
 
     def arrange() -> None:

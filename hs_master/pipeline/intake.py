@@ -4,7 +4,7 @@ Per-room order: calls of one origin about a room are taken as they came, and whi
 one) is under way, no other about the same thing is. No room holds up another: what is not in memory
 yet makes only its own queue wait; and no origin holds up another: queues take turns (`lanes`). Bounded: beyond the
 limits a call is refused at once, so the caller can say "later". A call whose caller has given up is dropped. Calls that
-may have killed a master are kept apart from the others, and each from each when that happened twice.
+may have ended a master are kept apart from the others, which need not wait for their rehearsal.
 """
 
 from collections import Counter
@@ -38,8 +38,8 @@ MAXIMUM_OF_AN_ORIGIN: Final = 256
 MAXIMUM_WAITING: Final = 10_000
 MAXIMUM_WAITING_BYTES: Final = 64 * 1024 * 1024
 MAXIMUM_WAITING_S: Final = 5.0
+MAXIMUM_SUSPECTED: Final = 1_000  # more are forgotten: each costs at most one more master
 ALWAYS_TAKEN: Final = 500  # so many may wait whatever the rate: a short stop of the database is no flood
-LOSSES_LIMIT: Final = 3  # a call that so many masters did not survive is refused
 
 _log = Logger()
 
@@ -67,14 +67,13 @@ class _Batch:
             len(self.calls) < MAXIMUM_BATCH
             and self.microseconds < MAXIMUM_BATCH_US
             and self.size_bytes < MAXIMUM_BATCH_BYTES
-            and not (self.calls and self.calls[0].suspicion > 1)
         )
 
     def may_take(self, call: PendingCall, queue: CallQueue) -> bool:
         """Whether it fits in with the others."""
         if self.of_queue[queue.name] >= MAXIMUM_OF_A_QUEUE or self.of_origin[queue.origin] >= MAXIMUM_OF_AN_ORIGIN:
             return False
-        return not self.calls or (call.suspicion == self.calls[0].suspicion and call.suspicion < 2)
+        return not self.calls or call.is_suspect == self.calls[0].is_suspect
 
     def add(self, call: PendingCall, queue: CallQueue, microseconds: float) -> None:
         self.calls.append(call)
@@ -112,6 +111,7 @@ class Intake:
         self._held: dict[str, CallQueue] = {}  # things about which a serial call is under way, and its queue
         self._blocked: dict[str, list[CallQueue]] = {}  # other queues about these things
         self._together: dict[type[Call], list[CallQueue]] = {}  # to be read for when a batch has been taken
+        self._suspected: set[tuple[type[Call], str]] = set()  # kinds of calls, and for whom
         self._closed: Exception | None = None
         self.costs = Costs()
         self.waiting = 0
@@ -135,6 +135,7 @@ class Intake:
             name = self._deciders.serial[type(call)].queue(call)  # everybody's: one after the other
         may_be_repeated = repeated or kind is AnswerKind.CLIENT
         pending = PendingCall(call, name, key, kind, may_be_repeated, terms, self._seconds())
+        pending.is_suspect |= (type(call), terms.origin) in self._suspected
         if key is not None:
             self._by_key[key] = pending
         self._queue(pending).waiting.append(pending)
@@ -142,6 +143,12 @@ class Intake:
         self.waiting_bytes += terms.size_bytes
         self._activate(name)
         return pending.wait()
+
+    def suspect(self, fatal: PendingCall) -> None:
+        """The call ends masters. Whoever made it may ask again, in other words: his calls of the kind are suspects."""
+        if len(self._suspected) >= MAXIMUM_SUSPECTED:
+            self._suspected.clear()
+        self._suspected.add((type(fatal.call), fatal.terms.origin))
 
     def _check_not_busy(self, terms: Terms) -> None:
         seconds = self.waiting * self.costs.seconds_each

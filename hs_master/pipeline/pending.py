@@ -43,6 +43,7 @@ class PendingCall:
         "call",
         "deadline",
         "done",
+        "is_suspect",
         "key",
         "kind",
         "loaded",
@@ -71,14 +72,10 @@ class PendingCall:
         self.deadline = now + terms.time_left_s
         self.loaded: Any = None
         self.unknown_rooms: set[str] = set()
+        self.is_suspect = terms.losses > 0  # a master was succeeded while it had this, among others
         self.attempts = 0
         self.done = False
         self._waiting: list[Deferred[Answer]] = []
-
-    @property
-    def suspicion(self) -> int:
-        """0: none; 1: a master was succeeded while it had this call and others; 2: more than one."""
-        return min(self.terms.losses, 2)
 
     def wait(self) -> "Deferred[Answer]":
         """A result for one more caller of the same key."""

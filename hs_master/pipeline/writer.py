@@ -3,11 +3,13 @@ what is in memory, and writes all they change in one transaction.
 
 Rules. Deciding never waits: what a call needs is read before it is taken (`Intake`). Nothing is answered before it is
 committed, and announced before it is answered. A batch that the database refuses is halved and decided anew until the
-bad item is alone. An unknown outcome is resolved by a take-over, never guessed. Failure rules, sections 1 and 2.
+bad item is alone. Calls that masters ended with are tried in a copy of the process first (`rehearsal`). An unknown
+outcome is resolved by a take-over, never guessed. Failure rules, sections 1 and 2.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -20,14 +22,15 @@ from hs_common.storage.queries import DatabaseError
 from hs_master import tables
 from hs_master.log_store.types import Answer as StoredAnswer
 from hs_master.log_store.types import Batch, Committed, Doubt, Fenced, Leadership, LogStore, Refused, Resolved
-from hs_master.pipeline.intake import LOSSES_LIMIT, Intake
+from hs_master.pipeline.intake import Intake
 from hs_master.pipeline.pending import NotLeading, PendingCall, decode_outcome, encode_outcome, is_final
+from hs_master.pipeline.rehearsal import Rehearsal, Rehearse, Steps, nothing_ends
 from hs_master.rooms.head import NotLoaded
 from hs_master.step import Draft, Knowledge, Step
 
 # A call whose needs turn out too small is read for again this often; more often is a bug of its decider.
 MAXIMUM_ATTEMPTS: Final = 5
-SURVIVED_BY_NO_MASTER: Final = "Several masters ended while they did this; the failure is logged"
+ENDS_THE_MASTER: Final = "The server does not survive this, so it is not done; the failure is logged"
 
 _log = Logger()
 
@@ -57,6 +60,7 @@ class Writer:
         new_batch_id: Callable[[], str],
         on_new_epoch: Callable[[Leadership], None],
         on_deposed: Callable[[], None],
+        rehearse: Rehearse = nothing_ends,
     ) -> None:
         """`resolve_doubt` takes over from oneself, and tells who leads then: `on_new_epoch` is called if it is us.
 
@@ -76,6 +80,7 @@ class Writer:
         self._new_batch_id = new_batch_id
         self._on_new_epoch = on_new_epoch
         self._on_deposed = on_deposed
+        self._rehearsal = Rehearsal(rehearse, self._steps_of)
         self.metrics = WriterMetrics()
         self.leading = True
         self._writing: list[Deferred[None]] | None = None  # who waits for the batch under way; None: there is none
@@ -100,7 +105,10 @@ class Writer:
             return self._intake.is_active  # what was read at once, while we took
         self._writing = []
         try:
-            fresh = [call for call in await self._answer_repeated(pending) if not await self._is_refused(call)]
+            fresh = await self._answer_repeated(pending)
+            if any(call.is_suspect for call in fresh):
+                await self._refuse_fatal(fresh)
+                fresh = [call for call in fresh if not call.done]
             if fresh:
                 started = self._seconds()
                 await self._write(fresh)
@@ -133,15 +141,25 @@ class Writer:
                 call.succeed(outcome)
         return [call for call in pending if not call.done]
 
-    async def _is_refused(self, call: PendingCall) -> bool:
-        """Whether too many masters did not survive this call: else it would go on to the next standby."""
-        if call.terms.losses < LOSSES_LIMIT:
-            return False
-        _log.error("a {call} is refused: {why}", call=type(call.call).__name__, why=SURVIVED_BY_NO_MASTER)
-        self.metrics.on_refused()
-        await self._log.refuse(call.key or b"", "", SURVIVED_BY_NO_MASTER, repr(call.call).encode())
-        call.fail(unknown(SURVIVED_BY_NO_MASTER))
-        return True
+    async def _refuse_fatal(self, pending: Sequence[PendingCall]) -> None:
+        """Refuse calls that a master does not survive: else they would go on to the next standby."""
+        for call in await self._rehearsal.fatal(pending):
+            _log.error("a {call} is refused: {why}", call=type(call.call).__name__, why=ENDS_THE_MASTER)
+            self._intake.suspect(call)
+            self.metrics.on_refused()
+            await self._log.refuse(call.key or b"", "", ENDS_THE_MASTER, repr(call.call).encode())
+            call.fail(unknown(ENDS_THE_MASTER))
+
+    def _steps_of(self, pending: Sequence[PendingCall]) -> Steps:
+        """What would be done with the calls, each as a step, and then to encode it; for a copy of this process."""
+        draft = Draft(self._knowledge, self._next - 1, self._now_ms())
+
+        def decide(call: PendingCall) -> None:
+            step = Step(draft)
+            self._intake.decide(call, step)
+            draft.merge(step)
+
+        return [*(partial(decide, call) for call in pending), partial(self._batch, [], draft)]
 
     async def _write(self, pending: Sequence[PendingCall]) -> None:
         if not self.leading:

@@ -33,6 +33,7 @@ from hs_master.leadership import Election
 from hs_master.leading import Term
 from hs_master.log_store.postgres import PostgresLogStore
 from hs_master.log_store.types import Candidate
+from hs_master.pipeline.rehearsal import Rehearse, nothing_ends
 from hs_master.pipeline.writer import WriterMetrics
 from hs_master.rooms.compose import Composer
 from tests.reactor import reactor
@@ -118,6 +119,7 @@ async def master(
     hear: Callable[[Entry], None] = lambda entry: None,
     server: str = SERVER,
     key: SigningKey = KEY,
+    rehearse: Rehearse = nothing_ends,
 ) -> AsyncIterator[TestMaster]:
     """A master that leads on a migrated database, until the block ends. `hear` is told what it publishes."""
     random = Random(7)
@@ -157,6 +159,7 @@ async def master(
         now_ms=lambda: START_MS + next(ticks),
         new_batch_id=lambda: str(uuid.UUID(int=random.getrandbits(128))),
         background=background,
+        rehearse=rehearse,
     )
     term.start()
     try:

@@ -4,15 +4,13 @@ from typing import Any, cast
 
 import pytest
 
-from hs_common.matrix.errors import MatrixError
 from hs_common.replication.calls import Answer, SetAccountData
 from hs_common.replication.entry import Entry
 from hs_common.replication.items import AliasItem
 from hs_master.log_store.types import AnswerKind, Batch, Doubt, Leadership, Resolved
 from hs_master.pipeline.costs import Costs
-from hs_master.pipeline.intake import LOSSES_LIMIT
-from hs_master.pipeline.pending import NotLeading, PendingCall, Terms
-from hs_master.pipeline.writer import SURVIVED_BY_NO_MASTER, Writer
+from hs_master.pipeline.pending import NotLeading, PendingCall
+from hs_master.pipeline.writer import Writer
 from hs_master.step import Knowledge, Step
 
 HEAD = 10
@@ -92,24 +90,3 @@ def test_begins_a_new_term_over_another_log(head: int, committed: bool) -> None:
     assert published == []
     assert deposed == [True]
     assert intake.closed
-
-
-class RefusingLog(DoubtfulLog):
-    """Writes down what is refused."""
-
-    def __init__(self) -> None:
-        self.refused: list[str] = []
-
-    async def refuse(self, key: bytes, sqlstate: str, message: str, item: bytes) -> None:
-        self.refused.append(message)
-
-
-def test_a_call_that_masters_do_not_survive_is_refused_at_last() -> None:
-    intake, log = OneCall(), RefusingLog()
-    intake.call.terms = Terms(losses=LOSSES_LIMIT)
-    writer = writer_of(intake, Resolved(True, None), [], [])
-    writer._log = cast(Any, log)
-    with pytest.raises(StopIteration):
-        writer.run_once().send(None)
-    intake.outcome[0].trap(MatrixError)
-    assert log.refused == [SURVIVED_BY_NO_MASTER]

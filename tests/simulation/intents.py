@@ -11,6 +11,8 @@ from hs_common.replication.keys import client_key
 from tests.simulation.requests import Asked
 
 ROOM_VERSION = "12"
+FATAL = "test.fatal"
+"""Events of this type end the process that composes them."""
 _TOPICS = ("tea", "coffee")
 
 
@@ -32,9 +34,13 @@ class Wishes:
         self._user_ids = user_ids
         self._rooms = rooms
         self._count = 0
+        self.fatal_after: int | None = None  # so many wishes; then comes one that no master survives
 
     def next(self) -> Asked:
         """The next wish."""
+        if self.fatal_after is not None and self._rooms and self._count >= self.fatal_after:
+            self.fatal_after = None
+            return self._fatal()
         drawn = self._random.random()
         if not self._rooms or drawn < 0.02:
             return self.new_room()
@@ -47,6 +53,12 @@ class Wishes:
     def message(self) -> Asked:
         """A message, whatever the user would like."""
         return self._asked_events(lambda mark: [self._message(mark, self._random.choice(self._rooms))])
+
+    def _fatal(self) -> Asked:
+        mark, room = self._mark(), self._random.choice(self._rooms)
+        call = AppendEvents(intents=[self._intent(room, FATAL, {"mark": mark})])
+        key = client_key(self._user_id, "DEVICE", "PUT", "/send", mark)
+        return Asked(mark, call, key, parts=1, is_fatal=True)
 
     def new_room(self) -> Asked:
         creator = self._user_id

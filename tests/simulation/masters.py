@@ -1,12 +1,13 @@
 """A master process of a world: everything real but its clock, its network, its database and its signing key."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hs_common.process.background import Background
 from hs_common.replication.carrier import Beat, Position
 from hs_common.replication.carrier_memory import Faults, MemoryCarrier
+from hs_common.replication.clock import pause
 from hs_common.replication.link_server import LinkServer
 from hs_master.desk import Desk
 from hs_master.ephemeral import EphemeralDesk
@@ -15,11 +16,13 @@ from hs_master.leading import Term
 from hs_master.log_store.types import Batch, Candidate, Leadership
 from hs_master.master import Announcer, Master
 from hs_master.memory_announcer import MemoryAnnouncer
+from hs_master.pipeline.rehearsal import Steps
 from hs_master.pipeline.writer import WriterMetrics
 from hs_master.rooms.compose import Composer
 from hs_master.step import Knowledge
 from tests.simulation.clock import Process
 from tests.simulation.ears import Ear
+from tests.simulation.intents import FATAL
 from tests.simulation.session import CommitFaults, Reads, Road, Session
 from tests.simulation.surroundings import Surroundings
 
@@ -28,12 +31,28 @@ SECRET = b"secret"
 CLUSTER = "cluster"
 
 
+REHEARSAL_S = 0.01  # to copy a process and decide a batch in the copy
+
+
+class Ended(BaseException):
+    """The process ended in the middle of what it did. No code catches it."""
+
+
 class FastKey:
-    """Signs without signing: real signatures would be most of a world's time, and nothing here checks one."""
+    """Signs without signing: real signatures would be most of a world's time, and nothing here checks one. Ends the
+    process, or its copy in a rehearsal, over a fatal event."""
 
     key_id = "ed25519:fast"
 
+    def __init__(self, end: Callable[[], None]) -> None:
+        self.is_rehearsing = False
+        self._end = end
+
     def sign_bytes(self, data: bytes) -> str:
+        if FATAL.encode() in data:
+            if not self.is_rehearsing:
+                self._end()
+            raise Ended
         return "signed"
 
 
@@ -48,6 +67,7 @@ class MasterProcess:
         self.session = Session(road, CommitFaults(world.random, self._befall))
         self.reads = Reads(road)
         candidate = Candidate(self._uuid(), address, 1, 1)
+        self._key = FastKey(lambda: world.ended(self.process))
         self.election = Election(
             self.session, candidate, self.process, self._member_beat, self._stream_epoch, now=self.process.seconds
         )
@@ -92,7 +112,7 @@ class MasterProcess:
             desk=self.desk,
             db=self.reads,
             clock=self.process,
-            composer=Composer(SERVER, FastKey(), self._event_id),  # type: ignore[arg-type]
+            composer=Composer(SERVER, self._key, self._event_id),  # type: ignore[arg-type]
             server_name=SERVER,
             publish=master.publish,
             on_new_epoch=master.take_new_epoch,
@@ -102,9 +122,20 @@ class MasterProcess:
             new_batch_id=self._uuid,
             background=self.background,
             knowledge=knowledge,
+            rehearse=self._rehearse,
         )
         self.terms.append(term)
         return term
+
+    async def _rehearse(self, steps: Steps) -> int | None:
+        """Deciding changes nothing but a draft, so there is no need of a copy."""
+        self._world.counts["rehearsals"] += 1
+        await pause(self.process, REHEARSAL_S)
+        self._key.is_rehearsing = True
+        try:
+            return next((number for number, step in enumerate(steps) if _ends(step)), None)
+        finally:
+            self._key.is_rehearsing = False
 
     def _announcer(self, master: Master, leadership: Leadership) -> Announcer:
         return MemoryAnnouncer(self.carrier)
@@ -135,3 +166,13 @@ class MasterProcess:
 
     def _failed(self, error: Exception) -> None:
         self._world.violation(f"{self.process.name} can never lead: {error!r}")
+
+
+def _ends(step: Callable[[], object]) -> bool:
+    try:
+        step()
+    except Exception:
+        return False
+    except Ended:
+        return True
+    return False

@@ -22,6 +22,7 @@ class Asked:
     call: Call
     key: bytes | None  # None: the link makes one for each try
     parts: int  # how many events it would make; 0: it makes none
+    is_fatal: bool = False  # no master survives deciding it
     told: list[Told] = field(default_factory=list)
     tries: int = 0
 

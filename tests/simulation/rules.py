@@ -21,8 +21,11 @@ from hs_master.leadership import Election, StillnessWatch
 from hs_master.log_store.memory import MemoryLog, MemoryLogStore
 from hs_master.log_store.types import Batch, Leadership, Observation, Outcome, Refused, Resolved
 from hs_master.pipeline.intake import Intake
+from hs_master.pipeline.pending import PendingCall
+from hs_master.pipeline.rehearsal import Rehearsal, Steps
 from hs_master.pipeline.writer import Writer
 from hs_master.step import Knowledge
+from tests.simulation.masters import MasterProcess
 from tests.simulation.workers import WorkerProcess
 
 
@@ -242,6 +245,26 @@ class _Agreeable(int):
     __hash__ = int.__hash__
 
 
+def _rehearsal() -> AbstractContextManager[Any]:
+    """Calls that end masters are decided as any other."""
+
+    async def survived(self: MasterProcess, steps: Steps) -> int | None:
+        return None
+
+    return mock.patch.object(MasterProcess, "_rehearse", survived)
+
+
+@contextmanager
+def _losses_prove_nothing() -> Iterator[None]:
+    """A call that three masters did not survive is refused, whatever these ended of."""
+
+    async def prejudice(self: Rehearsal, calls: Sequence[PendingCall]) -> list[PendingCall]:
+        return [call for call in calls if call.terms.losses >= 3]
+
+    with mock.patch.object(Rehearsal, "fatal", prejudice):
+        yield
+
+
 def _dethrone() -> AbstractContextManager[Any]:
     """A leader that hangs is left alone."""
     return mock.patch.object(StillnessWatch, "observed", return_value=False)
@@ -276,4 +299,6 @@ RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "heads read anew": _knowledge,
     "dethrone": _dethrone,
     "token gaps": _token_gaps,
+    "rehearsal": _rehearsal,
+    "losses prove nothing": _losses_prove_nothing,
 }

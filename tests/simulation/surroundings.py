@@ -40,6 +40,10 @@ def nothing_befalls(process: Process, batch: Batch) -> Fault:
     return Fault.NONE
 
 
+def nothing_follows(process: Process) -> None:
+    return None
+
+
 @dataclass
 class Surroundings:
     """See the module. `graveyard` keeps all that ever ran, so that nothing is finalised before the world has ended."""
@@ -53,6 +57,7 @@ class Surroundings:
     carriers: list[tuple[Process, MemoryCarrier]] = field(default_factory=list)
     graveyard: list[object] = field(default_factory=list)
     befall: Befall = nothing_befalls
+    ended: Callable[[Process], None] = nothing_follows  # a process ended by itself
     slowness: float = 1.0
     wall_jump_ms: int = 0
 

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication.calls import Answer, AppendedEvents, RoomCreated
 from hs_common.replication.clock import pause
-from hs_master.pipeline.writer import SURVIVED_BY_NO_MASTER
+from hs_master.pipeline.writer import ENDS_THE_MASTER
 from tests.simulation.intents import Room, Wishes
 from tests.simulation.mirror import News
 from tests.simulation.requests import Asked, Requests, Told
@@ -122,7 +122,10 @@ class User:
         return True
 
     def _refused(self, asked: Asked, error: MatrixError) -> bool:
-        if error.status == 500 and error.error != SURVIVED_BY_NO_MASTER:  # whose record another checker reads
+        if asked.is_fatal and error.error == ENDS_THE_MASTER:
+            self._world.counts["fatal calls refused"] += 1
+            return True
+        if error.status == 500:
             self._world.violation(f"{asked.mark} was answered 500: {error.error}")
         if error.status >= 500 or error.status == 429:
             self._world.counts[f"answers {error.status}"] += 1
