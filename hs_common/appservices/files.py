@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import yaml
-
 from hs_common.matrix.appservice import BadRegistration, Registration, Service, Tokens, check_sender, parse_registration
 
 SIZE_LIMIT_BYTES = 1024 * 1024
@@ -14,6 +12,8 @@ def parse_file(text: str | bytes, server_name: str) -> tuple[Registration, Token
     """The registration in a file's text. Raises BadRegistration."""
     if len(text) > SIZE_LIMIT_BYTES:
         raise BadRegistration(f"A registration has at most {SIZE_LIMIT_BYTES} bytes")
+    import yaml  # loaded with the first file, as workers hardly ever read one
+
     try:
         given = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

@@ -16,6 +16,14 @@ ADDRESS_LIMIT: Final = 254
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
+class MailFailed(Exception):
+    """The mail was not taken. `is_permanent`: the same mail will never be (no such address)."""
+
+    def __init__(self, reason: str, is_permanent: bool = False) -> None:
+        super().__init__(reason)
+        self.is_permanent = is_permanent
+
+
 @dataclass(frozen=True, slots=True)
 class Mail:
     """One mail to one person. `html` may be empty; `headers` are further ones, of one line each."""

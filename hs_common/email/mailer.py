@@ -9,8 +9,7 @@ from typing import Final, Protocol
 from twisted.internet.defer import DeferredSemaphore
 
 from hs_common.config.email import Email
-from hs_common.email.mail import Mail, address_of, encode
-from hs_common.email.smtp import MailFailed
+from hs_common.email.mail import Mail, MailFailed, address_of, encode
 from hs_common.email.templates import Templates
 
 CONNECTIONS_LIMIT: Final = 4

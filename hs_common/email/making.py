@@ -5,7 +5,6 @@ from typing import Any
 
 from hs_common.config import Config
 from hs_common.email.mailer import Mailer
-from hs_common.email.smtp import Smtp
 from hs_common.email.templates import Templates
 
 
@@ -16,5 +15,7 @@ def make_mailer(
     settings, name = config.email, config.server.name
     if not settings.smtp_host:
         return None
+    from hs_common.email.smtp import Smtp  # loaded where it is used, it is large
+
     smtp = Smtp(reactor, settings, name.partition(":")[0], trust_root)
     return Mailer(settings, Templates(settings.application_name, name), smtp, now_ms, random)

@@ -25,18 +25,11 @@ from twisted.mail.smtp import (
 from twisted.python.failure import Failure
 
 from hs_common.config.email import Email
+from hs_common.email.mail import MailFailed
 
 KEPT_LINES: Final = 20
 """Lines of the conversation that an error shows."""
 _PERMANENT: Final = range(500, 600)
-
-
-class MailFailed(Exception):
-    """The mail was not taken. `is_permanent`: the same mail will never be (no such address)."""
-
-    def __init__(self, reason: str, is_permanent: bool = False) -> None:
-        super().__init__(reason)
-        self.is_permanent = is_permanent
 
 
 class Smtp:

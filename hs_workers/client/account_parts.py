@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hs_common.appservices.registry import ServiceRegistry
 from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.config import Config
+from hs_common.config.sso import OidcProvider
 from hs_common.email.mailer import Mailer
 from hs_common.http.consent import ConsentGate
 from hs_common.http.egress.client import EgressClient
@@ -29,7 +30,6 @@ from hs_workers.client.ownership import Ownership
 from hs_workers.client.pages.pages import Pages
 from hs_workers.client.presence import PresenceView
 from hs_workers.client.remote.profiles import RemoteProfiles
-from hs_workers.client.sso.oidc import OidcClient
 from hs_workers.client.sso.people import People
 from hs_workers.client.sso.signing_on import SigningOn
 from hs_workers.client.sso_pages import CALLBACK_PATH, SsoCookie
@@ -39,6 +39,9 @@ from hs_workers.client.uia_email import EmailStage
 from hs_workers.client.uia_oauth import OAuthStage
 from hs_workers.client.uia_sso import SsoStage
 from hs_workers.client.wellknown import client_well_known
+
+if TYPE_CHECKING:
+    from hs_workers.client.sso.oidc import OidcClient
 
 
 class AccountLimits(FailureLimits, MailLimits, Protocol):
@@ -123,7 +126,7 @@ class AccountParts:
         config, outside, egress = self.config, self.outside, self.outside.trusted
         callback_url = config.server.public_baseurl.rstrip("/") + CALLBACK_PATH
         providers = (
-            {one.id: OidcClient(one, callback_url, egress, outside.now_ms) for one in config.sso.providers}
+            {one.id: _oidc_client(one, callback_url, egress, outside.now_ms) for one in config.sso.providers}
             if egress is not None
             else {}
         )
@@ -151,3 +154,11 @@ class AccountParts:
         return UserInteractiveAuthentication(
             outside.db, stages, ownership.flows, lifetime_ms, outside.now_ms, outside.random
         )
+
+
+def _oidc_client(
+    settings: OidcProvider, callback_url: str, egress: EgressClient, now_ms: Callable[[], int]
+) -> "OidcClient":
+    from hs_workers.client.sso import oidc  # what it needs is large, and is loaded where there are providers
+
+    return oidc.OidcClient(settings, callback_url, egress, now_ms)

@@ -14,9 +14,8 @@ from typing import Final
 from twisted.logger import Logger
 
 from hs_common.config.push import Push
-from hs_common.email.mail import Mail, canonical_address
+from hs_common.email.mail import Mail, MailFailed, canonical_address
 from hs_common.email.mailer import Mailer
-from hs_common.email.smtp import MailFailed
 from hs_common.email.unsubscribing import Unsubscribing
 from hs_common.replication.calls import RemovePusher
 from hs_common.replication.clock import Clock, pause

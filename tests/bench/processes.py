@@ -22,7 +22,7 @@ _GROUPS = (
     (re.compile(r"hs_common\.process\.command_line up\b.*--split"), "supervisor"),
     (re.compile(r"hs_common\.process\.command_line up\b"), "all-in-one"),
     (re.compile(r"(?:hs_common\.process\.command_line|/viaduct) (master)\b"), ""),
-    (re.compile(r"(?:hs_common\.process\.command_line|/viaduct) worker ([\w ]+?)(?: -|$)"), ""),
+    (re.compile(r"(?:hs_common\.process\.command_line|/viaduct) worker ([\w -]+?)(?: -|$)"), ""),
     (re.compile(r"synapse\.app\.homeserver"), "main"),
     (re.compile(r"synapse\.app\.\w+"), "worker"),
     (re.compile(r"\bpostgres\b"), "postgres"),

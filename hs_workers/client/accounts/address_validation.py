@@ -17,9 +17,8 @@ from urllib.parse import urlencode, urlsplit
 from twisted.logger import Logger
 
 from hs_common.config.email import Email
-from hs_common.email.mail import canonical_address, is_address
+from hs_common.email.mail import MailFailed, canonical_address, is_address
 from hs_common.email.mailer import Mailer
-from hs_common.email.smtp import MailFailed
 from hs_common.http.credentials import hash_token
 from hs_common.matrix.errors import MatrixError, invalid_param
 from hs_common.storage import threepid_sessions as stored

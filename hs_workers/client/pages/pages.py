@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from hs_common.http.reply import Response
 from hs_common.http.request import Request
 from hs_common.matrix.errors import invalid_param
+from hs_common.process.page_templates import PageTemplates
 
 NONCE_BYTES: Final = 16
 FORM_LIMIT_BYTES: Final = 32 * 1024
@@ -33,14 +32,7 @@ class Pages:
 
     def __init__(self, application_name: str, server_name: str, random: Callable[[int], bytes]) -> None:
         self._random = random
-        self._environment = Environment(
-            loader=PackageLoader("hs_workers.client.pages"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._environment.globals |= {"application_name": application_name, "server_name": server_name}
+        self._templates = PageTemplates("hs_workers.client.pages", application_name, server_name)
 
     def page(
         self,
@@ -53,7 +45,7 @@ class Pages:
     ) -> Response:
         """The page of the template `<name>.html`. `sources` is added to its Content-Security-Policy."""
         nonce = b64encode(self._random(NONCE_BYTES)).decode()
-        html = self._environment.get_template(f"{name}.html").render(values or {}, nonce=nonce)
+        html = self._templates.render(f"{name}.html", {**(values or {}), "nonce": nonce})
         policy = f"default-src 'none'; base-uri 'none'; frame-ancestors 'none'; style-src 'nonce-{nonce}'; "
         policy += sources.replace("{nonce}", nonce) or f"script-src 'nonce-{nonce}'; connect-src 'self'"
         sent = {**_HEADERS, "Content-Security-Policy": policy, **(headers or {})}

@@ -21,6 +21,7 @@ from hs_common.config.sso import OidcProvider
 from hs_common.http.egress.client import EgressClient, Purpose
 from hs_common.http.egress.connection import Limits
 from hs_common.http.egress.failures import EgressError
+from hs_workers.client.sso.failures import ProviderFailed
 from hs_workers.client.sso.id_token import BadToken, claims_of, is_key_missing, parse_keys
 
 LIMITS: Final = Limits(total_s=15, body_bytes=256 * 1024)
@@ -29,10 +30,6 @@ LIFETIME_MS: Final = 3_600_000
 KEYS_INTERVAL_MS: Final = 60_000
 """An unknown key makes us look again at most so often: tokens come from outside."""
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-
-
-class ProviderFailed(Exception):
-    """The provider cannot be used, or what it said proves nothing; the text is for the log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ Spec: client-server API, #sso-client-loginauthentication.
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from twisted.logger import Logger
@@ -22,8 +22,11 @@ from hs_common.storage.queries import Queries
 from hs_common.storage.sso_sessions import SsoSession
 from hs_workers.client.accounts.account_states import check_usable
 from hs_workers.client.accounts.logging_in import LoginTokens
-from hs_workers.client.sso.oidc import OidcClient, ProviderFailed
+from hs_workers.client.sso.failures import ProviderFailed
 from hs_workers.client.sso.people import People, suggestions
+
+if TYPE_CHECKING:  # it is large, and loaded where there are providers
+    from hs_workers.client.sso.oidc import OidcClient
 
 SESSION_LIFETIME_MS: Final = 10 * 60 * 1000
 SWEEP_INTERVAL_MS: Final = 10 * 60 * 1000
@@ -52,7 +55,7 @@ class SigningOn:
     def __init__(
         self,
         db: Queries,
-        providers: Mapping[str, OidcClient],
+        providers: "Mapping[str, OidcClient]",
         people: People,
         login_tokens: LoginTokens,
         now_ms: Callable[[], int],

@@ -9,9 +9,9 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import Factory, Protocol
 
 from hs_common.config.email import Email
-from hs_common.email.mail import Mail
+from hs_common.email.mail import Mail, MailFailed
 from hs_common.email.mailer import CONNECTIONS_LIMIT, WAITING_LIMIT, Mailer
-from hs_common.email.smtp import MailFailed, Smtp
+from hs_common.email.smtp import Smtp
 from hs_common.email.templates import Templates
 from tests.common.email.smtp_server import NAME, PASSWORD, USER, Identity, identity, smtp_server
 from tests.reactor import reactor, run

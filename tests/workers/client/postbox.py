@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from hs_common.config.email import Email
+from hs_common.email.mail import MailFailed
 from hs_common.email.mailer import Mailer
-from hs_common.email.smtp import MailFailed
 from hs_common.email.templates import Templates
 from tests.workers.client.world import World
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from hs_common.config.rate_limits import Bucket
-from hs_common.email.smtp import MailFailed
+from hs_common.email.mail import MailFailed
 from hs_common.http.endpoint import Rate
 from hs_common.http.rate_limits import RateLimits
 from tests.workers.client.conftest import Play

@@ -1,7 +1,7 @@
 """Notifications by email: what stays unread, batched by room, not too often, only to addresses that are the user's."""
 
 from hs_common.config.push import Push
-from hs_common.email.smtp import MailFailed
+from hs_common.email.mail import MailFailed
 from hs_common.storage.threepids import Threepid, add_threepid, delete_threepid
 from hs_workers.push.mail_text import LINES_LIMIT, TEXT_LIMIT, room_text, subject
 from hs_workers.push.notification import PushedEvent

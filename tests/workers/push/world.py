@@ -15,8 +15,8 @@ import orjson
 from hs_common.config.egress import Egress
 from hs_common.config.email import Email
 from hs_common.config.push import Push
+from hs_common.email.mail import MailFailed
 from hs_common.email.mailer import Mailer
-from hs_common.email.smtp import MailFailed
 from hs_common.email.templates import Templates
 from hs_common.email.unsubscribing import Unsubscribing
 from hs_common.http.egress.making import make_egress
