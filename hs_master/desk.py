@@ -15,9 +15,11 @@ from hs_common.replication.federation_calls import FEDERATION_CALLS
 from hs_common.replication.import_calls import IMPORT_CALLS
 from hs_common.replication.keys import is_of_client
 from hs_common.replication.link_server import CallInfo, LeaderElsewhere, TooBusy
+from hs_common.storage.queries import DatabaseError
 from hs_master.log_store.types import AnswerKind
 from hs_master.pipeline.intake import Busy, Intake
 from hs_master.pipeline.pending import DEFAULT_TERMS, NotLeading, Terms
+from hs_master.standing import Standing
 
 # Takes the ephemeral calls: returns None for all others.
 Ephemeral = Callable[[Call], Answer | None]
@@ -39,14 +41,17 @@ class Desk:
         self._check = check
         self._intake: Intake | None = None
         self._ephemeral: Ephemeral | None = None
+        self._standing: Standing | None = None
         self._on_answer: Callable[[Call], None] = lambda call: None
 
-    def open(self, intake: Intake, ephemeral: Ephemeral, on_answer: Callable[[Call], None]) -> None:
+    def open(
+        self, intake: Intake, ephemeral: Ephemeral, standing: Standing, on_answer: Callable[[Call], None]
+    ) -> None:
         """`on_answer` is told of each call that the writer has done."""
-        self._intake, self._ephemeral, self._on_answer = intake, ephemeral, on_answer
+        self._intake, self._ephemeral, self._standing, self._on_answer = intake, ephemeral, standing, on_answer
 
     def close(self) -> None:
-        self._intake = self._ephemeral = None
+        self._intake = self._ephemeral = self._standing = None
 
     async def work(self, name: str, body: msgspec.Raw, info: CallInfo) -> bytes:
         """Do a call. Raises MatrixError, LeaderElsewhere, TooBusy (see `link_server.CallWork`)."""
@@ -56,6 +61,7 @@ class Desk:
             raise MatrixError(501, "M_UNRECOGNIZED", f"This master does not know the call {name}; upgrade it") from None
         except msgspec.ValidationError as error:
             raise MatrixError(400, "M_BAD_JSON", f"The call {name} does not fit: {error}") from error
+        await self._check_standing(call, info.origin)
         terms = Terms(
             lane=lane_of(call, info.lane),
             origin=info.origin,
@@ -64,6 +70,15 @@ class Desk:
             losses=info.losses,
         )
         return calls.encode(await self.call(call, info.key, repeated=info.tries > 1, terms=terms))
+
+    async def _check_standing(self, call: Call, origin: str) -> None:
+        """Whether the user whose request the call is of may still make it."""
+        if self._standing is None or not origin.startswith("@"):
+            return
+        try:
+            await self._standing.check(call, origin)
+        except DatabaseError:
+            raise LeaderElsewhere from None  # asked again, of whoever leads by then
 
     async def call(
         self, call: Call, key: bytes | None, *, repeated: bool = False, terms: Terms = DEFAULT_TERMS

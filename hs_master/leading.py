@@ -31,6 +31,7 @@ from hs_master.rooms.compose import Composer
 from hs_master.rooms.needs import Loader
 from hs_master.rooms.placing import Placer
 from hs_master.rooms.resolving import Aside, Resolver, at_once
+from hs_master.standing import Standing
 from hs_master.step import Knowledge
 
 # How long entries stay in the outbox: followers further behind start anew, and senders read tables, not entries.
@@ -93,6 +94,7 @@ class Term:
         )
         self.writer.metrics = metrics
         self._jobs = JobRunner(db, clock, self._submit)
+        self._standing = Standing(db)
         self._delayed = DelayedEvents(db, clock, self._submit, now_ms)
         self._db = db
         self._listed_services = listed_services
@@ -110,7 +112,7 @@ class Term:
 
     def start(self) -> None:
         self._loop.start(self.writer)
-        self._desk.open(self._intake, self._ephemeral.take, self._noticed)
+        self._desk.open(self._intake, self._ephemeral.take, self._standing, self._noticed)
         self._ephemeral.start()
         self._jobs.start()
         self._delayed.start()
@@ -134,6 +136,7 @@ class Term:
         await self.writer.close()
 
     def _noticed(self, call: Call) -> None:
+        self._standing.answered(call)
         self._jobs.noticed(call)
         self._delayed.noticed(call)
         self._ephemeral.answered(call)

@@ -84,9 +84,9 @@ class Following:
         """Whether the log was heard of lately, so that what was not revoked still holds."""
         return self._follower is not None and self._follower.seconds_since_contact() < FRESH_SECONDS
 
-    async def barrier(self) -> None:
-        """Wait until this process shows all that was committed before this call."""
-        await self._barrier.reached()
+    async def barrier(self) -> bool:
+        """Wait until this process shows all that was committed before this call; False: it does not, yet."""
+        return await self._barrier.reached()
 
     # --- life ---
 

@@ -36,3 +36,11 @@ class Server(Section, frozen=True):
     admin_contact: Annotated[
         str, describe("A Matrix id, or mailto: address, that /.well-known/matrix/support names; empty: not told.")
     ] = ""
+    policy_server_key: Annotated[
+        str,
+        describe(
+            "The ed25519 key of a policy server of this domain, unpadded base64, as /.well-known/matrix/policy_server "
+            "tells it; empty: not told.",
+            pattern="|[A-Za-z0-9+/_-]{43}",
+        ),
+    ] = ""

@@ -28,8 +28,9 @@ from hs_common.http.server_calls import ServerAuthenticator
 from hs_common.matrix.errors import MatrixError, missing_token
 from hs_common.process.request_id import CURRENT_ORIGIN, CURRENT_REQUEST_ID
 
-ReadBarrier = Callable[[], Awaitable[None]]
-"""Returns when this process has seen all that was committed before the call; None waits for nothing."""
+ReadBarrier = Callable[[], Awaitable[bool]]
+"""Returns True when this process has seen all that was committed before the call, False when that took too long; None
+waits for nothing."""
 
 
 class Dispatcher:
@@ -68,14 +69,26 @@ class Dispatcher:
                 CURRENT_ORIGIN.set(requester.app_service_id or requester.user_id)
                 self._note_seen(requester, incoming)
             if declaration.reads and self._barrier is not None:
-                await self._barrier()
-                # The token may be among what was revoked before this request came.
-                requester = await self._requester(incoming, declaration)
+                requester = await self._still(incoming, declaration, has_seen_all=await self._barrier())
             return to_response(await call(_request(incoming, declaration, path, requester=requester)))
         except CancelledError:
             raise
         except Exception as error:
             return response_for(error, incoming.request_id, self._log)
+
+    async def _still(
+        self, incoming: Incoming, declaration: EndpointDeclaration, *, has_seen_all: bool
+    ) -> Requester | None:
+        """Who calls, by what was committed before the request came: the token may be among what was revoked."""
+        if not has_seen_all:
+            self._forget(access_token_hash(incoming.headers, incoming.query_string))
+        return await self._requester(incoming, declaration)
+
+    def _forget(self, token_hash: bytes | None) -> None:
+        if token_hash is not None:
+            self._authenticator.forget_token(token_hash)
+            if self._oauth is not None:
+                self._oauth.forget_token(token_hash)
 
     async def _answer_server(
         self, incoming: Incoming, declaration: EndpointDeclaration, path: dict[str, str], call: EndpointMethod

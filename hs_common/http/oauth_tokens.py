@@ -110,6 +110,11 @@ class OAuthTokens:
         for token_hash in [key for key, (_, known) in self._known.items() if known.user_id == user_id]:
             del self._known[token_hash]
 
+    def forget_token(self, token_hash: bytes) -> None:
+        """What is known of the token may be old."""
+        self._changes += 1
+        self._known.pop(token_hash, None)
+
     def void(self) -> None:
         """Part of the log was skipped: nothing that is remembered can be relied on."""
         self._changes += 1

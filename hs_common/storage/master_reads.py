@@ -15,6 +15,11 @@ async def user(db: Queries, user_id: str) -> Row | None:
     )
 
 
+async def restricted_users(db: Queries) -> list[Row]:
+    """(user_id, locked, suspended) of those who are either."""
+    return await db.fetch("SELECT user_id, locked, suspended FROM users WHERE locked OR suspended")
+
+
 async def users(db: Queries, user_ids: Sequence[str]) -> dict[str, Row]:
     """User id → the same, of several."""
     rows = await db.fetch(

@@ -1,6 +1,7 @@
 """Where clients and other servers find this server, for domains whose web server asks us.
 
-Spec: client-server API, #well-known-uris; server-server API, #getwell-knownmatrixserver.
+Spec: client-server API, #well-known-uris, #getwell-knownmatrixpolicy_server; server-server API,
+#getwell-knownmatrixserver.
 """
 
 from typing import Any, Final
@@ -33,6 +34,7 @@ class WellKnown:
     def __init__(self, server: Server, oauth: OAuth = NO_OAUTH) -> None:
         self._client = client_well_known(server, oauth) if server.well_known else None
         self._server = server.well_known_server if server.well_known else ""
+        self._policy_server_key = server.policy_server_key if server.well_known else ""
 
     @endpoint(
         "GET",
@@ -61,3 +63,17 @@ class WellKnown:
         if not self._server:
             raise not_found("No delegation is configured")
         return {"m.server": self._server}
+
+    @endpoint(
+        "GET",
+        "/.well-known/matrix/policy_server",
+        auth=Auth.NONE,
+        rate=Rate.NONE,
+        reads=False,
+        spec="client-server-api/#getwell-knownmatrixpolicy_server",
+    )
+    async def policy_server(self, request: Request) -> Reply:
+        """The key of the domain's policy server, which need not be this one."""
+        if not self._policy_server_key:
+            raise not_found("No policy server is configured")
+        return {"public_keys": {"ed25519": self._policy_server_key}}

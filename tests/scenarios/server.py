@@ -26,6 +26,7 @@ import redis
 from hs_common.process.child_process import spawn
 from hs_common.process.data_folder import DataFolder
 from tests.scenarios.ports import BLOCK_SIZE, PortBlock
+from tests.scenarios.relays import Relays
 
 START_LIMIT_S: Final = 60.0  # a new database on a busy machine; usually two seconds
 STOP_LIMIT_S: Final = 40.0  # above the supervisor's own limit, after which it kills
@@ -66,6 +67,7 @@ class Server:
         self._database_url = database_url
         self._options = ["--split", "--masters", str(masters)] if split else []
         self._ports = PortBlock()
+        self._relays = Relays()
         self._reserved = False
         self._folder = Path()
         self._up: subprocess.Popen[bytes] | None = None
@@ -156,6 +158,7 @@ class Server:
         for process in self._processes.values():
             _signal_if_there(process.process_id, signal.SIGCONT)  # a stopped process would not hear SIGTERM
         self._stop(signal.SIGTERM)
+        self._relays.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
         if not self._reserved:
             self._ports.__exit__(None, None, None)
@@ -198,7 +201,11 @@ class Server:
     @property
     def url(self) -> str:
         """Where clients go: the only process, or the split's front door."""
-        return f"http://127.0.0.1:{self.port}"
+        return self._relays.before(f"http://127.0.0.1:{self.port}")
+
+    def url_of(self, worker: Process) -> str:
+        """Where clients reach one worker."""
+        return self._relays.before(f"http://127.0.0.1:{worker.port}")
 
     @property
     def federation_port(self) -> int:
@@ -226,7 +233,7 @@ class Server:
     def worker_urls(self) -> list[str]:
         """Where requests can be sent to: every client and sync worker, or the only process."""
         workers = [*self.workers("client"), *self.workers("sync")]
-        return [f"http://127.0.0.1:{worker.port}" for worker in workers] or [self.url]
+        return [self.url_of(worker) for worker in workers] or [self.url]
 
     def leader(self) -> Process | None:
         """The master that leads, by the leader's row; None when there is none or the database is away."""

@@ -80,7 +80,7 @@ def test_nothing_is_lost_or_told_twice_while_processes_are_killed(split: Server,
         known = registration(await witness.start())
         await asyncio.to_thread(register, split, known, tmp_path)
         async with http_session() as http:
-            bot = Caller(http, [split.url, *(f"http://127.0.0.1:{one.port}" for one in split.workers("client"))])
+            bot = Caller(http, [split.url, *map(split.url_of, split.workers("client"))])
             bot.access_token = known["as_token"]
             lanes = [await lane(bot, known) for _ in range(_ROOMS)]
             over = asyncio.Event()

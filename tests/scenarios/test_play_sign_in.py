@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -152,6 +153,28 @@ def test_locking_and_suspending_hold_on_every_worker_at_once(ground: Ground) -> 
             send = ("rooms", room_id, "send", "m.room.message", unique("t"))
             await alice.put(send, {"body": "x"}, at=url, status=403, errcode="M_USER_SUSPENDED")
             await alice.get(("sync",), at=url)
+
+    run(ground, play)
+
+
+def test_a_lock_holds_where_the_log_does_not_come(ground: Ground) -> None:
+    async def play(http: aiohttp.ClientSession, anybody: Caller) -> None:
+        root, alice = await register(http, anybody.urls, "root"), await register(http, anybody.urls, "alice")
+        ground.server.command("admin", "users", "make-admin", root.user_id)
+        room_id = await alice.create_room()
+        for url in ground.urls:
+            await alice.get(("account", "whoami"), at=url)
+        ground.server.signal("redis", signal.SIGSTOP)
+        try:
+            await root.put(("admin", "lock", alice.user_id), {"locked": True}, version="v1")
+            send = ("rooms", room_id, "send", "m.room.message")
+            refused = {"status": 401, "errcode": "M_USER_LOCKED"}
+            await asyncio.gather(
+                *(alice.put((*send, unique("t")), {"body": "x"}, at=url, **refused) for url in ground.urls),
+                *(alice.get(("joined_rooms",), at=url, **refused) for url in ground.urls),
+            )
+        finally:
+            ground.server.signal("redis", signal.SIGCONT)
 
     run(ground, play)
 

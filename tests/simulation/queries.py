@@ -140,6 +140,7 @@ ANSWERERS: dict[str, Answerer] = {
     _text(room_heads.known_events, ["$e"]): _known_events,
     _text(room_heads.annotations, [("$e", "@u", "t", "k")]): _annotations,
     _text(master_reads.account_data_pos, "@u", "!r", "t"): _account_data_pos,
+    _text(master_reads.restricted_users): _no_rows,
     _text(jobs.next_jobs, 1): _no_rows,
     _text(appservices.registered): _no_rows,  # nobody here makes an alias, a job or a service
     _text(appservices.joined_users, ["!r"]): _no_rows,

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from hs_common.config.media import Previews as PreviewsConfig
 from hs_common.http.egress.client import parse_url
 from hs_common.http.egress.failures import BadUrl, EgressError, NotAllowed
-from hs_common.matrix.errors import MatrixError, invalid_param, limit_exceeded, unknown, unrecognized
+from hs_common.matrix.errors import MatrixError, invalid_param, limit_exceeded, not_found, unrecognized
 from hs_common.process.background import Background
 from hs_common.storage import url_previews
 from hs_common.storage.queries import Queries
@@ -62,7 +62,7 @@ class Previewing:
 
     async def find(self, url: str) -> bytes:
         """The preview, as JSON. 404 where the operator wants none; 400 `M_INVALID_PARAM` for what is no URL of the web;
-        502 `M_UNKNOWN` for a page that cannot be had; 429 if too many wait for theirs."""
+        404 `M_NOT_FOUND` for a page that cannot be had; 429 if too many wait for theirs."""
         if not self._config.enabled:
             raise unrecognized("This server makes no previews of URLs")
         url = url.partition("#")[0]
@@ -77,7 +77,7 @@ class Previewing:
         else:
             preview = await self._made(url)
         if preview == "null":
-            raise unknown("The page could not be fetched", status=502)
+            raise not_found("The page could not be fetched; show the link without a preview")
         return preview.encode()
 
     def _made(self, url: str) -> "Deferred[str]":

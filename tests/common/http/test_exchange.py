@@ -250,8 +250,9 @@ def test_a_client_that_goes_away_cancels_the_work_in_silence() -> None:
 def test_reads_wait_for_the_barrier_and_others_do_not() -> None:
     passed = []
 
-    async def barrier() -> None:
+    async def barrier() -> bool:
         passed.append(1)
+        return True
 
     async def play() -> None:
         async with serving(Sample(), barrier=barrier) as served:
@@ -262,6 +263,22 @@ def test_reads_wait_for_the_barrier_and_others_do_not() -> None:
             await served.ask("PUT", f"{V3}/name", b'{"name":"x"}', GOOD)
             await served.ask("GET", "/nothing")
             assert len(passed) == 2
+
+    run(play())
+
+
+def test_nobody_is_known_from_memory_where_the_barrier_is_not_reached() -> None:
+    reached = [True, False]
+
+    async def barrier() -> bool:
+        return reached.pop(0)
+
+    async def play() -> None:
+        async with serving(Sample(), barrier=barrier) as served:
+            served.accounts.add("good")
+            assert (await served.ask("GET", f"{V3}/whoami", headers=GOOD)).status == 200
+            served.accounts.add("good", locked=True)
+            assert (await served.ask("GET", f"{V3}/whoami", headers=GOOD)).json["errcode"] == "M_USER_LOCKED"
 
     run(play())
 

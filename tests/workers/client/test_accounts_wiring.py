@@ -27,6 +27,7 @@ def test_whoever_needs_no_token_is_limited_or_asks_for_nothing() -> None:
         "/.well-known/matrix/client",
         "/.well-known/matrix/server",
         "/.well-known/matrix/support",
+        "/.well-known/matrix/policy_server",
     }
 
 

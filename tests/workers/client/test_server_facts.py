@@ -8,6 +8,7 @@ from tests.workers.client.world import World
 ALICE, BOB = "@alice:example.org", "@bob:example.org"
 ROOM = "!room:example.org"
 WELL_KNOWN = "/.well-known/matrix"
+KEY = "6yhHGKhCiXTSEN2ksjV7kX_N6rBQZ3Xb-M7LlC6NS-s"
 
 
 def test_versions_and_capabilities(play: Play) -> None:
@@ -34,13 +35,16 @@ def test_well_known_answers_what_is_configured(play: Play) -> None:
         assert (await world.ask("GET", f"{WELL_KNOWN}/server")).json == {"m.server": "matrix.example.org:443"}
         support = await world.ask("GET", f"{WELL_KNOWN}/support")
         assert support.json == {"contacts": [{"role": "m.role.admin", "matrix_id": "@root:example.org"}]}
+        policy_server = await world.ask("GET", f"{WELL_KNOWN}/policy_server")
+        assert policy_server.json == {"public_keys": {"ed25519": KEY}}
 
-    play(scenario, server={"well_known_server": "matrix.example.org:443", "admin_contact": "@root:example.org"})
+    told = {"well_known_server": "matrix.example.org:443", "admin_contact": "@root:example.org"}
+    play(scenario, server={**told, "policy_server_key": KEY})
 
 
 def test_well_known_answers_nothing_else(play: Play) -> None:
     async def scenario(world: World) -> None:
-        for name in ("client", "server", "support"):
+        for name in ("client", "server", "support", "policy_server"):
             answer = await world.ask("GET", f"{WELL_KNOWN}/{name}")
             assert (answer.status, answer.errcode) == (404, "M_NOT_FOUND")
         assert "well_known" not in await world.login_ok()

@@ -101,7 +101,7 @@ def test_a_picture_itself_oembed_and_nothing(media_url: str, media_folder: Path)
         found = (await preview(world, f"{server.url}/film")).json
         assert (found["og:title"], found["og:site_name"], found["og:image:height"]) == ("Film", "Films", 40)
         assert (await preview(world, f"{server.url}/file")).json == {}
-        assert (await preview(world, f"{server.url}/none")).status == 502
+        assert (await preview(world, f"{server.url}/none")).status == 404
 
     browse(media_url, media_folder, pages, scenario)
 
@@ -125,9 +125,9 @@ def test_what_is_kept_goes_in_time(media_url: str, media_folder: Path) -> None:
 
     async def scenario(world: World, server: OutsideServer) -> None:
         assert (await preview(world, f"{server.url}/")).status == 200
-        assert (await preview(world, f"{server.url}/gone")).status == 502
+        assert (await preview(world, f"{server.url}/gone")).status == 404
         pages["/gone"] = html(b"<title>Back</title>")
-        assert (await preview(world, f"{server.url}/gone")).status == 502
+        assert (await preview(world, f"{server.url}/gone")).status == 404
         await world.later(FAILED_LIFETIME_MS / 1000)
         assert (await preview(world, f"{server.url}/gone")).json == {"og:title": "Back"}
         assert await world.count("url_previews") == 2
@@ -200,11 +200,11 @@ def test_nothing_inside_is_reached(media_url: str, media_folder: Path) -> None:
     async def scenario(world: World, server: OutsideServer) -> None:
         for number, template in enumerate(INSIDE):
             inside = template.format(port=server.port)
-            assert (await preview(world, inside)).status in (400, 502), inside
+            assert (await preview(world, inside)).status in (400, 404), inside
             redirect, image = f"/redirect{number}", f"/image{number}"
             pages[redirect] = answer(b"", 302, f"Location: {inside}")
             pages[image] = html(b'<title>x</title><meta property="og:image" content="%s">' % inside.encode())
-            assert (await preview(world, server.url + redirect)).status == 502
+            assert (await preview(world, server.url + redirect)).status == 404
             assert (await preview(world, server.url + image)).json == {"og:title": "x"}
         assert len(server.requests) == 2 * len(INSIDE)
         assert world.metric("viaduct_media_previews_total", outcome="refused") >= len(INSIDE)
@@ -219,7 +219,7 @@ def test_a_name_that_changes_its_address(media_url: str, media_folder: Path, mon
 
     async def scenario(world: World, server: OutsideServer) -> None:
         monkeypatch.setitem(NAMES, "turning.test", ["10.0.0.1"])
-        assert (await preview(world, f"http://turning.test:{server.port}/")).status == 502
+        assert (await preview(world, f"http://turning.test:{server.port}/")).status == 404
         assert server.connections == 0
 
     browse(media_url, media_folder, {"/": html(b"<title>x</title>")}, scenario)
@@ -299,7 +299,7 @@ def test_pages_that_do_not_end(media_url: str, media_folder: Path, monkeypatch: 
         asked = {path: Deferred.fromCoroutine(preview(world, server.url + path)) for path in pages}
         answers = {path: await one for path, one in asked.items()}
         assert answers.pop("/flood").json == {"og:title": "x"}, "its beginning says enough"
-        assert {path: one.status for path, one in answers.items()} == dict.fromkeys(answers, 502)
+        assert {path: one.status for path, one in answers.items()} == dict.fromkeys(answers, 404)
         await until(lambda: len(server.open) <= 2)  # of what ended well
         assert world.metric("viaduct_media_previews_total", outcome="failed") == len(answers)
 
