@@ -44,9 +44,7 @@ class Desk:
         self._standing: Standing | None = None
         self._on_answer: Callable[[Call], None] = lambda call: None
 
-    def open(
-        self, intake: Intake, ephemeral: Ephemeral, standing: Standing, on_answer: Callable[[Call], None]
-    ) -> None:
+    def open(self, intake: Intake, ephemeral: Ephemeral, standing: Standing, on_answer: Callable[[Call], None]) -> None:
         """`on_answer` is told of each call that the writer has done."""
         self._intake, self._ephemeral, self._standing, self._on_answer = intake, ephemeral, standing, on_answer
 

@@ -249,6 +249,15 @@ USER = _insert(
     "admin = excluded.admin, locked = excluded.locked, suspended = excluded.suspended, "
     "deactivated = excluded.deactivated, erased = excluded.erased, consent = excluded.consent, pos = excluded.pos",
 )
+_EXTERNAL_ID: Final = (("provider_id", "text"), ("subject", "text"), ("user_id", "text"))
+EXTERNAL_ID_DELETE = _with_rows(
+    "external_id_delete",
+    _EXTERNAL_ID,
+    "DELETE FROM external_ids AS old USING {new} WHERE old.provider_id = new.provider_id "
+    "AND old.subject = new.subject AND old.user_id = new.user_id",
+)
+# Who is first in a batch has it: the decisions of one batch do not see each other's.
+EXTERNAL_ID = _insert("external_id", "external_ids", _EXTERNAL_ID, "ON CONFLICT (provider_id, subject) DO NOTHING")
 DEVICE_DELETE = _with_rows(
     "device_delete",
     (("user_id", "text"), ("device_id", "text")),
@@ -427,7 +436,7 @@ ORDER: Final[tuple[Write, ...]] = (
     GAP, TIMELINE, STATE_CLOSE, STATE_BEGIN, MEMBERSHIP_FORGET, MEMBERSHIP_CLOSE,
     MEMBERSHIP_BEGIN, SERVER_CLOSE, SERVER_BEGIN, FORK, RELATION, MENTION, REDACT, REDACT_RULE_BITS,
     REDACT_RELATION, REDACT_MENTION, *found.WRITES, HELD_REDACTION_END, HELD_REDACTION,
-    ALIAS_DELETE, ALIAS, ALIAS_MOVE, RECEIPT, USER, DEVICE_DELETE,
+    ALIAS_DELETE, ALIAS, ALIAS_MOVE, RECEIPT, USER, EXTERNAL_ID_DELETE, EXTERNAL_ID, DEVICE_DELETE,
     *encryption.ENDS, DEVICE, *encryption.BEGINS,
     ACCESS_TOKEN_DELETE, ACCESS_TOKEN, REFRESH_TOKEN_DELETE, REFRESH_TOKEN, PROFILE_DELETE, PROFILE, ACCOUNT_DATA,
     DEVICE_LIST_CHANGE, JOB_DELETE, JOB, APPSERVICE_DELETE, APPSERVICE, AS_ROOM_END, AS_ROOM_CLOSE, AS_ROOM_BEGIN,

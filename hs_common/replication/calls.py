@@ -17,6 +17,7 @@ from hs_common.replication.federation_calls import FEDERATION_CALLS
 from hs_common.replication.import_calls import IMPORT_CALLS
 from hs_common.replication.remote_calls import REMOTE_CALLS
 from hs_common.replication.room_calls import ROOM_CALLS
+from hs_common.replication.sign_on_calls import SIGN_ON_CALLS, ExternalId
 
 # --- events -------------------------------------------------------------------------------------------------------
 
@@ -198,6 +199,7 @@ class RegisterUser(Call, frozen=True, kw_only=True):
     profile: dict[str, bytes] = msgspec.field(default_factory=dict)  # field → JSON
     session: NewSession | None = None
     consent: str | None = None  # policies that were accepted
+    external_id: ExternalId | None = None  # whose it is; nobody may have an account by it yet
 
 
 class UpgradeGuest(Call, frozen=True, kw_only=True):
@@ -473,7 +475,7 @@ _CALLS: Final[tuple[type[Call], ...]] = (
     SetPassword, SetUserState, DeactivateUser, SetProfile, SetAccountData, SetTyping, SetPresence,
     SetDeviceKeys, SetCrossSigningKeys, AddSignatures, SendToDevice, HintKeyCounts,
     SetAppService, RemoveAppService, PauseAppService, WakeAppService, SetPusher, RemovePusher,
-    *FEDERATION_CALLS, *REMOTE_CALLS, *IMPORT_CALLS, *DELAYED_CALLS, *ROOM_CALLS,
+    *FEDERATION_CALLS, *REMOTE_CALLS, *IMPORT_CALLS, *DELAYED_CALLS, *ROOM_CALLS, *SIGN_ON_CALLS,
 )  # fmt: skip
 CALLS: Final[dict[str, type[Call]]] = {call.__name__: call for call in _CALLS}
 

@@ -39,6 +39,16 @@ async def profiles(db: Queries, user_ids: Sequence[str]) -> dict[str, dict[str, 
     return found
 
 
+async def users_of_external_ids(db: Queries, external_ids: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """(provider_id, subject) → user id, for those of them by whom an account is used."""
+    rows = await db.fetch(
+        "SELECT old.provider_id, old.subject, old.user_id FROM external_ids AS old JOIN unnest(%s::text[], %s::text[]) "
+        "AS wanted (provider_id, subject) ON old.provider_id = wanted.provider_id AND old.subject = wanted.subject",
+        [[provider_id for provider_id, _ in external_ids], [subject for _, subject in external_ids]],
+    )
+    return {(provider_id, subject): user_id for provider_id, subject, user_id in rows}
+
+
 async def device(db: Queries, user_id: str, device_id: str) -> Row | None:
     """(display_name, created_ts)."""
     return await db.fetch_one(

@@ -18,6 +18,7 @@ from hs_common.replication.calls import (
     UpgradeGuest,
 )
 from hs_common.replication.items import AccountDataItem, ProfileItem, UserItem
+from hs_common.replication.sign_on_calls import ExternalId, SetExternalIds
 from hs_common.storage import master_reads
 from hs_common.storage.cross_signing import CrossSigningKey, cross_signing_keys
 from hs_common.storage.queries import Queries, Row
@@ -86,21 +87,36 @@ def _known(row: Row | None, user_id: str) -> Account:
     return Account(row)
 
 
+Owners = dict[tuple[str, str], str]
+"""(provider, subject) → whose account is used by them."""
+
+
+async def _owners(db: Queries, external_ids: Sequence[ExternalId]) -> Owners:
+    if not external_ids:
+        return {}
+    return await master_reads.users_of_external_ids(db, [(one.provider_id, one.subject) for one in external_ids])
+
+
 class RegisterUserDecider:
     def queue(self, call: RegisterUser) -> str:
         return user_queue(call.user_id)
 
-    async def load(self, call: RegisterUser, db: Queries) -> Row | None:
-        return await master_reads.user(db, call.user_id)
+    async def load(self, call: RegisterUser, db: Queries) -> tuple[Row | None, Owners]:
+        [loaded] = await self.load_many([call], db)
+        return loaded
 
-    async def load_many(self, calls: Sequence[RegisterUser], db: Queries) -> list[Row | None]:
+    async def load_many(self, calls: Sequence[RegisterUser], db: Queries) -> list[tuple[Row | None, Owners]]:
         """Ghosts come by the thousand."""
         found = await master_reads.users(db, [call.user_id for call in calls])
-        return [found.get(call.user_id) for call in calls]
+        owners = await _owners(db, [call.external_id for call in calls if call.external_id is not None])
+        return [(found.get(call.user_id), owners) for call in calls]
 
-    def decide(self, call: RegisterUser, step: Step, loaded: Row | None) -> Answer:
-        if loaded is not None:
+    def decide(self, call: RegisterUser, step: Step, loaded: tuple[Row | None, Owners]) -> Answer:
+        row, owners = loaded
+        if row is not None:
             raise MatrixError(400, "M_USER_IN_USE", "This user id is taken")
+        if call.external_id is not None:
+            _tie(step, call.user_id, call.external_id, owners)
         account = Account.new(
             step.now_ms,
             password_hash=call.password_hash,
@@ -158,6 +174,32 @@ class SetPasswordDecider:
     def decide(self, call: SetPassword, step: Step, loaded: Row | None) -> Answer:
         account = _known(loaded, call.user_id)
         account.password_hash = call.password_hash
+        return Answer(pos=account.write(step, call.user_id))
+
+
+def _tie(step: Step, user_id: str, external_id: ExternalId, owners: Owners) -> None:
+    owner = owners.get((external_id.provider_id, external_id.subject))
+    if owner not in (None, user_id):
+        raise MatrixError(400, "M_USER_IN_USE", f"Another account belongs to this person at {external_id.provider_id}")
+    step.row(tables.EXTERNAL_ID, external_id.provider_id, external_id.subject, user_id)
+
+
+class SetExternalIdsDecider:
+    """Nobody caches these: the account's item that goes with them only gives the change its position."""
+
+    def queue(self, call: SetExternalIds) -> str:
+        return user_queue(call.user_id)
+
+    async def load(self, call: SetExternalIds, db: Queries) -> tuple[Row | None, Owners]:
+        return await master_reads.user(db, call.user_id), await _owners(db, call.added)
+
+    def decide(self, call: SetExternalIds, step: Step, loaded: tuple[Row | None, Owners]) -> Answer:
+        row, owners = loaded
+        account = _known(row, call.user_id)
+        for external_id in call.added:
+            _tie(step, call.user_id, external_id, owners)
+        for external_id in call.removed:
+            step.row(tables.EXTERNAL_ID_DELETE, external_id.provider_id, external_id.subject, call.user_id)
         return Answer(pos=account.write(step, call.user_id))
 
 

@@ -2,6 +2,7 @@
 
 from hs_common.replication import calls, delayed_calls, federation_calls, import_calls, remote_calls
 from hs_common.replication.room_calls import DeleteRoom
+from hs_common.replication.sign_on_calls import SetExternalIds
 from hs_master.decisions import (
     accounts,
     adopting,
@@ -76,6 +77,7 @@ def deciders(composer: Composer, server_name: str, preparing: Preparing) -> Deci
             federation_calls.WakeDestinations: remote_users.WakeDestinationsDecider(),
             remote_calls.RemoteDevicesChanged: remote_users.RemoteDevicesChangedDecider(),
             calls.RegisterUser: accounts.RegisterUserDecider(),
+            SetExternalIds: accounts.SetExternalIdsDecider(),
             calls.UpgradeGuest: accounts.UpgradeGuestDecider(),
             calls.SetPassword: accounts.SetPasswordDecider(),
             calls.SetUserState: accounts.SetUserStateDecider(),

@@ -130,7 +130,7 @@ class AccountParts:
             if egress is not None
             else {}
         )
-        people = People(outside.db, self.usernames, self.registering)
+        people = People(outside.db, outside.master, self.usernames, self.registering)
         return SigningOn(outside.db, providers, people, self.login_tokens, outside.now_ms, outside.random)
 
     def _uia(self) -> UserInteractiveAuthentication:

@@ -47,7 +47,8 @@ class Relays:
         process = subprocess.Popen(shlex.split(self._command.format(port=port, upstream=url)), start_new_session=True)
         deadline = time.monotonic() + START_LIMIT_S
         while not _listens(port):
-            assert process.poll() is None and time.monotonic() < deadline, f"{VARIABLE}: it does not listen on {port}"
+            assert process.poll() is None, f"{VARIABLE}: it has ended"
+            assert time.monotonic() < deadline, f"{VARIABLE}: it does not listen on {port}"
             time.sleep(0.05)
         return f"http://127.0.0.1:{port}", process
 

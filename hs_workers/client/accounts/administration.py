@@ -11,10 +11,16 @@ import orjson
 from hs_common.matrix.errors import MatrixError, invalid_param, not_found
 from hs_common.matrix.identifiers import is_user_id
 from hs_common.process.password_hasher import PasswordHasher
-from hs_common.replication.calls import CloseSessions, DeactivateUser, SetProfile, SetUserState
+from hs_common.replication.calls import (
+    CloseSessions,
+    DeactivateUser,
+    SetProfile,
+    SetUserState,
+)
 from hs_common.replication.link_interface import Link
+from hs_common.replication.sign_on_calls import ExternalId, SetExternalIds
 from hs_common.storage import threepids as stored_threepids
-from hs_common.storage.external_ids import add_external_id, delete_external_id, external_ids_of
+from hs_common.storage.external_ids import external_ids_of
 from hs_common.storage.queries import Queries
 from hs_common.storage.threepids import Threepid
 from hs_common.storage.user_administration import AdminUser, admin_user
@@ -125,11 +131,16 @@ class UserAdministration:
     async def set_external_ids(self, user_id: str, wanted: Iterable[tuple[str, str]]) -> None:
         """The user signs on as these (provider, subject) and no others. 409 `M_UNKNOWN` for somebody else's."""
         asked, present = set(wanted), set(await external_ids_of(self._db, user_id))
-        for provider_id, subject in sorted(present - asked):
-            await delete_external_id(self._db, provider_id, subject, user_id)
-        for provider_id, subject in sorted(asked - present):
-            if not await add_external_id(self._db, provider_id, subject, user_id):
-                raise MatrixError(409, "M_UNKNOWN", f"Another account belongs to {subject} at {provider_id}")
+        if asked == present:
+            return
+        added = [ExternalId(*one) for one in sorted(asked - present)]
+        removed = [ExternalId(*one) for one in sorted(present - asked)]
+        try:
+            await self._master.call(SetExternalIds(user_id=user_id, added=added, removed=removed))
+        except MatrixError as error:
+            if error.errcode == "M_USER_IN_USE":
+                raise MatrixError(409, "M_UNKNOWN", error.error) from error
+            raise
 
     async def deactivate(self, user_id: str, *, erase: bool) -> bool:
         """Ends the account; whether all its identifiers were taken back from where they were published."""

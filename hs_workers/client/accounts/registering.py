@@ -11,6 +11,7 @@ from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.identifiers import new_user_id
 from hs_common.replication.calls import NewSession, RegisterUser, UpgradeGuest
 from hs_common.replication.link_interface import Link
+from hs_common.replication.sign_on_calls import ExternalId
 from hs_common.storage.queries import Queries
 from hs_common.storage.users import account
 from hs_workers.client.accounts.service_accounts import check_in_namespace
@@ -70,11 +71,12 @@ class Registering:
         admin: bool = False,
         profile: dict[str, bytes] | None = None,
         consent: str | None = None,
+        external_id: ExternalId | None = None,
     ) -> dict[str, Any]:
         """An account of this name, or of one made up; with a session unless `wish` is None."""
         if localpart is not None:
             user_id = self._usernames.user_id(localpart)
-            given = {"admin": admin, "profile": profile or {}, "consent": consent}
+            given = {"admin": admin, "profile": profile or {}, "consent": consent, "external_id": external_id}
             return await self._register(user_id, wish, password_hash=password_hash, **given)
         return await self._with_any_name(wish, password_hash=password_hash, consent=consent)
 

@@ -1,6 +1,7 @@
 """Whose account a person at an identity provider has, and what his account may be called if he has none.
 
-Rules: a tie, once made, holds for ever. What a provider says of a name is a suggestion; the rules for user names hold.
+Rules: a tie, once made, holds for ever; an account and its tie are made in one step. What a provider says of a name is
+a suggestion; the rules for user names hold.
 
 Spec: client-server API, #handling-the-callback-from-the-authentication-server; appendices,
 #mapping-from-other-character-sets.
@@ -12,11 +13,13 @@ from typing import Any, Final
 
 from hs_common.config.sso import OidcProvider
 from hs_common.matrix.errors import MatrixError
-from hs_common.storage.external_ids import add_external_id, user_of_external_id
+from hs_common.replication.link_interface import Link
+from hs_common.replication.sign_on_calls import ExternalId, SetExternalIds
+from hs_common.storage.external_ids import user_of_external_id
 from hs_common.storage.queries import Queries
 from hs_common.storage.users import Account, account
 from hs_workers.client.accounts.profile_fields import DISPLAY_NAME, DISPLAY_NAME_LIMIT, field_value
-from hs_workers.client.accounts.registering import Registering, Usernames, user_in_use
+from hs_workers.client.accounts.registering import Registering, Usernames
 
 _ALLOWED: Final = re.compile(r"[^a-z0-9._/+-]")
 SUGGESTION_LIMIT: Final = 100
@@ -42,8 +45,9 @@ def suggestions(settings: OidcProvider, claims: Mapping[str, Any]) -> dict[str, 
 class People:
     """Finds and makes accounts."""
 
-    def __init__(self, db: Queries, usernames: Usernames, registering: Registering) -> None:
+    def __init__(self, db: Queries, master: Link, usernames: Usernames, registering: Registering) -> None:
         self._db = db
+        self._master = master
         self._usernames = usernames
         self._registering = registering
 
@@ -59,8 +63,7 @@ class People:
 
     async def tie(self, settings: OidcProvider, subject: str, user_id: str) -> None:
         """The account is the person's from now on. 400 `M_USER_IN_USE` if he just got another one."""
-        if not await add_external_id(self._db, settings.id, subject, user_id):
-            raise user_in_use()
+        await self._master.call(SetExternalIds(user_id=user_id, added=[ExternalId(settings.id, subject)]))
 
     async def is_free(self, localpart: str) -> bool:
         """Whether an account could be called that."""
@@ -75,6 +78,6 @@ class People:
         await self._usernames.check_free(localpart)
         shown = field_value(DISPLAY_NAME, {DISPLAY_NAME: display_name or localpart})
         profile = {} if shown is None else {DISPLAY_NAME: shown}
-        answer = await self._registering.user(localpart, None, None, profile=profile)
-        await self.tie(settings, subject, answer["user_id"])
+        owner = ExternalId(settings.id, subject)
+        answer = await self._registering.user(localpart, None, None, profile=profile, external_id=owner)
         return str(answer["user_id"])

@@ -9,6 +9,7 @@ from hs_common.matrix.errors import MatrixError, unknown_token
 from hs_common.replication import calls
 from hs_common.replication.calls import Answer, Call, NewSession
 from hs_common.replication.link_interface import DEFAULT_OPTIONS, CallOptions
+from hs_common.replication.sign_on_calls import ExternalId, SetExternalIds
 from hs_common.storage.queries import Queries
 
 CallType = TypeVar("CallType", bound=Call)
@@ -45,10 +46,28 @@ class StandInMaster:
         )
         if made == 0:
             raise MatrixError(400, "M_USER_IN_USE", "The user name is already taken")
+        if call.external_id is not None:
+            await self._tie(call.user_id, call.external_id)
         for field, value in call.profile.items():
             await self._set_profile(call.user_id, field, value)
         if call.session is not None:
             await self._open(call.user_id, call.session)
+
+    async def _SetExternalIds(self, call: SetExternalIds) -> None:
+        for one in call.removed:
+            await self._db.execute(
+                "DELETE FROM external_ids WHERE provider_id = %s AND subject = %s", (one.provider_id, one.subject)
+            )
+        for one in call.added:
+            await self._tie(call.user_id, one)
+
+    async def _tie(self, user_id: str, one: ExternalId) -> None:
+        made = await self._db.execute(
+            "INSERT INTO external_ids (provider_id, subject, user_id) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (one.provider_id, one.subject, user_id),
+        )
+        if made == 0:
+            raise MatrixError(400, "M_USER_IN_USE", "Another account belongs to this person")
 
     async def _UpgradeGuest(self, call: calls.UpgradeGuest) -> None:
         await self._db.execute(

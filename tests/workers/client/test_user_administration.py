@@ -12,7 +12,6 @@ from hs_common.http.operator_proof import HEADER, proof
 from hs_common.process.commands import admin_server
 from hs_common.process.commands.admin import admin
 from hs_common.replication.calls import CloseSessions, DeactivateUser, SetUserState
-from hs_common.storage.external_ids import add_external_id
 from tests.workers.client.conftest import Play
 from tests.workers.client.test_admin import administrator
 from tests.workers.client.world import PASSWORD, World
@@ -84,7 +83,8 @@ def test_making_and_changing_an_account(play: Play) -> None:
         assert (await world.ask("GET", "/account/whoami", token=token)).status == 401
         await world.ask("PUT", where, {"locked": False, "admin": True}, root)
         assert world.master.of(SetUserState)[-1] == SetUserState(user_id=ALICE, locked=False, admin=True)
-        await add_external_id(world.db, "main", "subject", ALICE)
+        ties = [{"auth_provider": "main", "external_id": "subject"}]
+        assert (await world.ask("PUT", where, {"external_ids": ties}, root)).json["external_ids"] == ties
         found = (await world.ask("GET", where, token=root)).json
         assert found["external_ids"] == [{"auth_provider": "main", "external_id": "subject"}]
         ties = [{"auth_provider": "main", "external_id": "other"}]
