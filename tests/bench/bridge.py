@@ -87,7 +87,8 @@ class Bridge:
 
     async def ping(self) -> None:
         """Says that the service is there again."""
-        connection = self.connection()
+        first = self.address.doors.first if self.address.doors else None
+        connection = Connection(first) if first else self.connection()
         path = f"/_matrix/client/v1/appservice/{quote(self._registration.id, safe='')}/ping"
         await persistently(lambda: self._ask(connection, "POST", path, {}))
         connection.close()

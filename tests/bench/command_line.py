@@ -25,11 +25,13 @@ from tests.bench.profiling import Profile, ProfilerMissingError
 from tests.bench.results import FORMAT, summary
 from tests.bench.run import Run
 from tests.bench.scenarios import LIFECYCLE, OF_BRIDGES, SCENARIOS
-from tests.bench.servers import LAYOUTS, OwnServer, RunningServer, Server, ServerError
+from tests.bench.servers import OWN_LAYOUTS, OwnServer, RunningServer, ServerError, StartedServer
 from tests.bench.service import Registration, Service
-from tests.bench.size import FULL, QUICK, Size
+from tests.bench.size import FULL, QUICK, SIZES, Size
+from tests.bench.synapse_server import SYNAPSE_LAYOUTS, SynapseServer
 
 _NAMES = (*SCENARIOS, *LIFECYCLE)
+_LAYOUTS = (*OWN_LAYOUTS, *SYNAPSE_LAYOUTS)
 _REGISTRATION = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
@@ -59,6 +61,18 @@ class _RootType(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
         return Root(int(number), group or None)
 
 
+class _SizeType(click.ParamType):  # type: ignore[type-arg]  # as above
+    """`NAME=NUMBER`, a name of a run's sizes."""
+
+    name = "NAME=NUMBER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        name, _, number = str(value).partition("=")
+        if name not in SIZES or not number.isdigit():
+            self.fail(f"{value} is none of these with a number: {', '.join(SIZES)}", param, ctx)
+        return name, int(number)
+
+
 @dataclass(frozen=True, slots=True)
 class _Wish:
     """What the command line asks for."""
@@ -75,7 +89,7 @@ class _Wish:
 
 @main.command()
 @click.argument("scenarios", nargs=-1, type=click.Choice(_NAMES))
-@click.option("--layout", "layouts", multiple=True, type=click.Choice(LAYOUTS), help="Start one here; more: in turn.")
+@click.option("--layout", "layouts", multiple=True, type=click.Choice(_LAYOUTS), help="Start one here; more: in turn.")
 @click.option("--url", help="Measure the server that runs there, which must let anybody register.")
 @click.option("--against", help="Measure this one too, slice by slice in turn.")
 @click.option("--pids", multiple=True, type=_RootType(), help="Processes of --url, each with all below it.")
@@ -87,6 +101,7 @@ class _Wish:
 @click.option("--quick", is_flag=True, help="About a minute for each layout, and rougher figures.")
 @click.option("--slices", type=click.IntRange(1, 100), help="So many slices of each work.")
 @click.option("--seconds", type=click.FloatRange(0.2, 60), help="So long a slice.")
+@click.option("--set", "sizes", multiple=True, type=_SizeType(), help="Another size, as backlog=5000.")
 @click.option("--quiet-loop-us", type=float, help="What the calibration loop takes on a quiet core.  [default: found]")
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures there.")
 @click.option(
@@ -101,7 +116,7 @@ class _Wish:
 def run(**options: Any) -> None:
     """Measure SCENARIOS, or all: on a server started here (--layout, by default split), or on one that runs."""
     size = QUICK if options["quick"] else FULL
-    changed = {name: options[name] for name in ("slices", "seconds") if options[name]}
+    changed = dict(options["sizes"]) | {name: options[name] for name in ("slices", "seconds") if options[name]}
     if changed:
         size = replace(size, name=f"{size.name} {changed}", **changed)
     running = [
@@ -179,7 +194,7 @@ async def _run(wish: _Wish) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         metronome = await stack.enter_async_context(Metronome())
         own = [await _started(layout, wish.data_folder, stack) for layout in wish.layouts]
-        servers: list[Server] = [*own, *wish.running]
+        servers: list[StartedServer | RunningServer] = [*own, *wish.running]
         found = Run(wish.size, metronome, _say, profile)
         wants_bridges = any(name in OF_BRIDGES for name in wish.scenarios)
         populations = [
@@ -212,24 +227,24 @@ async def _run(wish: _Wish) -> dict[str, Any]:
     }
 
 
-async def _bridge(server: Server, stack: AsyncExitStack) -> Bridge | None:
+async def _bridge(server: StartedServer | RunningServer, stack: AsyncExitStack) -> Bridge | None:
     """A service that listens and that the server knows; None if it knows none of ours."""
     service = Service()
-    if isinstance(server, OwnServer):
+    if not isinstance(server, RunningServer):
         known = Registration.made_up(await service.start())
-        await asyncio.to_thread(server.register, known)
+        await server.register(known)
+    elif server.registration is None:
+        return None
     else:
-        assert isinstance(server, RunningServer), "there are two kinds"
-        if server.registration is None:
-            return None
         known = server.registration
         await service.start(known.port)
     stack.callback(service.stop)
     return Bridge(server.address, known, service)
 
 
-async def _started(layout: str, data_folder: Path | None, stack: AsyncExitStack) -> OwnServer:
-    server = OwnServer(layout, data_folder)
+async def _started(layout: str, data_folder: Path | None, stack: AsyncExitStack) -> StartedServer:
+    is_synapse = layout in SYNAPSE_LAYOUTS
+    server: StartedServer = SynapseServer(layout, data_folder) if is_synapse else OwnServer(layout, data_folder)
     stack.callback(server.remove)
     stack.push_async_callback(server.stop)
     seconds = await server.start()

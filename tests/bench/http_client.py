@@ -112,11 +112,17 @@ class Address:
 
 
 class Doors:
-    """Workers that are asked directly, each in turn, as a proxy in front would ask them."""
+    """Workers that are asked directly, each in turn, as a proxy in front would ask them.
 
-    def __init__(self, for_syncs: Sequence[Address], for_the_rest: Sequence[Address]) -> None:
+    `first` answers the few requests that no worker does, where there are such.
+    """
+
+    def __init__(
+        self, for_syncs: Sequence[Address], for_the_rest: Sequence[Address], first: Address | None = None
+    ) -> None:
         self._for_syncs = cycle(for_syncs)
         self._for_the_rest = cycle(for_the_rest)
+        self.first = first
 
     def next_pair(self) -> tuple[Address, Address]:
         """The next client's: for its syncs, and for the rest."""

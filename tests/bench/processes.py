@@ -24,6 +24,7 @@ _GROUPS = (
     (re.compile(r"(?:hs_common\.process\.command_line|/viaduct) (master)\b"), ""),
     (re.compile(r"(?:hs_common\.process\.command_line|/viaduct) worker ([\w -]+?)(?: -|$)"), ""),
     (re.compile(r"synapse\.app\.homeserver"), "main"),
+    (re.compile(r"synapse\.app\.generic_worker\b.*/worker-([a-z]+)\d*\.yaml"), ""),
     (re.compile(r"synapse\.app\.\w+"), "worker"),
     (re.compile(r"\bpostgres\b"), "postgres"),
     (re.compile(r"redis-server|valkey-server"), "redis"),

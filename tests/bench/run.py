@@ -15,7 +15,7 @@ from tests.bench.processes import Memory, Snapshot, Tree, cpu_between
 from tests.bench.profiling import Profile
 from tests.bench.results import Measurement, ProcessMemory, SliceResult
 from tests.bench.scenarios import SCENARIOS
-from tests.bench.servers import OwnServer, Server
+from tests.bench.servers import Server, StartedServer
 from tests.bench.size import Size
 from tests.bench.work import Slice, Work
 
@@ -107,7 +107,7 @@ class Run:
                 summed(group, each) for group, each in server.tree.memory().items()
             ]
 
-    async def start(self, server: OwnServer) -> None:
+    async def start(self, server: StartedServer) -> None:
         """Stop and start a server that holds data; the CPU is that of all its processes until the first answer."""
         measurement = Measurement(server.name, "start on existing data", "start")
         self.measurements.append(measurement)

@@ -24,14 +24,14 @@ from tests.bench.http_client import Address, BrokenAnswerError, Connection, Door
 from tests.bench.processes import Root, Tree
 from tests.bench.service import Registration
 
-LAYOUTS = ("all-in-one", "split", "split-direct")
+OWN_LAYOUTS = ("all-in-one", "split", "split-direct")
 """`split-direct` is the split, its workers asked directly: the cost of a proxy in front is not in its figures."""
 _START_TIMEOUT_S = 120.0  # a first start makes a database
 _ANSWER_TIMEOUT_S = 5.0
 _STOP_TIMEOUT_S = 40.0  # workers drain for up to 25 s, then PostgreSQL writes a checkpoint
 _LOOK_S = 0.005
 _PORT_SPAN = 1_000  # of one run
-_PORTS_OF_ONE = 60  # a split takes some above its own, a few of them only when it has answered for the first time
+_PORTS_OF_ONE = 60  # a server takes some above its own, a few of them only when it has answered for the first time
 GREETED = b"All data, the config and the signing key lie in "
 _WORKER_LINE = re.compile(r"^(sync|client)-\d+ +process \d+ +port (\d+)$", re.MULTILINE)
 _VERSIONS = "/_matrix/client/versions"
@@ -62,6 +62,22 @@ class Server(Protocol):
         """Its PostgreSQL, if we may look into it."""
 
 
+class StartedServer(Server, Protocol):
+    """A server that is started here, and whose data go with it."""
+
+    async def register(self, registration: Registration) -> None:
+        """Have the running server know an application service. Raises ServerError."""
+
+    async def start(self) -> float:
+        """Start it, on existing data if there are any; answers the seconds to the first answer. Raises ServerError."""
+
+    async def stop(self) -> None:
+        """End its processes in order and wait for them. Raises ServerError when one had to be killed."""
+
+    def remove(self) -> None:
+        """Delete its data."""
+
+
 class RunningServer:
     """A server that somebody else runs. `roots` are its processes on this machine, if there are any."""
 
@@ -89,7 +105,7 @@ class OwnServer:
         self._folder = Path(tempfile.mkdtemp(prefix="viaduct-bench-", dir=parent_folder))
         self._folder.chmod(0o711)  # the database's user must reach what lies in it, if we are root
         self._process: subprocess.Popen[bytes] | None = None
-        self._port = _free_port()
+        self._port = free_port()
         self.address = Address(f"http://127.0.0.1:{self._port}")
         self.tree: Tree | None = None
 
@@ -98,8 +114,11 @@ class OwnServer:
         """The embedded one, as the running server has noted it."""
         return DataFolder(self._folder / "data").noted("database-url")
 
-    def register(self, registration: Registration) -> None:
+    async def register(self, registration: Registration) -> None:
         """Have the running server know an application service. Raises ServerError."""
+        await asyncio.to_thread(self._register, registration)
+
+    def _register(self, registration: Registration) -> None:
         path = self._folder / "registration.yaml"
         path.write_text(registration.file())
         command = ["admin", "appservice", "add", str(path), "--data-dir", str(self._folder / "data")]
@@ -190,7 +209,7 @@ async def answers(address: Address) -> bool:
     return answer.status == 200 and b'"versions"' in answer.body
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """One below which the ports that the kernel hands out begin, with room above it for the ports of a split."""
     start = 20_000 + os.getpid() % 10 * _PORT_SPAN
     for _ in range(_PORT_SPAN // _PORTS_OF_ONE):

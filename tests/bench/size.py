@@ -1,6 +1,6 @@
 """How big a run is. Figures of runs of different sizes are not compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 
@@ -23,6 +23,9 @@ class Size:
     starts: int
     idle_seconds: float
 
+
+SIZES: Final = tuple(field.name for field in fields(Size) if field.type is int)
+"""The counts among them, by name."""
 
 QUICK: Final = Size(
     name="quick",
