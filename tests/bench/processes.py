@@ -5,6 +5,7 @@ kernel tells it, plus that of children that have ended, so that a database backe
 must not know HTTP.
 """
 
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -83,6 +84,15 @@ def cpu_between(before: Snapshot, after: Snapshot) -> dict[Group, float]:
     for sign, snapshot in ((1, after), (-1, before)):
         for (group, _), cpu_ms in snapshot.items():
             spent[group] = spent.get(group, 0.0) + sign * cpu_ms
+    return spent
+
+
+def idlest_between(before: Snapshot, after: Snapshot) -> dict[Group, float]:
+    """CPU ms by group, of its least busy process that was there all the time."""
+    spent: dict[Group, float] = {}
+    for (group, process_id), cpu_ms in after.items():
+        if (earlier := before.get((group, process_id))) is not None:
+            spent[group] = min(spent.get(group, math.inf), cpu_ms - earlier)
     return spent
 
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from tests.bench.calibration import Metronome
 from tests.bench.database import size_bytes
 from tests.bench.population import Population
-from tests.bench.processes import Memory, Snapshot, Tree, cpu_between
+from tests.bench.processes import Memory, Snapshot, Tree, cpu_between, idlest_between
 from tests.bench.profiling import Profile
 from tests.bench.results import Measurement, ProcessMemory, SliceResult
 from tests.bench.scenarios import SCENARIOS
@@ -86,11 +86,12 @@ class Run:
             await work.run(current)
         seconds = time.monotonic() - began
         await asyncio.sleep(max(_SETTLE_S, _SHORTEST_CALIBRATION_S - seconds))
+        spent = idlest_between if work.idlest else cpu_between
         measurement.slices.append(
             SliceResult(
                 seconds=seconds,
                 operations=len(current.latencies_ms),
-                cpu_ms=cpu_between(before, snapshot(server.tree)),
+                cpu_ms=spent(before, snapshot(server.tree)),
                 generator_cpu_ms=(time.process_time() - own_before) * 1000,
                 loop_us=self._metronome.loop_us(began),
             )

@@ -18,10 +18,13 @@ class Size:
     sync_messages: int  # in each of these rooms
     history: int  # messages in the room that is paged through
     joins: int
+    ghost_joins: int
+    ghost_join_parts: int
     ghost_room: int  # members
     backlog: int  # events that a service has missed
     starts: int
     idle_seconds: float
+    rates_per_s: tuple[int, ...] = (40, 500)  # of events that workers only follow
 
 
 SIZES: Final = tuple(field.name for field in fields(Size) if field.type is int)
@@ -38,6 +41,8 @@ QUICK: Final = Size(
     sync_messages=3,
     history=400,
     joins=400,
+    ghost_joins=400,
+    ghost_join_parts=4,
     ghost_room=200,
     backlog=2_000,
     starts=1,
@@ -55,6 +60,8 @@ FULL: Final = Size(
     sync_messages=20,
     history=2000,
     joins=4000,
+    ghost_joins=10_000,
+    ghost_join_parts=10,
     ghost_room=2_000,
     backlog=50_000,
     starts=5,

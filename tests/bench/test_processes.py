@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.processes import Root, Tree, cpu_between, family, group_of, parse_kib, parse_stat
+from tests.bench.processes import Root, Tree, cpu_between, family, group_of, idlest_between, parse_kib, parse_stat
 from tests.bench.profiling import by_function, hottest, parse_stacks, report
 
 _TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
@@ -116,3 +116,9 @@ def test_profiles_add_up_by_place() -> None:
     waiting = parse_stacks("main (/a/b/c/d.py:1);wait (threading.py:3) 9\n")
     assert report(stacks + waiting).startswith("13 samples, 4 of them at work")
     assert report(parse_stacks("")).startswith("0 samples")
+
+
+def test_the_idlest_process_of_a_group_counts_if_it_was_there_all_the_time() -> None:
+    before = {("sync", 1): 10.0, ("sync", 2): 10.0, ("client", 3): 5.0}
+    after = {("sync", 1): 30.0, ("sync", 2): 12.0, ("sync", 4): 0.0, ("client", 3): 6.0}
+    assert idlest_between(before, after) == {"sync": 2.0, "client": 1.0}

@@ -30,7 +30,9 @@ _TINY = dataclasses.replace(
     sync_rooms=3,
     history=5,
     joins=8,
+    ghost_joins=8,
     ghost_room=33,
+    rates_per_s=(5,),
     backlog=40,
 )
 

@@ -66,6 +66,7 @@ class Work:
     run: Callable[[Slice], Awaitable[None]]
     before: Callable[[], Awaitable[None]] = _nothing
     slices: int | None = None  # for works that can only be done so often
+    idlest: bool = False  # CPU is that of the least busy process of each group
 
 
 def closed_loop(in_flight: int, step: Callable[[int], Awaitable[object]]) -> Callable[[Slice], Awaitable[None]]:
@@ -79,3 +80,24 @@ def closed_loop(in_flight: int, step: Callable[[int], Awaitable[object]]) -> Cal
         await asyncio.gather(*(lane(current, number) for number in range(in_flight)))
 
     return run
+
+
+async def at_pace(current: Slice, per_s: float, lanes: int, step: Callable[[int], Awaitable[object]]) -> int:
+    """Begin so many operations a second for a slice, whether or not those before are done, as long as a lane is free;
+    then wait for all. `step` gets a lane, and counts what it will. Answers how many were begun.
+    """
+    free: asyncio.Queue[int] = asyncio.Queue()
+    for lane in range(lanes):
+        free.put_nowait(lane)
+    begun = 0
+
+    async def one(lane: int) -> None:
+        await step(lane)
+        free.put_nowait(lane)
+
+    async with asyncio.TaskGroup() as under_way:
+        while not current.is_over():
+            under_way.create_task(one(await free.get()))
+            begun += 1
+            await asyncio.sleep(max(0.0, current.started + begun / per_s - current.moment()))
+    return begun

@@ -6,6 +6,7 @@ from typing import Final
 from tests.bench.population import Population
 from tests.bench.scenarios.accounts import join, register
 from tests.bench.scenarios.bridging import catch_up, ghost_join, ghost_register, ghost_send, ghost_send_big
+from tests.bench.scenarios.following import following
 from tests.bench.scenarios.reading import incremental_sync, initial_sync, messages
 from tests.bench.scenarios.sending import fanout, send_big, send_many
 from tests.bench.size import Size
@@ -22,6 +23,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "initial-sync": initial_sync,
     "incremental-sync": incremental_sync,
     "messages": messages,
+    "following": following,
     "ghost-register": ghost_register,
     "ghost-join": ghost_join,
     "ghost-send": ghost_send,

@@ -9,7 +9,7 @@ from tests.bench.bridge import Bridge, Ghost
 from tests.bench.population import Population
 from tests.bench.size import Size
 from tests.bench.together import each
-from tests.bench.work import FAILURES, OVERTIME, Slice, Work, closed_loop
+from tests.bench.work import FAILURES, OVERTIME, Slice, Work, at_pace, closed_loop
 
 _IN_FLIGHT = 32
 _TEXT = "The quick brown fox jumps over the lazy dog."
@@ -29,19 +29,19 @@ async def ghost_register(population: Population, size: Size) -> list[Work]:
 
 
 async def ghost_join(population: Population, size: Size) -> list[Work]:
-    """Ghosts join one room that grows; quarters, as cost must not grow with the room."""
+    """Ghosts join one room that grows; in parts, as cost must not grow with the room."""
     bridge = population.bridge
-    ghosts = await bridge.ghosts(size.joins)
+    ghosts = await bridge.ghosts(size.ghost_joins)
     room_id = await bridge.room([])
-    quarter = len(ghosts) // 4
+    part = len(ghosts) // size.ghost_join_parts
     return [
         Work(
-            f"ghost-join, members {start} to {start + quarter}",
+            f"ghost-join, members {start} to {start + part}",
             "join",
-            _Joining(bridge, ghosts[start : start + quarter], room_id).run,
+            _Joining(bridge, ghosts[start : start + part], room_id).run,
             slices=1,
         )
-        for start in range(0, 4 * quarter, quarter)
+        for start in range(0, part * size.ghost_join_parts, part)
     ]
 
 
@@ -75,7 +75,7 @@ async def ghost_send(population: Population, size: Size) -> list[Work]:
     return [
         Work(f"ghost-send, {_IN_FLIGHT} in flight", "event", sending.sends),
         Work(f"ghost-send to transaction, {_IN_FLIGHT} in flight", "event", sending.deliveries, sending.settle),
-        Work(f"ghost-send, {_PACED_PER_S} a second", "event", sending.paced, sending.settle),
+        Work(f"ghost-send to transaction, {_PACED_PER_S} a second", "event", sending.paced, sending.settle),
     ]
 
 
@@ -141,12 +141,10 @@ class _Sending:
         await self._all_received(current)
 
     async def paced(self, current: Slice) -> None:
-        """So many events a second, whatever they cost: what everybody else's processes do meanwhile is the question."""
-        number = 0
-        while not current.is_over():
-            await current.timed(self.send(number % len(self._lanes)))
-            number += 1
-            await asyncio.sleep(max(0.0, current.started + number / _PACED_PER_S - current.moment()))
+        """So many events a second, whatever they cost; counts what the service receives, from the send on."""
+        self._bridge.service.on_event = self._received_by(current)
+        await at_pace(current, _PACED_PER_S, len(self._lanes), lambda lane: self._send_noted(current, lane))
+        await self._all_received(current)
 
     async def _send_noted(self, current: Slice, lane: int) -> None:
         text = f"{next(self._numbers)} {_TEXT}"

@@ -1,20 +1,24 @@
 """Sends in many small rooms and in a big one, and what it costs to wake those who wait for them."""
 
 import asyncio
-from collections.abc import Sequence
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.bench.matrix_client import Client
 from tests.bench.population import Population
 from tests.bench.size import Size
 from tests.bench.together import each
-from tests.bench.work import FAILURES, Slice, Work, closed_loop
+from tests.bench.work import FAILURES, Slice, Work, at_pace, closed_loop
 
 _TEXT = "The quick brown fox jumps over the lazy dog."
 _IN_FLIGHT = (1, 8, 32)
 _POLL_TIMEOUT_MS = 30_000
-_DELIVERY_TIMEOUT_S = 10.0  # a receipt that takes longer counts as lost
+_DELIVERY_TIMEOUT_S = 30.0  # a receipt that takes longer counts as lost
 _PACED_PER_S = 4
+_PACED_LANES = 4
+_PAUSE_AFTER_ERROR_S = 0.5
 
 
 async def send_many(population: Population, size: Size) -> list[Work]:
@@ -71,13 +75,14 @@ class _WaitingCrowd:
     """Long polls that follow one room. A delivery is one client's receipt of one event, timed from its send."""
 
     def __init__(self, sender: Client, readers: Sequence[Client], room_id: str) -> None:
-        self._sender = sender
+        self._senders = [sender.another() for _ in range(_PACED_LANES)]
         self._readers = readers
         self._room_id = room_id
         self._since = [""] * len(readers)
         self._slice: Slice | None = None
+        self._texts = itertools.count()
         self._sent_at: dict[str, float] = {}
-        self._missing = 0
+        self._missing: dict[str, int] = {}  # of what not all have received: by how many
         self._all_received = asyncio.Event()
 
     async def catch_up(self) -> None:
@@ -91,38 +96,53 @@ class _WaitingCrowd:
 
     async def run(self, current: Slice) -> None:
         """The next event is sent when the last one has been received by all."""
-        await self._follow(current, pause_s=0.0)
+        async with self._polling(current):
+            while not current.is_over():
+                await self._send(current, 0)
+                await self._until_received(current)
 
     async def run_paced(self, current: Slice) -> None:
         """Some events a second, whatever the receivers do."""
-        await self._follow(current, pause_s=1 / _PACED_PER_S)
+        async with self._polling(current):
+            await at_pace(current, _PACED_PER_S, _PACED_LANES, lambda lane: self._send(current, lane))
+            await self._until_received(current)
 
-    async def _follow(self, current: Slice, pause_s: float) -> None:
+    @asynccontextmanager
+    async def _polling(self, current: Slice) -> AsyncIterator[None]:
         self._slice = current
         polls = [asyncio.create_task(self._poll(number)) for number in range(len(self._readers))]
         await asyncio.sleep(0)
-        number = 0
-        while not current.is_over():
-            await self._deliver(current, f"{number} {_TEXT}")
-            number += 1
-            if pause_s:
-                await asyncio.sleep(max(0.0, current.started + number * pause_s - current.moment()))
+        yield
         self._slice = None
         for poll in polls:
             poll.cancel()
         await asyncio.gather(*polls, return_exceptions=True)
 
-    async def _deliver(self, current: Slice, text: str) -> None:
-        self._missing = len(self._readers)
+    async def _send(self, current: Slice, lane: int) -> None:
+        text = f"{next(self._texts)} {_TEXT}"
+        self._missing[text] = len(self._readers)
+        self._sent_at[text] = current.moment()
         self._all_received.clear()
-        self._sent_at = {text: current.moment()}
         try:
-            await self._sender.send(self._room_id, text)
-            await asyncio.wait_for(self._all_received.wait(), _DELIVERY_TIMEOUT_S)
-        except TimeoutError:
-            current.failed(TimeoutError(f"{self._missing} clients did not receive the event"))
+            await self._senders[lane].send(self._room_id, text)
         except FAILURES as error:
             current.failed(error)
+            self._done(text)
+
+    async def _until_received(self, current: Slice) -> None:
+        try:
+            await asyncio.wait_for(self._all_received.wait(), _DELIVERY_TIMEOUT_S)
+        except TimeoutError:
+            missing = sum(self._missing.values())
+            current.failed(TimeoutError(f"{missing} deliveries of {len(self._missing)} events are missing"))
+            for text in list(self._missing):
+                self._done(text)
+
+    def _done(self, text: str) -> None:
+        del self._missing[text]
+        del self._sent_at[text]
+        if not self._missing:
+            self._all_received.set()
 
     async def _poll(self, number: int) -> None:
         while (current := self._slice) is not None and not current.is_over(times=20):
@@ -130,7 +150,7 @@ class _WaitingCrowd:
                 answer = await self._readers[number].sync(self._since[number], _POLL_TIMEOUT_MS)
             except FAILURES as error:
                 current.failed(error)
-                await asyncio.sleep(_PACED_PER_S / 10)
+                await asyncio.sleep(_PAUSE_AFTER_ERROR_S)
                 continue
             self._since[number] = answer["next_batch"]
             self._receive(current, answer)
@@ -138,9 +158,9 @@ class _WaitingCrowd:
     def _receive(self, current: Slice, answer: Any) -> None:
         room = answer.get("rooms", {}).get("join", {}).get(self._room_id)
         for event in room["timeline"]["events"] if room else ():
-            sent_at = self._sent_at.get(event["content"].get("body", ""))
-            if sent_at is not None:
-                current.count(sent_at)
-                self._missing -= 1
-                if self._missing == 0:
-                    self._all_received.set()
+            text = event["content"].get("body", "")
+            if text in self._missing:
+                current.count(self._sent_at[text])
+                self._missing[text] -= 1
+                if self._missing[text] == 0:
+                    self._done(text)
