@@ -128,3 +128,10 @@ def test_pieces_fit_into_calls() -> None:
     assert [len(piece) for piece in pieces([CALL_BYTES // 2] * 5, lambda size: size)] == [2, 2, 1]
     assert list(pieces([CALL_BYTES * 2, 1], lambda size: size)) == [[CALL_BYTES * 2], [1]]
     assert list(pieces([], lambda size: size)) == []
+
+
+def test_an_event_of_another_room_is_refused() -> None:
+    event = _room("11").say("hello")
+    assert read_pdu_of(event.pdu, event.room_version, event.room_id).event_id == event.event_id
+    with pytest.raises(MatrixError, match="another room"):
+        read_pdu_of(event.pdu, event.room_version, "!other:far.example")

@@ -1,15 +1,23 @@
 """What is a service's: its namespaces, its own user, what is reserved, what it hears of."""
 
+import re
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from hs_common.matrix import appservice
 from hs_common.matrix.appservice import (
+    BadRegistration,
     Namespace,
     Registration,
     Service,
     Services,
     decode_registration,
     encode_registration,
+    parse_registration,
 )
 
 IRC = Registration(
@@ -84,3 +92,55 @@ def test_a_registration_is_kept_as_it_was(registration: Registration) -> None:
 def test_what_is_reserved_is_in_the_namespace(registration: Registration, user_id: str) -> None:
     service = Service(registration, "s")
     assert service.has_user(user_id) or not service.owns_user(user_id)
+
+
+GIVEN: dict[str, Any] = {"id": "irc", "as_token": "as", "hs_token": "hs", "sender_localpart": "bot", "url": None}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([], "a mapping of keys"),
+        (GIVEN | {"namespaces": ["x"]}, "`namespaces` must be a mapping"),
+        (GIVEN | {"namespaces": {"users": "x"}}, "`namespaces.users` must be a list"),
+        (GIVEN | {"namespaces": {"rooms": [{"exclusive": True}]}}, "`regex`"),
+        (GIVEN | {"namespaces": {"aliases": [{"regex": "("}]}}, "is no expression"),
+        (GIVEN | {"id": ""}, "`id` must be a text"),
+        (GIVEN | {"as_token": True}, "`as_token` must be a text"),
+        (GIVEN | {"hs_token": "a\0"}, "none of them NUL"),
+        (GIVEN | {"url": "ftp://localhost"}, "`url` must begin with"),
+        (GIVEN | {"rate_limited": "no"}, "`rate_limited` must be true or false"),
+        (GIVEN | {"protocols": ["irc", ""]}, "`protocols` must be a list"),
+    ],
+)
+def test_a_registration_that_cannot_be_used_is_told_what_is_wrong(given: object, words: str) -> None:
+    with pytest.raises(BadRegistration, match=re.escape(words)):
+        parse_registration(given)
+
+
+def test_ids_of_digits_are_texts() -> None:
+    registration, tokens = parse_registration(GIVEN | {"id": 7, "hs_token": 12})
+    assert (registration.id, tokens.hs_token) == ("7", "12")
+
+
+def test_devices_are_told_of_to_who_listens_for_them() -> None:
+    deaf = Service(IRC, "example.org")
+    hearing = Service(replace(IRC, id="hearing", receive_ephemeral=True), "example.org")
+    services = Services([deaf, hearing])
+    assert services.interested_in_user("@irc_a:example.org") == ("irc", "hearing")
+    assert services.told_of_devices("@irc_a:example.org") == ("hearing",)
+    assert services.told_of_devices("@alice:example.org") == ()
+
+
+def test_an_alias_has_the_owners_that_reserve_it() -> None:
+    services = Services([Service(IRC, "example.org")])
+    assert [one.id for one in services.owners_of_alias("#irc_a:example.org")] == ["irc"]
+    assert services.owners_of_alias("#other:example.org") == []
+
+
+def test_remembered_users_are_bounded_and_forgetting_them_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(appservice, "REMEMBERED_USERS_LIMIT", 2)
+    services = Services([Service(IRC, "example.org")])
+    for _ in range(2):
+        for number in range(5):
+            assert services.interested_in_user(f"@irc_{number}:example.org") == ("irc",)

@@ -70,3 +70,10 @@ def test_what_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     for data in (b'{"state":["' + b"x" * 120 + b'"]}', b'{"a":"' + b"x" * 300 + b'"}', b'{"a":"' + b"x" * 300):
         with pytest.raises(ValueError, match="JSON"):
             _read(data, [150])
+
+
+def test_a_part_that_never_ends_is_refused_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_lists, "MAXIMUM_MEMBER", 1000)
+    reader = JsonListReader(LISTS)
+    with pytest.raises(ValueError, match="too large"):
+        list(reader.feed(b'{"state": ["' + b"a" * 1001))

@@ -109,3 +109,27 @@ def test_signatures_hold_for_the_signed_part_alone() -> None:
 def test_signing_keys_of_a_device_are_those_that_can_be_used() -> None:
     keys = {"ed25519:D": PUBLIC, "ed25519:E": "short", "curve25519:D": PUBLIC, "ed25519:F": 1}
     assert [key.key_id for key in ed25519_keys(keys)] == ["ed25519:D"]
+
+
+@pytest.mark.parametrize(
+    "value", [{"curve25519:A": 5}, {"no key id": "key"}, {"signed_curve25519:A": {"key": "k", "signatures": 1}}]
+)
+def test_one_time_keys_of_another_shape_are_refused(value: dict[str, Any]) -> None:
+    with pytest.raises(MatrixError):
+        parse_one_time_keys(value, "one_time_keys")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"usage": ["self_signing"]},
+        {"keys": {}},
+        {"keys": {"ed25519:a": "a", "ed25519:b": "b"}},
+        {"keys": {"ed25519:a": "b"}},
+        {"user_id": "@other:example.org"},
+    ],
+)
+def test_cross_signing_keys_of_another_shape_are_refused(changes: dict[str, Any]) -> None:
+    value = {"user_id": "@alice:example.org", "usage": ["master"], "keys": {"ed25519:a": "a"}} | changes
+    with pytest.raises(MatrixError):
+        parse_cross_signing_key(value, "master", "@alice:example.org")

@@ -50,3 +50,9 @@ def test_refused(actions: Any, errcode: str) -> None:
     with pytest.raises(MatrixError) as caught:
         check_actions(actions)
     assert (caught.value.status, caught.value.errcode) == (400, errcode)
+
+
+def test_clients_get_the_actions_of_what_notifies() -> None:
+    assert NOTHING.as_json() == []
+    parsed = parse_actions(["notify", {"set_tweak": "sound", "value": "default"}])
+    assert parsed.as_json() == ["notify", {"set_tweak": "sound", "value": "default"}]

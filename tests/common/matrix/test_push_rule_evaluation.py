@@ -233,3 +233,9 @@ def test_the_master_rule_ends_everything() -> None:
     own = put_rule(_DEFAULT, "override", "all", {"actions": ["notify"]}, None, None)
     assert _judge(own, 0) == _NOTIFY
     assert _judge(set_enabled(own, "override", ".m.rule.master", {"enabled": True}), _MESSAGE | MENTIONED) == NOTHING
+
+
+def test_a_rule_with_conditions_on_the_event_is_more_to_try() -> None:
+    body = {"actions": [], "conditions": [{"kind": "contains_display_name"}]}
+    more = put_rule(_DEFAULT, "underride", "me", body, None, None)
+    assert compile_rules(more).conditions() == compile_rules(_DEFAULT).conditions() + 1

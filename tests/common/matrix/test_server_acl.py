@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hs_common.matrix.server_acl import ServerAcl
+from hs_common.matrix.server_acl import ServerAcl, denied
 
 ALL: dict[str, Any] = {"allow": ["*"]}
 
@@ -31,3 +31,7 @@ ALL: dict[str, Any] = {"allow": ["*"]}
 )
 def test_acl(content: dict[str, Any], server: str, allowed: bool) -> None:
     assert ServerAcl(content).allows(server) is allowed
+
+
+def test_the_answer_names_the_server() -> None:
+    assert "evil.example" in str(denied("evil.example"))

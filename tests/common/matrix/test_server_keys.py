@@ -89,3 +89,11 @@ def test_what_a_notary_is_asked_for() -> None:
     }
     assert wanted_keys(body) == {"a.example": {"ed25519:1": 5, "ed25519:2": None}, "b.example": {}}
     assert wanted_keys({}) == wanted_keys({"server_keys": []}) == {}
+
+
+def test_keys_and_expiries_that_cannot_be_read_are_left_out() -> None:
+    answer = {key: value for key, value in published().items() if key != "signatures"}
+    answer["verify_keys"] |= {"ed25519:odd": {"key": 5}, "no id": {"key": "a"}}
+    answer["old_verify_keys"] |= {"ed25519:never": {"key": OLD.key.to_base64(), "expired_ts": "never"}}
+    found = parse_server_keys(sign(answer, "a.example", KEY), "a.example", NOW)
+    assert [one.key.key_id for one in found] == [KEY.key_id, OLD.key.key_id]

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hs_common.matrix.errors import MatrixError
-from hs_common.matrix.tokens import RoomToken, SyncToken, parse_position, parse_room_token, parse_sync_token
+from hs_common.matrix.tokens import (
+    RoomToken,
+    SlidingToken,
+    SyncToken,
+    parse_position,
+    parse_room_token,
+    parse_sliding_token,
+    parse_sync_token,
+)
 
 _POSITIONS = st.integers(0, 2**63 - 1)
 _ROOM_TOKENS = st.builds(RoomToken, _POSITIONS, st.integers(-(2**63) + 1, 2**63 - 1))
@@ -91,3 +99,15 @@ def test_a_long_token_is_not_echoed_at_length() -> None:
     with pytest.raises(MatrixError) as caught:
         parse_sync_token("x" * 10_000)
     assert len(caught.value.error) < 200
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1), st.from_regex(r"[0-9a-f]{16}", fullmatch=True))
+def test_sliding_tokens_round_trip_and_name_a_place_in_every_room(position: int, ephemeral: int, version: str) -> None:
+    token = SlidingToken(position, ephemeral, version)
+    assert parse_sliding_token(str(token)) == token
+    assert parse_room_token(str(token)) == token.room_token() == RoomToken(position, 0)
+
+
+@pytest.mark.parametrize("token", ["", "c1", "s1_2_3-4", f"c{2**63}_0_abc"])
+def test_other_strings_are_no_sliding_token(token: str) -> None:
+    assert parse_sliding_token(token) is None
