@@ -14,7 +14,8 @@ ROWS_OF_A_SLICE: Final = 500
 
 _ROOM: Final = (("room_id", "text"),)
 _EVENTS: Final = (
-    "(SELECT t.event_id, t.delta_id FROM {new} CROSS JOIN LATERAL (SELECT event_id, delta_id FROM timeline "
+    "(SELECT t.event_id, t.delta_id, t.order_pos FROM {new} CROSS JOIN LATERAL "
+    "(SELECT event_id, delta_id, order_pos FROM timeline "
     f"WHERE timeline.room_id = new.room_id ORDER BY order_pos, order_sub LIMIT {ROWS_OF_A_SLICE}) AS t) AS gone"
 )
 _STATE: Final = (
@@ -70,6 +71,13 @@ STAGES: Final[dict[str, tuple[Write, ...]]] = {
             "purge_state_delta",
             _ROOM,
             f"DELETE FROM state_delta USING {_EVENTS} WHERE state_delta.delta_id = gone.delta_id",
+        ),
+        # Of a service that was away for longer than the others were waited for. A live event's place is its position.
+        with_rows(
+            "purge_service_events",
+            _ROOM,
+            f"DELETE FROM service_events USING appservices, {_EVENTS} WHERE service_events.event_id = gone.event_id "
+            "AND service_events.service_id = appservices.service_id AND service_events.pos = gone.order_pos",
         ),
         _by_event("events", _EVENTS),
         _by_event("timeline", _EVENTS),

@@ -170,6 +170,15 @@ async def forget_orphans(db: Queries) -> None:
         )
 
 
+async def forget_deleted_rooms(db: Queries) -> None:
+    """Deletes what is kept of rooms that operators have deleted, unless somebody is in them again."""
+    for table in ("push_queue", "push_mails"):
+        await db.execute(
+            f"DELETE FROM {table} AS old USING room_deletions AS d WHERE d.room_id = old.room_id"
+            " AND d.status = 'complete' AND NOT EXISTS (SELECT FROM rooms AS r WHERE r.room_id = old.room_id)"
+        )
+
+
 async def lengths(db: Queries, shards: Sequence[int]) -> tuple[int, int | None, int]:
     """Of http pushers of these shards: what waits where pushing works, since when (ms), and where it fails."""
     row = await db.fetch_one(

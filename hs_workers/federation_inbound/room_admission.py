@@ -78,14 +78,17 @@ class RoomAdmission:
 
     def subscription(self) -> Subscription:
         """For the process' follower."""
-        return Subscription("access control lists", ("event",), self._apply, lambda pos: self._kept.clear())
+        kinds = ("event", "room_deleted")
+        return Subscription("access control lists", kinds, self._apply, lambda pos: self._kept.clear())
 
     def _apply(self, batch: Sequence[EntryItem], entry: Entry) -> None:
         for one in batch:
             # Few events are of this type, and decoding each would cost more than all else here.
-            if _MARK in bytes(one.body):
+            if one.kind == "room_deleted" or _MARK in bytes(one.body):
                 item = items.decode(one.kind, one.body)
-                if isinstance(item, items.EventItem) and item.type == SERVER_ACL:
+                if isinstance(item, items.RoomDeletedItem) or (
+                    isinstance(item, items.EventItem) and item.type == SERVER_ACL
+                ):
                     self.forget(item.room_id)
 
     def forget(self, room_id: str) -> None:

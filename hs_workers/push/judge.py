@@ -31,7 +31,7 @@ from hs_workers.push.seen import Seen, of_item
 from hs_workers.push.senders import Senders
 
 DUTY: Final = "push"
-KINDS: Final = ("event", "membership", "receipt", "pushers", "devices", "user", "account_data")
+KINDS: Final = ("event", "membership", "receipt", "pushers", "devices", "user", "account_data", "room_deleted")
 WAITING_LIMIT: Final = 20_000
 """Items that wait to be judged; beyond it they are dropped, and read from the tables when there is time."""
 BATCH_ITEMS: Final = 200
@@ -214,6 +214,10 @@ class LogJudge:
             if isinstance(item, items.PushersItem | items.DevicesItem | items.UserItem):
                 await self._pushers_changed(item)
                 continue
+            if isinstance(item, items.RoomDeletedItem):
+                self._members.forget_room(item.room_id)
+                await push_queue.forget_deleted_rooms(self._db)
+                continue
             seen: list[Seen] = list(of_item(pos, item))
             queued += await self._judging.judge(seen, self._members)
         await self._write(queued, self._terms, reached)
@@ -280,6 +284,7 @@ class LogJudge:
         self._members.forget()
         self._terms.update({shard: term for shard, term in new.items() if self.keeper.held.get(shard) == term})
         await push_queue.forget_orphans(self._db)
+        await push_queue.forget_deleted_rooms(self._db)
         for pusher_id in await push_queue.pushers_with_work(self._db, list(new)):
             self._wake(pusher_id)
 

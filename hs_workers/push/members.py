@@ -74,6 +74,10 @@ class RoomMembers:
         for members in self._rooms.values():
             members.pop(user_id, None)
 
+    def forget_room(self, room_id: str) -> None:
+        """The room was deleted."""
+        self._rooms.pop(room_id, None)
+
     def forget(self) -> None:
         """Other shards are held, or the log began anew."""
         self._rooms.clear()

@@ -217,7 +217,7 @@ class _Reading:
 
     def _state_event(self, row: Sequence[Any], parts: EventParts) -> orjson.Fragment | None:
         event_id, room_id, replaces_state, redacted_by, json = row
-        event = event_of(orjson.loads(json), event_id, self._versions[room_id])
+        event = event_of(orjson.loads(json), event_id, self._versions.get(room_id, "1"))
         if not self._question.wishes.filter.room.state.allows_event(event.type, event.sender, event.content):
             return None
         return parts.in_state(event, replaces_state, redacted_by)

@@ -23,7 +23,7 @@ from hs_workers.sync.unread_memory import UnreadMemory
 from hs_workers.sync.waiting import WaitingClients
 
 KINDS: Final = (
-    *("event", "membership", "receipt", "account_data", "user", "sessions"),
+    *("event", "membership", "receipt", "account_data", "user", "sessions", "room_deleted"),
     *("devices", "cross_signing", "private_keys", "to_device"),
 )
 
@@ -71,6 +71,9 @@ class SyncLog:
                 self._waiting.revoke(item.user_id, lambda token, revoked=revoked: token in revoked, unknown_token())  # type: ignore[misc]
             elif isinstance(item, items.UserItem):
                 self._apply_user(item)
+            elif isinstance(item, items.RoomDeletedItem):
+                self._recent.reset(one.pos)  # nothing of the room is shown from memory any more
+                self._unread.forget_room(item.room_id)
             elif isinstance(item, items.ToDeviceItem):
                 self._devices.apply(one.pos, item)
                 self._audience.concern(item.devices)

@@ -59,6 +59,11 @@ class UnreadMemory:
         """The user's push rules or ignored users changed."""
         self._users.pop(user_id, None)
 
+    def forget_room(self, room_id: str) -> None:
+        """The room was deleted."""
+        for rooms in self._users.values():
+            rooms.pop(room_id, None)
+
     def forget_all(self) -> None:
         """The log began anew."""
         self._users.clear()

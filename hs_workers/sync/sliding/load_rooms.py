@@ -239,8 +239,10 @@ class _Reading:
         live = max(self._live, plan.since)
         result.num_live = 0 if self._live == 0 else sum(one.row.order_pos > live for one in timeline.events)
         for row in state.rows:
+            if row.event_id not in stored:
+                continue  # the room is just being deleted
             event_id, room_id, replaces_state, redacted_by, json = stored[row.event_id]
-            event = event_of(orjson.loads(json), event_id, self._versions[room_id])
+            event = event_of(orjson.loads(json), event_id, self._versions.get(room_id, "1"))
             result.required_state.append(parts.in_state(event, replaces_state, redacted_by))
         result.removed = state.removed
         result.members = _members(timeline, state)
@@ -254,7 +256,7 @@ class _Reading:
     ) -> tuple[str | None] | None:
         """What the state event says, if that is news."""
         row = state.named.get(event_type)
-        if row is None:
+        if row is None or row.event_id not in stored:
             return (None,) if (event_type, "") in state.ended and not plan.initial else None
         value = orjson.loads(stored[row.event_id][4])["content"].get(key)
         text = value if isinstance(value, str) and value else None

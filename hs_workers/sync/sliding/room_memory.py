@@ -118,6 +118,12 @@ class RoomMemory:
         self._facts.clear()
         self._happened = []
 
+    def forget_room(self, room_id: str) -> None:
+        """The room was deleted; should somebody join it again, it is read anew."""
+        self._activity.pop(room_id, None)
+        self._facts.pop(room_id, None)
+        self._happened = []  # what is being read may be what is gone
+
     def _take(self, item: EventItem) -> None:
         activity, facts = self._activity.get(item.room_id), self._facts.get(item.room_id)
         if activity is not None and item.order_sub == 0:

@@ -21,7 +21,7 @@ from hs_workers.sync.sliding.question import SlidingRequest
 from hs_workers.sync.sliding.room_memory import RoomMemory, read_activity, read_facts
 from hs_workers.sync.sliding.user_memory import UserMemory, UserRooms, read_user_rooms
 
-KINDS: Final = ("event", "membership", "forget", "account_data")
+KINDS: Final = ("event", "membership", "forget", "account_data", "room_deleted")
 # Looks until everything is there; more are needed only while the reader's memberships change all the time.
 MAXIMUM_LOOKS: Final = 5
 
@@ -86,6 +86,8 @@ class Viewing:
             self._users.apply(item)
             if isinstance(item, items.EventItem):
                 self._rooms.apply(item)
+            elif isinstance(item, items.RoomDeletedItem):
+                self._rooms.forget_room(item.room_id)
 
     def _reset(self, position: int) -> None:
         self._users.forget()

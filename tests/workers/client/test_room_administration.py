@@ -42,6 +42,13 @@ async def leftovers(world: RoomWorld, room_id: str) -> dict[str, int]:
     return {table: count for table, count in counts.items() if count}
 
 
+async def waiting(world: RoomWorld) -> int:
+    """Events that services are to be told of."""
+    row = await world.db.fetch_one("SELECT count(*) FROM service_events")
+    assert row is not None
+    return int(row[0])
+
+
 async def deleted(world: RoomWorld, admin: User, room_id: str) -> None:
     """Waits until a room is deleted."""
     status = ""
@@ -181,7 +188,7 @@ def test_rows_stay_until_services_were_told(database_url: str, monkeypatch: pyte
     """The master's clock of the tests stands in the past, the database's does not."""
     behind_ms = time.time_ns() // 1_000_000 - START_MS
     monkeypatch.setattr(delete_room, "TOLD_WITHIN_MS", behind_ms + 2_000)
-    kept = Registration(id="bridge", url="http://bridge", sender_localpart="bot", users=(Namespace("@ghost.*", True),))
+    kept = Registration(id="bridge", url="http://bridge", sender_localpart="bot", users=(Namespace("@.*", False),))
     service = SetAppService(
         registration=encode_registration(kept), as_token_hash=b"x" * 32, hs_token="hs", source="command"
     )
@@ -200,7 +207,9 @@ def test_rows_stay_until_services_were_told(database_url: str, monkeypatch: pyte
             pass
         assert await status() == "purging"
         assert (await leftovers(world, room_id))["timeline"] > 0
+        assert await waiting(world) > 0
         await deleted(world, admin, room_id)
+        assert await waiting(world) == 0
         assert set(await leftovers(world, room_id)) == {"local_membership"}
 
     play(database_url, scenario)

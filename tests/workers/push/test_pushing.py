@@ -1,13 +1,18 @@
 """Who is pushed what: by rules, receipts, ignoring, invites; in both formats; with the counts as they are now."""
 
+import time
+
 import orjson
 import pytest
 
 from hs_common.process.metrics import Metrics
 from hs_common.replication.calls import AppendedEvents, AppendEvents, Intent, NewRoomEvent, RemovePusher
 from hs_common.replication.federation_calls import Pdu, SetOutOfBandMembership
+from hs_common.replication.room_calls import DeleteRoom
+from hs_master.decisions import delete_room
 from hs_workers.push import judge, missed
 from hs_workers.push.lag import Lag
+from tests.master.harness import START_MS
 from tests.reactor import reactor, until
 from tests.workers.push.conftest import Play
 from tests.workers.push.gateway import HANG
@@ -314,6 +319,25 @@ def test_more_than_can_be_judged_at_once_is_read_later(play: Play, monkeypatch: 
 
     monkeypatch.setattr(judge, "WAITING_LIMIT", 10)
     monkeypatch.setattr(missed, "PAGE_EVENTS", 7)
+    play(scenario)
+
+
+def test_nothing_of_a_deleted_room_waits_to_be_pushed(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(w: World) -> None:
+        room = await people(w)
+        w.gateway.behave = lambda notification: HANG
+        await w.m.send(room, ALICE, "hello")
+        await until(lambda: w.gateway.asked)
+        other = await w.room(BOB)
+        await w.m.send(other, ALICE, "hello")
+        behind_ms = START_MS - round(time.time() * 1000)  # the database's clock is the real one
+        monkeypatch.setattr(delete_room, "CLIENTS_TOLD_WITHIN_MS", behind_ms)
+        await w.m.call(DeleteRoom(room_id=room, delete_id="d", purge=True, reason=None, aliases=[], told=b"{}"))
+        await w.settled_but_for(1)
+        [[waits]] = await w.m.db.fetch("SELECT room_id FROM push_queue")
+        assert waits == other
+        w.gateway.answer_the_hung()
+
     play(scenario)
 
 
