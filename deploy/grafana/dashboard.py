@@ -38,6 +38,8 @@ def top(count: int, query: str) -> str:
 REQUESTS = "viaduct_http_request_seconds"
 EVERYTHING_BUT_WAITING = 'endpoint!~".*/sync|.*/events"'
 """Long polls take long on purpose."""
+OUR_FAILURES = 'status=~"50[013]"'
+"""502 and 504 tell of another server's."""
 SERVICE_QUEUES = 'queue=~"appservice .*"'
 
 ROWS: dict[str, list[Panel]] = {
@@ -49,7 +51,7 @@ ROWS: dict[str, list[Panel]] = {
             "percentunit",
             [
                 (
-                    f'sum by (role) (rate({REQUESTS}_count{{status=~"5.."}}[{INTERVAL}]))'
+                    f"sum by (role) (rate({REQUESTS}_count{{{OUR_FAILURES}}}[{INTERVAL}]))"
                     f" / sum by (role) (rate({REQUESTS}_count[{INTERVAL}]))",
                     "{{role}}",
                 )

@@ -280,6 +280,8 @@ def _check_networks(option: str, networks: tuple[str, ...]) -> None:
 def _check_media(media: Media) -> None:
     s3 = media.s3
     if not s3.endpoint:
+        if media.moving_from:
+            raise ConfigError("Option media.moving_from: media move between media.folder and media.s3: set both.")
         return
     for name in ("endpoint", "redirect_endpoint"):
         if not re.fullmatch(r"https?://[^/?#@]+|", getattr(s3, name)):

@@ -1,6 +1,6 @@
 """What users upload and other servers send: how much of it, where it is kept, for how long, who may have it."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from hs_common.config.option import Secret, Section, describe
 
@@ -80,6 +80,13 @@ class Media(Section, frozen=True):
         str,
         describe("Where they are kept; relative to this file. All media workers need the same one, or a shared disk."),
     ] = "media"
+    moving_from: Annotated[
+        Literal["", "folder", "s3"],
+        describe(
+            "Where media were kept until now, while `viaduct admin media move` brings them to the other of `folder` "
+            "and `s3`: new ones go there, earlier ones are read from both. Empty: nothing is being moved."
+        ),
+    ] = ""
     upload_bytes: Annotated[
         int, describe("The largest upload, as clients are told it.", unit="bytes", minimum=1_024, maximum=1 << 40)
     ] = 50 << 20

@@ -203,6 +203,11 @@ async def add_stray(db: Queries, sha256: bytes) -> bool:
     return touched == 1
 
 
+async def is_known_blob(db: Queries, sha256: bytes) -> bool:
+    """Whether a content has a row; waits for a sweeper that is just deleting it."""
+    return await db.fetch_one("SELECT FROM media_blobs WHERE sha256 = %s FOR KEY SHARE", (sha256,)) is not None
+
+
 async def known_blobs(db: Queries, digests: list[bytes]) -> set[bytes]:
     """Those of the contents that have a row."""
     rows = await db.fetch("SELECT sha256 FROM media_blobs WHERE sha256 = ANY(%s)", (digests,))

@@ -26,6 +26,7 @@ from hs_workers.media.downloading import Downloading
 from hs_workers.media.keeping import Keeping
 from hs_workers.media.local_blobs import LocalBlobs
 from hs_workers.media.metrics import MediaMetrics
+from hs_workers.media.moving import Mover
 from hs_workers.media.previews.making import Making
 from hs_workers.media.previews.pictures import Pictures
 from hs_workers.media.previews.previewing import Previewing
@@ -38,6 +39,7 @@ from hs_workers.media.stored_bytes import StoredBytes
 from hs_workers.media.sweeping import Sweeper
 from hs_workers.media.thumbnail_processes import TIME_LIMIT_S, ThumbnailProcesses
 from hs_workers.media.thumbnails import Thumbnails
+from hs_workers.media.two_places import TwoPlaces
 from hs_workers.media.uploading import Uploading
 
 DISK_THREADS: Final = 8
@@ -78,7 +80,8 @@ class MediaParts:
         self._page_threads = WorkerThreads(outside.reactor, PAGE_THREADS, "pages")
         self._thumbnail_threads = WorkerThreads(outside.reactor, config.thumbnail_processes, "thumbnails")
         self._bucket: Bucket | None = None
-        self.store = outside.wrap(self._make_store(Disk(self._disk_threads, metrics.storage_failed)))
+        store = self._make_store(Disk(self._disk_threads, metrics.storage_failed))
+        self.store = outside.wrap(store)
         self.processes = ThumbnailProcesses(
             self._thumbnail_threads, config.thumbnail_pixels, outside.thumbnail_time_limit_s
         )
@@ -108,16 +111,19 @@ class MediaParts:
         for_servers = ContentRepository(downloading, downloads, self.store, metrics, outside.random)
         operations = Administration(outside.server_name, outside.db, self.sweeper, outside.background, now_ms)
         for_admins = AdminMedia(outside.server_name, outside.db, operations)
-        for_operators = OperatorMedia(outside.db, operations, outside.shared_secret, now_ms)
+        mover = Mover(store, outside.db, outside.background, outside.reactor.seconds)
+        for_operators = OperatorMedia(outside.db, operations, mover, outside.shared_secret, now_ms)
         self.endpoints: Iterable[object] = (downloads, uploads, for_servers, for_admins, for_operators)
 
     def _make_store(self, disk: Disk) -> BlobStore:
-        outside, s3 = self._outside, self._config.s3
-        if not s3.endpoint:
-            folder = Path(self._config.folder)
-            return LocalBlobs(folder, disk, outside.random, lambda: outside.now_ms() / 1000)
-        store, self._bucket = object_store(s3, outside.reactor, disk, outside.now_ms, outside.metrics)
-        return store
+        outside, config = self._outside, self._config
+        folder = LocalBlobs(Path(config.folder), disk, outside.random, lambda: outside.now_ms() / 1000)
+        if not config.s3.endpoint:
+            return folder
+        bucket, self._bucket = object_store(config.s3, outside.reactor, disk, outside.now_ms, outside.metrics)
+        if config.moving_from:
+            return TwoPlaces(bucket, folder) if config.moving_from == "folder" else TwoPlaces(folder, bucket)
+        return bucket
 
     def _make_thumbnails(self) -> Thumbnails:
         outside = self._outside

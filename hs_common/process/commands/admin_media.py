@@ -1,6 +1,8 @@
 """`viaduct admin media`: what media take, who may not send or have which, and deleting them."""
 
 import time
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -12,6 +14,10 @@ from hs_common.process.options import fail
 
 _PATH: Final = "/_viaduct/admin/v1/media"
 _DAY_MS: Final = 86_400_000
+_PARTS: Final = 256
+"""The storage is moved in so many parts, by the first byte of the digest."""
+_MOVE_TIMEOUT_S: Final = 3600.0
+"""A step ends with the contents that are under way after five seconds, however large they are."""
 _UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -109,6 +115,42 @@ def purge(days: int, local: bool, profiles: bool, data_dir: Path, config_path: P
     body = {"before_ts": before_ts, "local": local, "keep_profiles": not profiles}
     answer = server_of(data_dir, config_path, url).ask("POST", f"{_PATH}/purge", body)
     click.echo(f"Deleted {answer['deleted']}.")
+
+
+@media.command()
+@click.option("--keep", is_flag=True, help="Leave them where they were, too.")
+@server_command
+def move(keep: bool, data_dir: Path, config_path: Path | None, url: str | None) -> None:
+    """Bring all media to where they are kept now: set media.moving_from, and restart the media workers first.
+
+    The server runs on meanwhile. May be interrupted, and called again, at any time."""
+    server = server_of(data_dir, config_path, url)
+    total: Counter[str] = Counter()
+    broken: list[str] = []
+    body: dict[str, Any] = {"part": 0, "after": "", "keep": keep}
+    with click.progressbar(length=_PARTS, label="Moving media", item_show_func=moved) as progress:
+        while body["part"] < _PARTS:
+            step = server.ask("POST", f"{_PATH}/move", body, timeout_s=_MOVE_TIMEOUT_S)
+            total.update({name: step[name] for name in ("moved", "bytes", "unknown")})
+            broken += step["broken"]
+            progress.update(step["part"] - body["part"], total)
+            body |= {"part": step["part"], "after": step["after"]}
+    click.echo(f"Moved {moved(total)}.")
+    _say_what_stayed(total["unknown"], broken, keep)
+
+
+def _say_what_stayed(unknown: int, broken: list[str], keep: bool) -> None:
+    if unknown:
+        click.echo(f"{unknown} files that belong to nobody stay behind; workers sweep them within two days.")
+    if broken:
+        fail(f"{', '.join(broken)}: broken where they were, and left there. Restore them, or delete their media")
+    if not keep:
+        click.echo("No media are left there: take media.moving_from out of the config, restart the media workers.")
+
+
+def moved(total: Mapping[str, int] | None) -> str:
+    """What was moved so far, in words."""
+    return f"{total['moved']} contents, {size(total['bytes'])}" if total else ""
 
 
 def selection(what: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from hs_common.process.greeting import base_url
 from hs_common.process.options import fail, failing_with
 from hs_common.process.server_options import noted, server_config, server_options
 
-_TIMEOUT_S = 30
+_TIMEOUT_S = 30.0
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -36,7 +36,7 @@ class Server:
         self._secret = config.registration.shared_secret
         self._url = url.rstrip("/")
 
-    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None, *, timeout_s: float = _TIMEOUT_S) -> Any:
         """The answer, as JSON."""
         data = b"" if body is None else json.dumps(body).encode()
         headers = {
@@ -45,7 +45,7 @@ class Server:
         }
         request = Request(self._url + path, data if method != "GET" else None, headers, method=method)
         try:
-            with urlopen(request, timeout=_TIMEOUT_S) as response:
+            with urlopen(request, timeout=timeout_s) as response:
                 return json.load(response)
         except HTTPError as error:
             raise ServerError(_reason(error)) from None

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ import redis
 from psycopg2.extensions import connection as Connection
 
 from hs_common.config import Config, ConfigError
+from hs_common.process.commands.doctor_media import examine_media
+from hs_common.process.commands.finding import Finding
 from hs_common.process.options import failing_with
 from hs_common.process.server_options import server_config, server_options
 from hs_common.process.signing_key import SigningKeyError, read_signing_key
@@ -25,19 +26,11 @@ _CONNECT_TIMEOUT_S = 5
 _MINIMUM_POSTGRES = 130_000
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at: good or not, and a sentence."""
-
-    good: bool
-    sentence: str
-
-
 @click.command()
 @server_options
 @failing_with(ConfigError)
 def doctor(data_dir: Path, config_path: Path | None) -> None:
-    """Look at the config, signing key, database, Redis and processes, and say what is wrong."""
+    """Look at the config, signing key, database, Redis, media and processes, and say what is wrong."""
     findings = list(examine(server_config(data_dir, config_path)))
     for finding in findings:
         click.secho(f"{'good ' if finding.good else 'WRONG'}  {finding.sentence}", fg=None if finding.good else "red")
@@ -49,6 +42,7 @@ def examine(config: Config) -> Iterator[Finding]:
     """All findings, the ones that others depend on first."""
     yield from _signing_key(config)
     yield from _redis(config)
+    yield from examine_media(config.media)
     try:
         connection = psycopg2.connect(config.database.url, connect_timeout=_CONNECT_TIMEOUT_S)
     except psycopg2.Error as error:

@@ -10,12 +10,14 @@ from hs_common.http.endpoint import Auth, endpoint
 from hs_common.http.operator_proof import check_proof
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
-from hs_common.matrix.errors import invalid_param, not_found
+from hs_common.matrix.errors import invalid_param, not_found, unknown
 from hs_common.matrix.identifiers import is_user_id
 from hs_common.storage import media_administration
 from hs_common.storage.queries import Queries
 from hs_workers.media.administration.administration import Administration, listed_json
 from hs_workers.media.administration.mentioned import key_of
+from hs_workers.media.blobs import PREFIXES, StorageFailed
+from hs_workers.media.moving import Mover, NothingMoves
 
 OPERATOR: Final = "the operator"
 """Who quarantined, where no account did."""
@@ -40,6 +42,14 @@ class _Purge(msgspec.Struct):
     keep_profiles: bool = True
 
 
+class _Move(msgspec.Struct):
+    """Where the next step begins: in which part, behind which digest; and whether contents stay where they were."""
+
+    part: Annotated[int, msgspec.Meta(ge=0, le=PREFIXES)] = 0
+    after: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{64})?$")] = ""
+    keep: bool = False
+
+
 class _Quota(msgspec.Struct):
     bytes: Annotated[int, msgspec.Meta(ge=0, le=1 << 60)] | None
 
@@ -47,9 +57,12 @@ class _Quota(msgspec.Struct):
 class OperatorMedia:
     """`secret` is the config's shared one, `now_ms` the time of day."""
 
-    def __init__(self, db: Queries, administration: Administration, secret: str, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, db: Queries, administration: Administration, mover: Mover, secret: str, now_ms: Callable[[], int]
+    ) -> None:
         self._db = db
         self._administration = administration
+        self._mover = mover
         self._secret = secret
         self._now_ms = now_ms
 
@@ -140,6 +153,30 @@ class OperatorMedia:
             return {"deleted": await self._administration.purge_remote(body.before_ts)}
         deleted = await self._administration.delete_unused_since(body.before_ts, -1, keeps_profiles=body.keep_profiles)
         return {"deleted": len(deleted)}
+
+    @endpoint("POST", f"{_PATH}/move", auth=Auth.NONE, waits=True, spec="Viaduct's own administration")
+    async def move(self, request: Request) -> Reply:
+        """Brings some contents from where media were kept to where they are kept now. `part` and `after` in the answer
+        are where the next step begins, until `part` is `parts`."""
+        self._check(request)
+        body = request.body(_Move)
+        try:
+            step = await self._mover.step(body.part, bytes.fromhex(body.after), keeps=body.keep)
+        except NothingMoves:
+            raise invalid_param(
+                "Nothing is being moved: set media.moving_from, and restart the media workers"
+            ) from None
+        except StorageFailed as error:
+            raise unknown(str(error), status=503) from error
+        return {
+            "part": step.part,
+            "parts": PREFIXES,
+            "after": step.after.hex(),
+            "moved": step.moved,
+            "bytes": step.moved_bytes,
+            "unknown": step.unknown,
+            "broken": [sha256.hex() for sha256 in step.broken],
+        }
 
     def _check(self, request: Request) -> None:
         check_proof(self._secret, request, self._now_ms())

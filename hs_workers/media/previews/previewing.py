@@ -2,7 +2,9 @@
 
 Rules: everything is asked through the egress client, which judges each address that it connects to, redirects included.
 All requests of a preview share one limit of time; of a page and a picture only so many bytes are taken. Whatever goes
-wrong, users are told the same: not why, which would tell them of networks that are none of their business.
+wrong, users are told the same: not why, which would tell them of networks that are none of their business. They are
+told 404: the specification says nothing, a page that is gone is no failure of this server, proxies replace 502 by pages
+of their own, without CORS, and clients log all but 404 as errors.
 """
 
 import json

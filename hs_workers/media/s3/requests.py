@@ -11,12 +11,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 
+from hs_common.object_store.signing import EMPTY_SHA256, Credentials, encoded_path, encoded_query, signed_headers
 from hs_common.replication.clock import Clock, pause
 from hs_common.version import VERSION
 from hs_workers.media.blobs import StorageFailed
 from hs_workers.media.s3.answer_body import AnswerBody
 from hs_workers.media.s3.sent_body import SentBody
-from hs_workers.media.s3.signing import EMPTY_SHA256, Credentials, encoded_path, encoded_query, signed_headers
 from hs_workers.media.s3.spool import Spool
 
 CONNECTIONS: Final = 32

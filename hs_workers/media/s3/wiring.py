@@ -5,24 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from hs_common.config.media import S3
+from hs_common.object_store.addresses import bucket_url, credentials_of
+from hs_common.object_store.signing import encoded_path, signed_url
 from hs_workers.media.disk import Disk
 from hs_workers.media.metrics import MediaMetrics
 from hs_workers.media.s3.blobs import S3Blobs
 from hs_workers.media.s3.requests import Bucket
-from hs_workers.media.s3.signing import Credentials, encoded_path, signed_url
-
-
-def bucket_url(config: S3, endpoint: str) -> str:
-    """Where the bucket is, as one reaches it by that endpoint."""
-    scheme, _, host = endpoint.partition("://")
-    return f"{endpoint}/{config.bucket}" if config.path_style else f"{scheme}://{config.bucket}.{host}"
 
 
 def object_store(
     config: S3, reactor: Any, disk: Disk, now_ms: Callable[[], int], metrics: MediaMetrics
 ) -> tuple[S3Blobs, Bucket]:
     """The store, and its connections, which somebody must close."""
-    credentials = Credentials(config.access_key_id, config.secret_access_key, config.region)
+    credentials = credentials_of(config)
     bucket = Bucket(
         reactor, bucket_url(config, config.endpoint), credentials, now_ms, metrics.storage_failed, metrics.store_asked
     )

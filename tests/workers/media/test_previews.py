@@ -101,7 +101,8 @@ def test_a_picture_itself_oembed_and_nothing(media_url: str, media_folder: Path)
         found = (await preview(world, f"{server.url}/film")).json
         assert (found["og:title"], found["og:site_name"], found["og:image:height"]) == ("Film", "Films", 40)
         assert (await preview(world, f"{server.url}/file")).json == {}
-        assert (await preview(world, f"{server.url}/none")).status == 404
+        missing = await preview(world, f"{server.url}/none")
+        assert (missing.status, missing.errcode) == (404, "M_NOT_FOUND")
 
     browse(media_url, media_folder, pages, scenario)
 

@@ -11,7 +11,7 @@ from botocore.credentials import Credentials as TheirCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hs_workers.media.s3.signing import Credentials, encoded_path, encoded_query, signed_headers, signed_url
+from hs_common.object_store.signing import Credentials, encoded_path, encoded_query, signed_headers, signed_url
 
 OURS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "eu-central-1")
 THEIRS = TheirCredentials(OURS.access_key_id, OURS.secret_access_key)
