@@ -66,8 +66,8 @@ ROWS: dict[str, list[Panel]] = {
                 (quantile(0.99, REQUESTS, where=EVERYTHING_BUT_WAITING), "99 %"),
             ],
         ),
-        ("CPU", "short", [(rate("process_cpu_seconds_total", "role", 'job="viaduct"'), "{{role}}, cores")]),
-        ("Memory", "bytes", [('sum by (role) (process_resident_memory_bytes{job="viaduct"})', "{{role}}")]),
+        ("CPU", "short", [(rate("viaduct_process_cpu_seconds_total", "role", 'job="viaduct"'), "{{role}}, cores")]),
+        ("Memory", "bytes", [('sum by (role) (viaduct_process_resident_memory_bytes{job="viaduct"})', "{{role}}")]),
         ("Longest turn of a reactor", "s", [("max by (role) (viaduct_reactor_longest_turn_seconds)", "{{role}}")]),
         ("Oldest entry of a queue", "s", [(top(10, "max by (queue) (viaduct_queue_oldest_seconds)"), "{{queue}}")]),
         (
@@ -101,7 +101,7 @@ ROWS: dict[str, list[Panel]] = {
             [
                 (rate("viaduct_http_received_bytes_total", "job"), "received"),
                 (rate("viaduct_http_sent_bytes_total", "job"), "sent"),
-                (rate("viaduct_http_forwarded_total", "role"), "forwarded to {{role}}, a second"),
+                (rate("viaduct_http_forwarded_total", "wanted"), "forwarded to {{wanted}}, a second"),
             ],
         ),
     ],

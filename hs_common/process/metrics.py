@@ -70,7 +70,7 @@ class Metrics:
         self._forwarded = Counter(
             "viaduct_http_forwarded",
             "Requests for another role that reached this process",
-            ("role",),
+            ("wanted",),  # not `role`, which Prometheus gives each process that it scrapes
             registry=registry,
         )
         self._statement_seconds = Histogram(

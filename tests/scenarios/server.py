@@ -225,6 +225,10 @@ class Server:
         """The process of that name as it runs now, such as "sync-1", "redis", "postgres"."""
         return self._processes[name]
 
+    def processes(self) -> list[Process]:
+        """All processes of a split as they run now; none when all is one process."""
+        return list(self._processes.values())
+
     def workers(self, role: str | None = None) -> list[Process]:
         """The workers of a role, or all that listen to clients; none when all is one process."""
         roles = (role,) if role is not None else ("client", "sync", "media", "front")

@@ -76,7 +76,7 @@ def test_the_log_and_its_followers() -> None:
     assert found["viaduct_append_batch_items_sum"] == 3
     assert found["viaduct_append_commit_seconds_count"] == 1
     assert found["viaduct_database_statement_seconds_count"] == 1
-    assert found['viaduct_http_forwarded_total{role="sync"}'] == 1
+    assert found['viaduct_http_forwarded_total{wanted="sync"}'] == 1
     assert found['viaduct_follower_position{follower="sync"}'] == 90
     assert found['viaduct_follower_head{follower="sync"}'] == 100
     assert found['viaduct_follower_lag_seconds{follower="sync"}'] == 1.5
@@ -126,7 +126,7 @@ def logged(request: FinishedRequest, slow_ms: int = 1000, log_all: bool = False)
         log.request_forwarded("sync")
     found = samples(metrics)
     assert found["viaduct_http_requests_in_flight"] == 0
-    assert found['viaduct_http_forwarded_total{role="sync"}'] == 1
+    assert found['viaduct_http_forwarded_total{wanted="sync"}'] == 1
     return [event["log_level"] for event in logs]
 
 
