@@ -123,6 +123,8 @@ class Fault:
         """Said instead of what the store says, without asking it."""
         self.cut_after: int | None = None
         self.is_silent = False
+        self.delay_s = 0.0
+        """So much later everything arrives that the store is told."""
         self.connections = 0
 
 
@@ -160,6 +162,8 @@ class _FromClient(ProxyServer):
             transport.write(self.fault.answer)
             transport.unregisterProducer()  # else it stays open until the other side closes
             transport.loseConnection()
+        elif self.fault.delay_s:
+            reactor.callLater(self.fault.delay_s, super().dataReceived, data)
         elif not self.fault.is_silent:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
 

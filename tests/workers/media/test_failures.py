@@ -1,5 +1,6 @@
 """kill -9 at any moment of an upload, and a full disk: no broken media are served, no bytes remain after a sweep."""
 
+import hashlib
 import os
 import resource
 import signal
@@ -9,14 +10,17 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 
+from hs_workers.media.blobs import StorageFailed
 from hs_workers.media.sweeping import GRACE_S
 from tests.common.http.served import Connection, compose
 from tests.reactor import reactor, run, until
+from tests.workers.media.pictures import picture
 from tests.workers.media.world import ALICE, BOB, V3, World, media_worker, playing
 
 HOURS_LATER = GRACE_S * 2
@@ -108,6 +112,65 @@ def test_what_was_answered_survives_a_kill(media_url: str, media_folder: Path) -
         assert (await world.download(media_id)).body == DATA
 
     playing(media_url, media_folder, look)
+
+
+@pytest.mark.parametrize("files_before_the_kill", [2, 5, 9])
+def test_killed_among_many_uploads(media_url: str, media_folder: Path, files_before_the_kill: int) -> None:
+    """Wherever each of them is at that moment: what is there afterwards is whole, and nothing else is."""
+    contents = [os.urandom(200_000 + 50_000 * number) for number in range(12)]
+
+    async def crash(port: int, process: "subprocess.Popen[bytes]") -> None:
+        connections = []
+        for content in contents:
+            connection = Connection()
+            await connectProtocol(HostnameEndpoint(reactor, "127.0.0.1", port), connection)
+            length = {"Content-Length": str(len(content))}
+            connection.write(compose("POST", f"{V3}/upload", content, {**ALICE, **length}))
+            connections.append(connection)
+        await until(lambda: len(files(media_folder)) >= files_before_the_kill)
+        process.kill()
+        for connection in connections:
+            await connection.ended()
+
+    async def look(world: World) -> None:
+        rows = await world.db.fetch("SELECT media_id, sha256 FROM media")
+        for media_id, sha256 in rows:
+            answer = await world.download(media_id)
+            assert (answer.status, hashlib.sha256(answer.body).digest()) == (200, bytes(sha256))
+        await world.later(HOURS_LATER)
+        await world.sweeper.sweep()
+        assert len(world.files()) == len(rows) == await world.count("media_blobs")
+
+    with crashing(media_url, media_folder, "never") as (port, process):
+        run(crash(port, process))
+    playing(media_url, media_folder, look)
+
+
+def test_a_disk_that_is_full_for_thumbnails_and_media_of_others(media_url: str, media_folder: Path) -> None:
+    """What is there is served; the thumbnail is made once there is space."""
+
+    async def scenario(world: World) -> None:
+        media_id = await world.uploaded(picture(600, 400), "image/png")
+        receive = world.store.receive
+
+        def full() -> Any:
+            receiving = receive()
+
+            async def write(data: bytes) -> None:
+                raise StorageFailed("The disk is full")
+
+            receiving.write = write
+            return receiving
+
+        world.store.receive = full
+        assert (await world.thumbnail(media_id, 96, 96)).status == 503
+        assert (await world.download(media_id)).body == picture(600, 400)
+        await world.background.drained()
+        assert len(world.files()) == 1
+        world.store.receive = receive
+        assert (await world.thumbnail(media_id, 96, 96)).status == 200
+
+    playing(media_url, media_folder, scenario)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from tests.reactor import run, sleep
 from tests.workers.media.conftest import Playing
 from tests.workers.media.object_store import Fault, ObjectStore, faulty_way
 from tests.workers.media.pictures import opened, picture
-from tests.workers.media.test_failures import begin_upload
+from tests.workers.media.test_failures import begin_upload, small_disk
 from tests.workers.media.world import AUTHED, NAME, V3, World, media_worker, playing
 
 DATA = os.urandom(700_000)
@@ -208,6 +208,38 @@ def test_a_store_that_falls_silent(
         assert (await world.download(kept)).body == b"kept"
 
     run(through_faults(media_url, media_folder, object_store, scenario), 60)
+
+
+def test_a_slow_store_is_waited_for_and_holds_up_nobody(
+    media_url: str, media_folder: Path, object_store: ObjectStore
+) -> None:
+    async def scenario(world: World, fault: Fault) -> None:
+        fault.delay_s = 0.4
+        uploads = [Deferred.fromCoroutine(world.uploaded(DATA[number:])) for number in range(4)]
+        assert (await world.get(f"{AUTHED}/config")).status == 200
+        assert not any(upload.called for upload in uploads), "others are served meanwhile"
+        media_ids = [await upload for upload in uploads]
+        downloads = [Deferred.fromCoroutine(world.download(media_id)) for media_id in media_ids]
+        assert [(await download).body for download in downloads] == [DATA[number:] for number in range(4)]
+
+    run(through_faults(media_url, media_folder, object_store, scenario), 60)
+
+
+def test_a_full_disk_for_uploads_on_their_way(media_url: str, media_folder: Path, object_store: ObjectStore) -> None:
+    """They are refused, and nothing of them is left; what is in the store can be had."""
+    with small_disk(4_000_000) as spool:
+
+        async def scenario(world: World) -> None:
+            kept = await world.uploaded(DATA)
+            for _ in range(3):
+                assert (await world.upload(os.urandom(8_000_000))).status == 503
+            await world.background.drained()
+            assert (await world.download(kept)).body == DATA
+            assert (await world.upload(b"small")).status == 200
+            assert list(spool.iterdir()) == []
+            assert len(object_store.objects()) == 2 == await world.count("media_blobs")
+
+        playing(media_url, media_folder, scenario, s3=object_store.options(spool_folder=str(spool)))
 
 
 @pytest.mark.parametrize("moment", ["receiving", "claimed", "kept"])
