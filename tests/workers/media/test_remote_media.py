@@ -143,6 +143,58 @@ def test_a_place_elsewhere(media_url: str, media_folder: Path) -> None:
     run(perform(), 60)
 
 
+def test_a_place_elsewhere_may_be_hostile(media_url: str, media_folder: Path) -> None:
+    """It may lead on, as long as it leads to no place inside, and comes to an end in bytes and time."""
+
+    async def perform() -> None:
+        def script(request: bytes, talk: Talk) -> None:
+            media_id = request.split(b"?")[0].rpartition(b"/")[2].decode()
+            talk.write(parts(b"", f"Location: http://cdn.test:{cdn.port}/{media_id}"))
+
+        def drip(talk: Talk) -> None:
+            talk.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx")
+
+        pages: dict[str, Any] = {
+            "/on": answer(b"", 302, "Location: /good"),
+            "/good": answer(b"good", 200, "Content-Type: text/html", 'Content-Disposition: inline; filename="a.html"'),
+            "/inside": answer(b"", 307, "Location: http://10.0.0.1/"),
+            "/loopback": answer(b"", 308, "Location: http://[::1]/"),
+            "/file": answer(b"", 302, "Location: file:///etc/passwd"),
+            "/loop": answer(b"", 302, "Location: /loop"),
+            "/large": answer(bytes(60_000)),
+            "/gone": answer(b"", 404),
+            "/drip": drip,
+        }
+
+        def cdn_script(request: bytes, talk: Talk) -> None:
+            page = pages[request.split(b" ")[1].decode()]
+            if callable(page):
+                page(talk)
+            else:
+                talk.write(page)
+
+        options = {"remote_download_bytes": 50_000, "remote_timeout_ms": 1_000}
+        async with (
+            outside(cdn_script) as cdn,
+            asking(allow=("127.0.0.1/32",), names={"cdn.test": ["127.0.0.1"]}) as egress,
+            federating(script, media_folder / "certificates") as (_, federation),
+            media_worker(media_url, media_folder / "media", federation=federation, egress=egress, **options) as world,
+        ):
+            found = await get(world, media_id="on")
+            assert (found.status, found.body) == (200, b"good")
+            assert found.headers["content-disposition"] == 'attachment; filename="a.html"'
+            asked = {path: Deferred.fromCoroutine(get(world, media_id=path[1:])) for path in list(pages)[2:]}
+            answers = {path: await one for path, one in asked.items()}
+            assert {path: one.status for path, one in answers.items()} == dict.fromkeys(answers, 502)
+            assert answers["/large"].errcode == "M_TOO_LARGE"
+            await world.background.drained()
+            assert len(world.files()) == await world.count("remote_media") == 1
+            assert world.metric("viaduct_media_remote_total", outcome="failed") == len(answers)
+
+    (media_folder / "certificates").mkdir()
+    run(perform(), 60)
+
+
 @pytest.mark.parametrize(
     ("said", "status", "errcode"),
     [
