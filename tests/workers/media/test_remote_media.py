@@ -173,7 +173,7 @@ def test_a_place_elsewhere_may_be_hostile(media_url: str, media_folder: Path) ->
             else:
                 talk.write(page)
 
-        options = {"remote_download_bytes": 50_000, "remote_timeout_ms": 1_000}
+        options: dict[str, Any] = {"remote_download_bytes": 50_000, "remote_timeout_ms": 1_000}
         async with (
             outside(cdn_script) as cdn,
             asking(allow=("127.0.0.1/32",), names={"cdn.test": ["127.0.0.1"]}) as egress,
