@@ -198,7 +198,7 @@ class Intake:
                 continue
             if not batch.may_take(call, queue):
                 return True
-            if not self._is_ready(call):
+            if not self.is_ready(call):
                 self._read_for(queue)
                 return False
             batch.add(queue.waiting.popleft(), queue, self.costs.of(type(call.call)))
@@ -223,7 +223,8 @@ class Intake:
         if call.key is not None and call.done and self._by_key.get(call.key) is call:
             del self._by_key[call.key]
 
-    def _is_ready(self, call: PendingCall) -> bool:
+    def is_ready(self, call: PendingCall) -> bool:
+        """Whether all that deciding on the call needs is in memory."""
         decider = self._deciders.room.get(type(call.call))
         if decider is None:
             return call.loaded is not None

@@ -107,8 +107,7 @@ class Writer:
         try:
             fresh = await self._answer_repeated(pending)
             if any(call.is_suspect for call in fresh):
-                await self._refuse_fatal(fresh)
-                fresh = [call for call in fresh if not call.done]
+                fresh = await self._innocent(fresh)
             if fresh:
                 started = self._seconds()
                 await self._write(fresh)
@@ -141,14 +140,24 @@ class Writer:
                 call.succeed(outcome)
         return [call for call in pending if not call.done]
 
-    async def _refuse_fatal(self, pending: Sequence[PendingCall]) -> None:
-        """Refuse calls that a master does not survive: else they would go on to the next standby."""
-        for call in await self._rehearsal.fatal(pending):
+    async def _innocent(self, pending: Sequence[PendingCall]) -> list[PendingCall]:
+        """Refuse calls that a master does not survive, else they would go on to the next standby; the others.
+
+        Only what can be decided now is tried; what cannot comes back when it can.
+        """
+        ready = [call for call in pending if self._intake.is_ready(call)]
+        for call in reversed(pending):
+            if call not in ready:
+                self._intake.again(call)
+        for call in await self._rehearsal.fatal(ready):
             _log.error("a {call} is refused: {why}", call=type(call.call).__name__, why=ENDS_THE_MASTER)
             self._intake.suspect(call)
             self.metrics.on_refused()
             await self._log.refuse(call.key or b"", "", ENDS_THE_MASTER, repr(call.call).encode())
             call.fail(unknown(ENDS_THE_MASTER))
+        for call in ready:
+            call.is_suspect = False  # should it have to be read for again, it need not be tried again
+        return [call for call in ready if not call.done]
 
     def _steps_of(self, pending: Sequence[PendingCall]) -> Steps:
         """What would be done with the calls, each as a step, and then to encode it; for a copy of this process."""
