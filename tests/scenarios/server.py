@@ -234,6 +234,10 @@ class Server:
         roles = (role,) if role is not None else ("client", "sync", "media", "front")
         return [process for process in self._processes.values() if process.role in roles]
 
+    def masters(self) -> list[Process]:
+        """The master that leads and those that stand by."""
+        return [process for process in self._processes.values() if process.role == "master"]
+
     def worker_urls(self) -> list[str]:
         """Where requests can be sent to: every client and sync worker, or the only process."""
         workers = [*self.workers("client"), *self.workers("sync")]
@@ -246,8 +250,7 @@ class Server:
         except psycopg2.OperationalError:
             return None
         port = int(str(rows[0][0]).rpartition(":")[2] or 0) if rows and rows[0][0] else 0
-        masters = [process for process in self._processes.values() if process.role == "master"]
-        return next((process for process in masters if process.port == port), None)
+        return next((process for process in self.masters() if process.port == port), None)
 
     def is_ready(self, process: Process) -> bool:
         """Whether this worker would take requests now."""
