@@ -26,6 +26,8 @@ class FakeHomeserver:
         self._refuse = refuse
         self._numbers = itertools.count(1)
         self._timeline: list[dict[str, Any]] = []  # of all rooms
+        self._to_device: list[dict[str, Any]] = []  # as if each was for everybody
+        self._files: list[bytes] = []
         self._unsent: list[dict[str, Any]] = []  # what the service has not received
         self._happened = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -49,11 +51,23 @@ class FakeHomeserver:
                 body = await reader.readexactly(int(length.group(1))) if length else b"{}"
                 request = _REQUEST.match(head)
                 assert request is not None
-                status, answer = await self._answer(request[2].decode(), orjson.loads(body))
-                encoded = orjson.dumps(answer)
+                status, encoded = await self._reply(request[2].decode(), body)
                 writer.write(b"HTTP/1.1 %d .\r\nContent-Length: %d\r\n\r\n%s" % (status, len(encoded), encoded))
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
+
+    async def _reply(self, target: str, body: bytes) -> tuple[int, bytes]:
+        if "/media/" in target:
+            return self._media(target, body)
+        status, answer = await self._answer(target, orjson.loads(body))
+        return status, orjson.dumps(answer)
+
+    def _media(self, target: str, body: bytes) -> tuple[int, bytes]:
+        name = target.rpartition("/")[2]
+        if name == "upload":
+            self._files.append(body)
+            return 200, orjson.dumps({"content_uri": f"mxc://fake/{len(self._files) - 1}"})
+        return 200, self._files[int(name.partition("?")[0])]
 
     async def _answer(self, target: str, body: dict[str, Any]) -> Reply:
         url = urlsplit(target)
@@ -63,8 +77,11 @@ class FakeHomeserver:
         self.seen[name] += 1
         if name == self._refuse:
             return 500, {"errcode": "M_UNKNOWN", "error": "refused"}
-        if name == "sync":
-            return await self._sync(int(query.get("since", 0)), int(query["timeout"]))
+        if "sendToDevice" in parts:
+            self._to_device.append(body)
+            return 200, {}
+        if name == "sync" and "unstable" not in parts:
+            return await self._sync(query.get("since", "0.0"), int(query["timeout"]))
         if name == "send":
             return await self._send(parts[5], body)
         if name == "ping":
@@ -72,7 +89,11 @@ class FakeHomeserver:
         number = next(self._numbers)
         replies: dict[str, dict[str, Any]] = {
             "versions": {"versions": ["v1.19"]},
-            "register": {"user_id": f"@{body.get('username')}:fake", "access_token": str(number)},
+            "register": {"user_id": f"@{body.get('username')}:fake", "access_token": str(number), "device_id": "D"},
+            "sync": {"pos": str(number)},
+            "search": {"search_categories": {"room_events": {"results": [{}]}}},
+            "upload": {},
+            "query": {"device_keys": body.get("device_keys")},
             "whoami": {"user_id": "@bot:fake"},
             "ping": {},
             "createRoom": {"room_id": f"!{number}:fake"},
@@ -101,11 +122,16 @@ class FakeHomeserver:
         if answer.status != 200:
             self._unsent = events + self._unsent
 
-    async def _sync(self, since: int, timeout_ms: int) -> Reply:
-        if since == len(self._timeline) and timeout_ms:
+    async def _sync(self, token: str, timeout_ms: int) -> Reply:
+        since, received = (int(part) for part in token.split("."))
+        if (since, received) == (len(self._timeline), len(self._to_device)) and timeout_ms:
             waiting = min(timeout_ms / 1000, _POLL_LIMIT_S)
             await asyncio.wait([asyncio.ensure_future(self._happened.wait())], timeout=waiting)
         rooms: dict[str, Any] = {}
         for event in self._timeline[since:]:
             rooms.setdefault(event["room_id"], {"timeline": {"events": []}})["timeline"]["events"].append(event)
-        return 200, {"next_batch": str(len(self._timeline)), "rooms": {"join": rooms}}
+        return 200, {
+            "next_batch": f"{len(self._timeline)}.{len(self._to_device)}",
+            "rooms": {"join": rooms},
+            "to_device": {"events": self._to_device[received:]},
+        }

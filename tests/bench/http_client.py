@@ -6,6 +6,7 @@ know Matrix.
 
 import asyncio
 import ssl
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -118,15 +119,24 @@ class Doors:
     """
 
     def __init__(
-        self, for_syncs: Sequence[Address], for_the_rest: Sequence[Address], first: Address | None = None
+        self,
+        for_syncs: Sequence[Address],
+        for_the_rest: Sequence[Address],
+        first: Address | None = None,
+        for_media: Sequence[Address] = (),
     ) -> None:
         self._for_syncs = cycle(for_syncs)
         self._for_the_rest = cycle(for_the_rest)
+        self._for_media = cycle(for_media or ([first] if first else for_the_rest))
         self.first = first
 
     def next_pair(self) -> tuple[Address, Address]:
         """The next client's: for its syncs, and for the rest."""
         return next(self._for_syncs), next(self._for_the_rest)
+
+    def next_for_media(self) -> Address:
+        """The next client's, for its files."""
+        return next(self._for_media)
 
 
 class Connection:
@@ -136,8 +146,20 @@ class Connection:
         self._address = address
         self._wire: _Wire | None = None
 
+    @property
+    def first_byte_moment(self) -> float:
+        """When the last answer began, in monotonic seconds."""
+        return 0.0 if self._wire is None else self._wire.first_byte_moment
+
     async def request(
-        self, method: str, path: str, *, token: str = "", body: bytes | None = None, timeout_s: float | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str = "",
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        timeout_s: float | None = None,
     ) -> Answer:
         """One request and its answer. Raises OSError, TimeoutError or BrokenAnswerError; none is sent again."""
         wire = self._wire
@@ -146,10 +168,10 @@ class Connection:
         assert wire.transport is not None
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[Answer] = loop.create_future()
-        wire.waiting = waiting
+        wire.waiting, wire.first_byte_moment = waiting, 0.0
         timer = loop.call_later(timeout_s or REQUEST_TIMEOUT_S, wire.fail, TimeoutError("no answer in time"))
         try:
-            wire.transport.write(self._encoded(method, path, token, body))
+            wire.transport.write(self._encoded(method, path, token, content_type, body))
             return await waiting
         finally:
             timer.cancel()
@@ -169,13 +191,13 @@ class Connection:
         _, wire = await asyncio.wait_for(opening, REQUEST_TIMEOUT_S)
         return wire
 
-    def _encoded(self, method: str, path: str, token: str, body: bytes | None) -> bytes:
+    def _encoded(self, method: str, path: str, token: str, content_type: str, body: bytes | None) -> bytes:
         head = f"{method} {self._address.prefix}{path} HTTP/1.1\r\nHost: {self._address.host_header}\r\n"
         if token:
             head += f"Authorization: Bearer {token}\r\n"
         if body is None:
             return (head + "\r\n").encode()
-        return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        return f"{head}Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 class _Wire(asyncio.Protocol):
@@ -184,6 +206,7 @@ class _Wire(asyncio.Protocol):
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
         self.waiting: asyncio.Future[Answer] | None = None
+        self.first_byte_moment = 0.0
         self._reader = AnswerReader()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -193,6 +216,7 @@ class _Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came."""
+        self.first_byte_moment = self.first_byte_moment or time.monotonic()
         try:
             answer = self._reader.feed(data)
         except (BrokenAnswerError, ValueError) as error:

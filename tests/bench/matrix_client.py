@@ -10,6 +10,7 @@ import orjson
 from tests.bench.http_client import Address, Connection
 
 _V3 = "/_matrix/client/v3"
+_MEDIA = "/_matrix/client/v1/media"
 
 
 class RefusedError(Exception):
@@ -27,35 +28,53 @@ class Client:
         self, address: Address, user_id: str = "", token: str = "", connection: Connection | None = None
     ) -> None:
         self.user_id = user_id
+        self.device_id = ""  # known to who registered
         self._address = address
         self._token = token
         for_syncs, for_the_rest = address.doors.next_pair() if address.doors else (address, address)
         self._connection = connection or Connection(for_the_rest)
         self._sync_connection = self._connection if for_syncs is for_the_rest else Connection(for_syncs)
+        self._media_connection = Connection(address.doors.next_for_media()) if address.doors else self._connection
         self._transactions = itertools.count()
         self._prefix = f"{id(self):x}"  # transaction ids are per device, and a user may have several clients
 
     def another(self) -> "Client":
         """The same user and device on a connection of its own."""
-        return Client(self._address, self.user_id, self._token)
+        return self._as(Client(self._address, self.user_id, self._token))
 
     def through(self, connection: Connection) -> "Client":
         """The same user and device on a connection that others use too, at other times."""
-        return Client(self._address, self.user_id, self._token, connection)
+        return self._as(Client(self._address, self.user_id, self._token, connection))
+
+    def _as(self, client: "Client") -> "Client":
+        client.device_id = self.device_id
+        return client
 
     async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """The decoded answer. Raises RefusedError, or what the connection raises."""
         encoded = None if body is None else orjson.dumps(body)
-        answer = await self._connection.request(method, path, token=self._token, body=encoded)
-        if answer.status != 200:
-            raise RefusedError(method, path, answer.status, answer.body)
-        return orjson.loads(answer.body)
+        return orjson.loads(await self._fetch(self._connection, method, path, encoded))
 
     async def fetch_sync(self, path: str) -> bytes:
         """A /sync whose answer is not decoded, so that the benchmark costs little."""
-        answer = await self._sync_connection.request("GET", path, token=self._token)
+        return await self._fetch(self._sync_connection, "GET", path)
+
+    async def fetch_sliding_sync(self, body: Mapping[str, Any]) -> bytes:
+        """A sliding sync by the path that released clients use, not decoded either."""
+        path = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync?timeout=0"
+        return await self._fetch(self._sync_connection, "POST", path, orjson.dumps(body))
+
+    async def _fetch(
+        self,
+        connection: Connection,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        answer = await connection.request(method, path, token=self._token, body=body, content_type=content_type)
         if answer.status != 200:
-            raise RefusedError("GET", path, answer.status, answer.body)
+            raise RefusedError(method, path, answer.status, answer.body)
         return answer.body
 
     async def register(self, name: str, password: str) -> None:
@@ -63,6 +82,7 @@ class Client:
         body = {"username": name, "password": password, "auth": {"type": "m.login.dummy"}}
         answer = await self.call("POST", f"{_V3}/register", body)
         self.user_id, self._token = answer["user_id"], answer["access_token"]
+        self.device_id = answer["device_id"]
 
     async def create_room(self) -> str:
         """A public room in the server's default version; answers its id."""
@@ -89,15 +109,43 @@ class Client:
         """One /sync, decoded."""
         return orjson.loads(await self.fetch_sync(sync_path(since, timeout_ms)))
 
+    async def send_to_devices(self, event_type: str, messages: Mapping[str, Any]) -> None:
+        """Send to-device messages: by user and device."""
+        transaction = f"{self._prefix}.{next(self._transactions)}"
+        await self.call("PUT", f"{_V3}/sendToDevice/{event_type}/{transaction}", {"messages": messages})
+
+    async def upload(self, content_type: str, data: bytes) -> str:
+        """Upload a file; answers its server's name and media id, as paths have them."""
+        answer = await self._fetch(self._media_connection, "POST", "/_matrix/media/v3/upload", data, content_type)
+        return str(orjson.loads(answer)["content_uri"]).removeprefix("mxc://")
+
+    async def download(self, name: str) -> bytes:
+        """A file."""
+        return await self._fetch(self._media_connection, "GET", f"{_MEDIA}/download/{name}")
+
+    async def thumbnail(self, name: str, width: int, height: int, method: str) -> bytes:
+        """A smaller picture of a picture."""
+        query = urlencode({"width": width, "height": height, "method": method})
+        return await self._fetch(self._media_connection, "GET", f"{_MEDIA}/thumbnail/{name}?{query}")
+
+    @property
+    def first_byte_moment(self) -> float:
+        """When the answer to the last request for a file began."""
+        return self._media_connection.first_byte_moment
+
     def close(self) -> None:
         """End the connections."""
-        self._connection.close()
-        self._sync_connection.close()
+        for connection in (self._connection, self._sync_connection, self._media_connection):
+            connection.close()
 
 
-def sync_path(since: str | None = None, timeout_ms: int = 0, filter_json: str | None = None) -> str:
+def sync_path(
+    since: str | None = None, timeout_ms: int = 0, filter_json: str | None = None, set_presence: str | None = None
+) -> str:
     """The path of a /sync."""
     query: dict[str, str | int] = {"timeout": timeout_ms}
+    if set_presence is not None:
+        query["set_presence"] = set_presence
     if since is not None:
         query["since"] = since
     if filter_json is not None:

@@ -1,14 +1,17 @@
 """Users and rooms that works use, made on demand, several at a time, before anything is measured."""
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TypeVar
 
 from tests.bench.bridge import Bridge
 from tests.bench.http_client import Address
 from tests.bench.matrix_client import Client
+from tests.bench.texts import text
 from tests.bench.together import AT_ONCE, each
 
 PASSWORD = "correct horse battery staple"
+_Item = TypeVar("_Item")
 
 
 class Population:
@@ -20,6 +23,8 @@ class Population:
         self._run_id = run_id
         self._numbers = itertools.count()
         self._crowd: list[Client] = []
+        self._crowded: dict[int, str] = {}
+        self._many: ManyRooms | None = None
 
     @property
     def bridge(self) -> Bridge:
@@ -49,6 +54,19 @@ class Population:
             self._crowd += await self.users(count - len(self._crowd))
         return self._crowd[:count]
 
+    async def crowded_room(self, count: int) -> str:
+        """A room that so many of the crowd are in, which works share."""
+        if count not in self._crowded:
+            self._crowded[count] = await self.room(await self.crowd(count))
+        return self._crowded[count]
+
+    async def many_rooms(self) -> "ManyRooms":
+        """Rooms that works share, as making them takes some servers long."""
+        if self._many is None:
+            (owner,) = await self.users(1)
+            self._many = ManyRooms(owner)
+        return self._many
+
     async def room(self, members: Sequence[Client]) -> str:
         """A room made by the first, in which the others are too."""
         own = [member.another() for member in members]  # their connections may be in use
@@ -73,18 +91,53 @@ class Population:
         return found
 
 
+class ManyRooms:
+    """One user's rooms, more of them and more messages in them as works ask."""
+
+    def __init__(self, owner: Client) -> None:
+        self.owner = owner
+        self._rooms: list[str] = []
+        self._said = 0
+
+    async def rooms(self, count: int) -> list[str]:
+        """So many, always the same."""
+        if len(self._rooms) < count:
+            await _at_once(self.owner, range(count - len(self._rooms)), self._make)
+        return self._rooms[:count]
+
+    async def _make(self, lane: Client, _: int) -> None:
+        self._rooms.append(await lane.create_room())
+
+    async def joined(self, reader: Client, count: int) -> list[str]:
+        """So many of the rooms, after somebody joined them."""
+        rooms = await self.rooms(count)
+        await _at_once(reader, rooms, Client.join)
+        return rooms
+
+    async def speak(self, rooms: Sequence[str], messages: int) -> None:
+        """Until so many messages have been sent into these rooms, by turns."""
+        numbers = range(self._said, messages)
+        self._said = max(self._said, messages)
+        await _at_once(self.owner, numbers, lambda lane, number: lane.send(rooms[number % len(rooms)], text(number)))
+
+
 async def send_to_all(sender: Client, rooms: Iterable[str]) -> None:
     """One user sends a message into every room of a list, in which a room may stand more than once."""
-    free = [sender.another() for _ in range(AT_ONCE)]
+    await _at_once(sender, rooms, lambda lane, room_id: lane.send(room_id, "something happened"))
+
+
+async def _at_once(user: Client, items: Iterable[_Item], action: Callable[[Client, _Item], Awaitable[object]]) -> None:
+    """One user does something for every item of a list, on several connections."""
+    free = [user.another() for _ in range(AT_ONCE)]
     lanes = tuple(free)
 
-    async def send(room_id: str) -> None:
+    async def act(item: _Item) -> None:
         lane = free.pop()
         try:
-            await lane.send(room_id, "something happened")
+            await action(lane, item)
         finally:
             free.append(lane)
 
-    await each(rooms, send)
+    await each(items, act)
     for lane in lanes:
         lane.close()

@@ -33,7 +33,7 @@ _LOOK_S = 0.005
 _PORT_SPAN = 1_000  # of one run
 _PORTS_OF_ONE = 60  # a server takes some above its own, a few of them only when it has answered for the first time
 GREETED = b"All data, the config and the signing key lie in "
-_WORKER_LINE = re.compile(r"^(sync|client)-\d+ +process \d+ +port (\d+)$", re.MULTILINE)
+_WORKER_LINE = re.compile(r"^(sync|client|media)-\d+ +process \d+ +port (\d+)$", re.MULTILINE)
 _VERSIONS = "/_matrix/client/versions"
 _numbers = itertools.count()
 
@@ -185,16 +185,16 @@ class OwnServer:
 
 async def doors(log: str) -> Doors:
     """The workers whose ports a starting split told of, once they answer. Raises ServerError."""
-    found: dict[str, list[Address]] = {"sync": [], "client": []}
+    found: dict[str, list[Address]] = {"sync": [], "client": [], "media": []}
     for role, port in _WORKER_LINE.findall(log):
         found[role].append(Address(f"http://127.0.0.1:{port}"))
     deadline = time.monotonic() + _START_TIMEOUT_S
-    for address in (*found["sync"], *found["client"]):
+    for address in (*found["sync"], *found["client"], *found["media"]):
         while not await answers(address):
             if time.monotonic() > deadline:
                 raise ServerError(f"the worker on {address.url} does not answer")
             await asyncio.sleep(_LOOK_S)
-    return Doors(found["sync"], found["client"])
+    return Doors(found["sync"], found["client"], for_media=found["media"])
 
 
 async def answers(address: Address) -> bool:

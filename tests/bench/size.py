@@ -14,12 +14,16 @@ class Size:
     rooms: int  # of two members, for sends
     big_room: int  # members
     waiting: int  # clients that long-poll one room
-    sync_rooms: int
-    sync_messages: int  # in each of these rooms
+    sync_rooms: int  # of an incremental sync
+    initial_rooms: int  # of an initial sync
+    sliding_rooms: int  # of a sliding sync
+    messages: int  # in all rooms of the initial sync; what is searched
     history: int  # messages in the room that is paged through
     joins: int
     ghost_joins: int
     ghost_join_parts: int
+    devices: int  # whose keys are asked for, and that messages are sent to
+    files: int  # uploaded in one slice
     ghost_room: int  # members
     backlog: int  # events that a service has missed
     starts: int
@@ -38,11 +42,15 @@ QUICK: Final = Size(
     big_room=500,
     waiting=100,
     sync_rooms=100,
-    sync_messages=3,
+    initial_rooms=100,
+    sliding_rooms=200,
+    messages=1_000,
     history=400,
     joins=400,
     ghost_joins=400,
     ghost_join_parts=4,
+    devices=100,
+    files=40,
     ghost_room=200,
     backlog=2_000,
     starts=1,
@@ -57,11 +65,15 @@ FULL: Final = Size(
     big_room=500,
     waiting=100,
     sync_rooms=100,
-    sync_messages=20,
+    initial_rooms=500,
+    sliding_rooms=2_000,
+    messages=10_000,
     history=2000,
     joins=4000,
     ghost_joins=10_000,
     ghost_join_parts=10,
+    devices=500,
+    files=200,
     ghost_room=2_000,
     backlog=50_000,
     starts=5,

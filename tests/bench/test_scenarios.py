@@ -2,9 +2,11 @@
 
 import asyncio
 import dataclasses
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hs_common.appservices.files import read_file
 from hs_common.matrix.appservice import Service as Service_
@@ -16,6 +18,10 @@ from tests.bench.population import Population
 from tests.bench.results import summary
 from tests.bench.run import Run
 from tests.bench.scenarios import SCENARIOS
+from tests.bench.scenarios.files import numbered, photograph
+from tests.bench.scenarios.reading import initial_sync
+from tests.bench.scenarios.searching import search
+from tests.bench.scenarios.sliding import sliding_sync
 from tests.bench.servers import RunningServer
 from tests.bench.service import Registration, Service
 from tests.bench.size import QUICK
@@ -29,6 +35,11 @@ _TINY = dataclasses.replace(
     waiting=5,
     sync_rooms=3,
     history=5,
+    initial_rooms=4,
+    sliding_rooms=5,
+    messages=12,
+    devices=6,
+    files=2,
     joins=8,
     ghost_joins=8,
     ghost_room=33,
@@ -88,6 +99,34 @@ def test_the_whole_backlog_is_caught_up() -> None:
     run = asyncio.run(measured("catch-up", FakeHomeserver()))
     (measurement,) = run.measurements
     assert len(measurement.latencies_ms) == _TINY.backlog
+
+
+def test_every_device_receives_each_message_once() -> None:
+    run = asyncio.run(measured("to-device", FakeHomeserver()))
+    assert [len(measurement.latencies_ms) for measurement in run.measurements] == [10, _TINY.devices]
+
+
+def test_works_share_rooms_and_what_was_said_in_them() -> None:
+    server = FakeHomeserver()
+
+    async def prepare() -> None:
+        await server.start()
+        population = Population(Address(server.url), "test")
+        for scenario in (sliding_sync, initial_sync, search):
+            await scenario(population, _TINY)
+        server.stop()
+
+    asyncio.run(prepare())
+    assert server.seen["createRoom"] == _TINY.sliding_rooms
+    assert server.seen["send"] == _TINY.messages
+
+
+def test_pictures_are_unlike_each_other_and_whole() -> None:
+    first, second = (numbered(photograph()) for _ in range(2))
+    assert first != second
+    with Image.open(BytesIO(first)) as picture:
+        assert picture.format == "PNG"
+        picture.load()
 
 
 def test_a_registration_is_read_as_it_was_written(tmp_path: Path) -> None:

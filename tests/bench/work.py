@@ -32,9 +32,9 @@ class Slice:
         """Whether the time is up, or more went wrong than is bearable."""
         return self.moment() - self.started >= self.seconds * times or self.errors.total() >= ERRORS_LIMIT
 
-    def count(self, since: float) -> None:
-        """One operation is done that began at that moment."""
-        self.latencies_ms.append((self.moment() - since) * 1000)
+    def count(self, since: float, until: float | None = None) -> None:
+        """One operation is done that began at that moment, and that counts as done now or at another moment."""
+        self.latencies_ms.append(((self.moment() if until is None else until) - since) * 1000)
 
     def failed(self, error: Exception) -> None:
         """One operation went wrong."""
@@ -101,3 +101,22 @@ async def at_pace(current: Slice, per_s: float, lanes: int, step: Callable[[int]
             begun += 1
             await asyncio.sleep(max(0.0, current.started + begun / per_s - current.moment()))
     return begun
+
+
+def counted_loop(
+    in_flight: int, count: int, step: Callable[[int, int], Awaitable[object]]
+) -> Callable[[Slice], Awaitable[None]]:
+    """Lanes that do so many operations in each slice, unless it takes too long; `step` gets the lane and the number."""
+
+    async def run(current: Slice) -> None:
+        numbers = iter(range(count))  # shared by the lanes
+
+        async def lane(lane_number: int) -> None:
+            for number in numbers:
+                if current.is_over(times=OVERTIME):
+                    break
+                await current.timed(step(lane_number, number))
+
+        await asyncio.gather(*(lane(number) for number in range(in_flight)))
+
+    return run

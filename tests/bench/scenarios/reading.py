@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import orjson
 
 from tests.bench.matrix_client import Client, sync_path
-from tests.bench.population import Population, send_to_all
+from tests.bench.population import ManyRooms, Population, send_to_all
 from tests.bench.size import Size
 from tests.bench.work import Work, closed_loop
 
@@ -24,26 +24,27 @@ def _unlike_all_others() -> str:
     return orjson.dumps({"presence": {"limit": 1000 + next(_numbers)}}).decode()
 
 
-class _ReaderOfMany:
-    """A user in many rooms with one other member each."""
+class _Reader:
+    """A user in many rooms."""
 
-    def __init__(self, reader: Client, owner: Client, rooms: list[str]) -> None:
-        self._owner = owner
+    def __init__(self, many: ManyRooms, reader: Client, rooms: list[str]) -> None:
+        self._many = many
         self._rooms = rooms
         self.since = ""
         self._lanes = [reader.another() for _ in range(_IN_FLIGHT)]
 
     @classmethod
-    async def settle(cls, population: Population, size: Size) -> "_ReaderOfMany":
-        owner, reader = await population.users(2)
-        rooms = await population.rooms(size.sync_rooms, lambda _: [owner, reader])
-        settled = cls(reader, owner, rooms)
-        await send_to_all(owner, rooms * size.sync_messages)
-        return settled
+    async def of(cls, population: Population, size: Size, rooms: int) -> "_Reader":
+        """Somebody in the first so many of the many rooms, in all of which something was said."""
+        many = await population.many_rooms()
+        (reader,) = await population.users(1)
+        joined = await many.joined(reader, rooms)
+        await many.speak(await many.rooms(size.initial_rooms), size.messages)
+        return cls(many, reader, joined)
 
     async def make_busy(self) -> None:
         """One event more in every room."""
-        await send_to_all(self._owner, self._rooms)
+        await send_to_all(self._many.owner, self._rooms)
 
     async def remember_now(self) -> None:
         self.since = (await self._lanes[0].sync())["next_batch"]
@@ -58,14 +59,14 @@ class _ReaderOfMany:
 
 async def initial_sync(population: Population, size: Size) -> list[Work]:
     """/sync without `since`."""
-    reader = await _ReaderOfMany.settle(population, size)
+    reader = await _Reader.of(population, size, size.initial_rooms)
     run = closed_loop(_IN_FLIGHT, reader.syncs(incremental=False))
-    return [Work(f"initial-sync, {size.sync_rooms} rooms", "answer", run)]
+    return [Work(f"initial-sync, {size.initial_rooms} rooms", "answer", run)]
 
 
 async def incremental_sync(population: Population, size: Size) -> list[Work]:
     """/sync since a moment after which nothing, or one event in each room, happened."""
-    reader = await _ReaderOfMany.settle(population, size)
+    reader = await _Reader.of(population, size, size.sync_rooms)
     run = closed_loop(_IN_FLIGHT, reader.syncs(incremental=True))
 
     async def busy() -> None:

@@ -36,7 +36,7 @@ async def send_big(population: Population, size: Size) -> list[Work]:
     """Members of one big room send into it."""
     lanes = _IN_FLIGHT[-1]
     members = await population.crowd(size.big_room)
-    room_id = await population.room(members)
+    room_id = await population.crowded_room(size.big_room)
     senders = [member.another() for member in members[:lanes]]
     run = closed_loop(lanes, _Round(senders, [room_id] * lanes, lanes).step)
     return [Work(f"send-big, {size.big_room} members, {lanes} in flight", "event", run)]
