@@ -46,6 +46,28 @@ class ClientEvents:
         now_ms = self._now_ms()
         return [self._encode(view, event, referred, bundles, now_ms) for event in events]
 
+    async def encoded_of_rooms(self, groups: Sequence[tuple[RoomView, Sequence[StoredEvent]]]) -> list[list[bytes]]:
+        """The same of several rooms, or several times of one. Most events have nothing that relates to them, which is
+        found out for all of them together."""
+        ids = {event.event_id for _, events in groups for event in events if event.state_key is None}
+        upto = max((view.upto for view, _ in groups), default=0)
+        related = {row[0] for row in await sync_relations.kinds(self._db, list(ids), upto)} if ids else set()
+        found = []
+        for view, events in groups:
+            has_related = any(event.event_id in related for event in events)
+            found.append(await self.encoded(view, events, levels=BUNDLE_LEVELS if has_related else 0))
+        return found
+
+    async def stored_of_rooms(self, views: Mapping[str, RoomView], event_ids: Sequence[str]) -> dict[str, StoredEvent]:
+        """Those of the events that are in the timelines of these rooms, by id; visible or not."""
+        by_room: dict[str, list[StoredEvent]] = {}
+        for row in await room_events.events_of_rooms(self._db, event_ids) if event_ids else ():
+            if row[0] in views:
+                by_room.setdefault(row[0], []).append(StoredEvent(views[row[0]].version, row))
+        for room_id, events in by_room.items():
+            await self._views.learn(views[room_id], events)
+        return {event.event_id: event for events in by_room.values() for event in events}
+
     async def stored(self, view: RoomView, event_ids: Iterable[str]) -> dict[str, StoredEvent]:
         """Those of the events that are in the room's timeline, by id; visible or not."""
         wanted = list(event_ids)

@@ -35,6 +35,7 @@ class Reader(NamedTuple):
 
 
 _Override = Mapping[str, Any] | None
+_Parts = dict[str, list[Sequence[Any]]]  # kind → (text, from_pos, to_pos)
 _JUDGED_BY_CONTENT = frozenset({"m.room.history_visibility", "m.room.member"})
 _EMPTY: Mapping[str, _Override] = {}
 
@@ -189,23 +190,21 @@ class RoomViews:
 
     async def view(self, room_id: str, reader: Reader) -> RoomView | None:
         """The reader's view of the room as it is now; None if the room is not known here."""
-        parts: dict[str, list[tuple[str, int, int]]] = {}
-        for kind, text, from_pos, to_pos in await room_views.room_view(self._db, room_id, reader.user_id):
-            parts.setdefault(kind, []).append((text, from_pos, to_pos))
-        if "room" not in parts:
-            return None
-        now = parts.get("now", [])
-        return RoomView(
-            room_id,
-            ROOM_VERSIONS[parts["room"][0][0]],
-            reader,
-            parts["head"][0][1],
-            sorted((from_pos, to_pos, membership) for membership, from_pos, to_pos in parts.get("member", ())),
-            sorted((from_pos, to_pos, _visibility(json)) for json, from_pos, to_pos in parts.get("visibility", ())),
-            membership=now[0][0] if now else None,
-            forgotten=bool(now and now[0][2]),
-            ignored=ignored_users(orjson.loads(parts["ignored"][0][0])) if "ignored" in parts else (),
-        )
+        return (await self.views([room_id], reader)).get(room_id)
+
+    async def views(self, room_ids: Sequence[str], reader: Reader) -> dict[str, RoomView]:
+        """The reader's views, all of one moment, of those of the rooms that are known here."""
+        parts: dict[str, _Parts] = {}
+        for room_id, kind, *part in await room_views.room_views(self._db, room_ids, reader.user_id):
+            parts.setdefault(room_id, {}).setdefault(kind, []).append(part)
+        of_none = parts.pop("")
+        upto = of_none["head"][0][1]
+        ignored = ignored_users(orjson.loads(of_none["ignored"][0][0])) if "ignored" in of_none else frozenset()
+        return {
+            room_id: _view(room_id, reader, upto, ignored, of_room)
+            for room_id, of_room in parts.items()
+            if "room" in of_room
+        }
 
     async def readable(self, room_id: str, reader: Reader) -> RoomView:
         """The view of a room of which the reader may see something. Raises M_FORBIDDEN."""
@@ -223,6 +222,21 @@ class RoomViews:
         for delta_id, event_type, json in await room_views.overrides(self._db, list(unknown), view.reader.user_id):
             overrides[delta_id][event_type] = None if json is None else orjson.loads(json)["content"]
         view.learn(overrides)
+
+
+def _view(room_id: str, reader: Reader, upto: int, ignored: frozenset[str], parts: _Parts) -> RoomView:
+    now = parts.get("now", [])
+    return RoomView(
+        room_id,
+        ROOM_VERSIONS[parts["room"][0][0]],
+        reader,
+        upto,
+        sorted((from_pos, to_pos, membership) for membership, from_pos, to_pos in parts.get("member", ())),
+        sorted((from_pos, to_pos, _visibility(json)) for json, from_pos, to_pos in parts.get("visibility", ())),
+        membership=now[0][0] if now else None,
+        forgotten=bool(now and now[0][2]),
+        ignored=ignored,
+    )
 
 
 def ignored_users(content: Mapping[str, Any]) -> frozenset[str]:

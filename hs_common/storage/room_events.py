@@ -51,6 +51,45 @@ async def events(db: Queries, room_id: str, event_ids: Sequence[str]) -> list[Ro
     )
 
 
+async def events_of_rooms(db: Queries, event_ids: Sequence[str]) -> list[Row]:
+    """Those of the events that are in the timeline of any room, in any order."""
+    return await db.fetch(
+        f"SELECT {COLUMNS} FROM timeline AS t JOIN events AS e ON e.event_id = t.event_id WHERE t.event_id = ANY(%s)",
+        (list(event_ids),),
+    )
+
+
+async def around(
+    db: Queries, stretches: Sequence[tuple[str, Place, Place, Place]], before: int, after: int
+) -> list[Row]:
+    """(number of the stretch, whether it is after, …): the nearest events on both sides of places.
+
+    Each stretch is (room_id, low, place, high): events with low < … < place, and with place < … <= high.
+    """
+    room_ids, lows, places, highs = zip(*stretches, strict=True)
+    sides = " UNION ALL ".join(
+        f"SELECT w.number, {side}, {COLUMNS} FROM wanted AS w CROSS JOIN LATERAL (SELECT * FROM timeline"
+        f" WHERE room_id = w.room_id AND (order_pos, order_sub) {above} AND (order_pos, order_sub) {below}"
+        f" ORDER BY order_pos {order}, order_sub {order} LIMIT %({side})s) AS t"
+        " JOIN events AS e ON e.event_id = t.event_id"
+        for side, above, below, order in (
+            ("false", "> (w.low_pos, w.low_sub)", "< (w.pos, w.sub)", "DESC"),
+            ("true", "> (w.pos, w.sub)", "<= (w.high_pos, w.high_sub)", "ASC"),
+        )
+    )
+    arguments: dict[str, object] = {"rooms": list(room_ids), "false": before, "true": after}
+    for name, column in (("low", lows), ("place", places), ("high", highs)):
+        arguments[f"{name}_pos"] = [pos for pos, _ in column]
+        arguments[f"{name}_sub"] = [sub for _, sub in column]
+    return await db.fetch(
+        "WITH wanted AS (SELECT * FROM unnest(%(rooms)s::text[], %(low_pos)s::bigint[], %(low_sub)s::bigint[],"
+        " %(place_pos)s::bigint[], %(place_sub)s::bigint[], %(high_pos)s::bigint[], %(high_sub)s::bigint[])"
+        " WITH ORDINALITY AS u (room_id, low_pos, low_sub, pos, sub, high_pos, high_sub, number))"
+        f" SELECT * FROM ({sides}) AS found",
+        arguments,
+    )
+
+
 async def by_time(db: Queries, room_id: str, ts: int, *, forwards: bool, offset: int, limit: int) -> list[Row]:
     """Events at or after (before) a time of day in ms, the nearest first."""
     comparison, order = (">=", "ASC") if forwards else ("<=", "DESC")

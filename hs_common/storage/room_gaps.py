@@ -27,6 +27,12 @@ async def newest_gap(db: Queries, room_id: str, below: Place, above: Place) -> G
     return None if row is None else Gap(row[0], row[1], list(row[2]))
 
 
+async def rooms_with_gaps(db: Queries, room_ids: Sequence[str]) -> set[str]:
+    """Those of the rooms in whose timelines anything is missing."""
+    rows = await db.fetch("SELECT DISTINCT room_id FROM room_gap WHERE room_id = ANY(%s)", (list(room_ids),))
+    return {room_id for (room_id,) in rows}
+
+
 async def count_between(db: Queries, room_id: str, low: Place, high: Place, limit: int) -> int:
     """How many events of the timeline lie in between; at most `limit` are counted."""
     row = await db.fetch_one(

@@ -74,6 +74,20 @@ async def entries(db: Queries, room_id: str, keys: Sequence[tuple[str, str]], at
     )
 
 
+async def members_of_rooms(db: Queries, wanted: Sequence[tuple[str, str, int]]) -> list[Row]:
+    """(room_id, user_id, position, json): the member events of (room_id, user_id) at positions, where there are."""
+    if not wanted:
+        return []
+    room_ids, user_ids, positions = (list(column) for column in zip(*wanted, strict=True))
+    return await db.fetch(
+        "SELECT w.room_id, w.user_id, w.pos, e.json"
+        " FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS w (room_id, user_id, pos)"
+        " JOIN state AS s ON s.room_id = w.room_id AND s.type = 'm.room.member' AND s.state_key = w.user_id"
+        " AND s.to_pos > w.pos AND s.from_pos <= w.pos JOIN events AS e ON e.event_id = s.event_id",
+        (room_ids, user_ids, positions),
+    )
+
+
 async def room_version(db: Queries, room_id: str) -> str | None:
     """None if the room is not known here."""
     row = await db.fetch_one("SELECT version FROM rooms WHERE room_id = %s", (room_id,))

@@ -23,7 +23,7 @@ from hs_common.reading.stored_event import StoredEvent
 from hs_common.storage import log, room_directory, room_state, search
 from hs_common.storage.queries import Queries, Row
 from hs_workers.client.room.answers import array
-from hs_workers.client.room.pages import Pages
+from hs_workers.client.room.found_contexts import Around, FoundContexts
 from hs_workers.client.room.reading import reader_of
 from hs_workers.client.room.search_scope import ROOM, Place, positive, scope
 
@@ -31,22 +31,14 @@ MAXIMUM_CANDIDATES: Final = 5_000
 MAXIMUM_RANKED: Final = 2_000
 """Of these the words are read to tell which match best."""
 MAXIMUM_EXAMINED: Final = 500
-LOOKED_AT_ONCE: Final = 50
+LEAST_LOOKED_AT: Final = 20
+"""Candidates that are looked at together, or as many as results are missing: most of them can be told."""
 MAXIMUM_ROOMS: Final = 10_000
 """Rooms that are searched if the client names none: those that the user came to last."""
 MAXIMUM_STATE: Final = 1_000
 """State events of a room that are told whole with results in it."""
 MAXIMUM_PREDECESSORS: Final = 10
 """Upgrades of a room that are followed back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Around:
-    """Which events around a result are wanted."""
-
-    before: int
-    after: int
-    profiles: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +60,7 @@ class Wanted:
 class _Found:
     """What a page has: views by room, and results with their candidates' rows. `upto`: candidates looked at."""
 
-    views: dict[str, RoomView | None] = field(default_factory=dict)
+    views: dict[str, RoomView] = field(default_factory=dict)
     results: list[tuple[Row, StoredEvent]] = field(default_factory=list)
     upto: int = 0
 
@@ -76,11 +68,11 @@ class _Found:
 class Searching:
     """Answers searches."""
 
-    def __init__(self, db: Queries, views: RoomViews, events: ClientEvents, pages: Pages) -> None:
+    def __init__(self, db: Queries, views: RoomViews, events: ClientEvents, contexts: FoundContexts) -> None:
         self._db = db
         self._views = views
         self._events = events
-        self._pages = pages
+        self._contexts = contexts
 
     async def find(self, requester: Requester, wanted: Wanted) -> dict[str, Any]:
         """The `room_events` of an answer."""
@@ -95,7 +87,7 @@ class Searching:
         answer: dict[str, Any] = {
             "count": rows[0][3] if rows else 0,
             "highlights": await self._highlights(wanted.term, [event for _, event in found.results]),
-            "results": [await self._result(event, ranks, found.views, wanted) for _, event in found.results],
+            "results": await self._results([event for _, event in found.results], ranks, found.views, wanted),
         }
         if found.upto < len(rows):
             answer["next_batch"] = str(Place(found.upto, place.upto, place.groups))
@@ -158,7 +150,8 @@ class Searching:
         found = _Found(upto=min(offset, len(rows)))
         last = min(len(rows), offset + MAXIMUM_EXAMINED)
         while found.upto < last and len(found.results) < wanted.limit:
-            some = rows[found.upto : min(found.upto + LOOKED_AT_ONCE, last)]
+            missing = wanted.limit - len(found.results)
+            some = rows[found.upto : min(found.upto + max(missing, LEAST_LOOKED_AT), last)]
             seen = await self._seen(requester, some, found.views)
             for row in some:
                 if len(found.results) == wanted.limit:
@@ -170,22 +163,20 @@ class Searching:
         return found
 
     async def _seen(
-        self, requester: Requester, rows: Iterable[Row], views: dict[str, RoomView | None]
+        self, requester: Requester, rows: Sequence[Row], views: dict[str, RoomView]
     ) -> dict[str, StoredEvent]:
         """Those of the events that the reader is shown, by id."""
-        by_room: dict[str, list[str]] = {}
-        for event_id, room_id, *_ in rows:
-            by_room.setdefault(room_id, []).append(event_id)
-        seen: dict[str, StoredEvent] = {}
-        for room_id, event_ids in by_room.items():
-            if room_id not in views:
-                view = await self._views.view(room_id, reader_of(requester))
-                views[room_id] = view if view is not None and view.is_readable else None
-            view = views[room_id]
-            if view is not None:
-                stored = await self._events.stored(view, event_ids)
-                seen |= {key: one for key, one in stored.items() if one.redacted_by is None and view.shows(one)}
-        return seen
+        unknown = list(dict.fromkeys(room_id for _, room_id, *_ in rows if room_id not in views))
+        if unknown:
+            found = await self._views.views(unknown, reader_of(requester))
+            views |= {room_id: view for room_id, view in found.items() if view.is_readable}
+        readable = [event_id for event_id, room_id, *_ in rows if room_id in views]
+        stored = await self._events.stored_of_rooms(views, readable)
+        return {
+            event_id: event
+            for event_id, event in stored.items()
+            if event.redacted_by is None and views[event.room_id].shows(event)
+        }
 
     # --- how it is told ---
 
@@ -196,42 +187,27 @@ class Searching:
         words = (part.partition(search.END_MARK)[0] for text in marked for part in text.split(search.BEGIN_MARK)[1:])
         return sorted({word.casefold() for word in words})
 
-    async def _result(
-        self, event: StoredEvent, ranks: Mapping[str, float], views: dict[str, RoomView | None], wanted: Wanted
-    ) -> dict[str, Any]:
-        view = views[event.room_id]
-        assert view is not None, "a result's room can be read"
-        (encoded,) = await self._events.encoded(view, [event])
-        result: dict[str, Any] = {"rank": ranks.get(event.event_id, 0.0), "result": orjson.Fragment(encoded)}
-        if wanted.context is not None:
-            result["context"] = await self._context(view, event, wanted.context)
-        return result
-
-    async def _context(self, view: RoomView, event: StoredEvent, wanted: Around) -> dict[str, Any]:
-        before: list[StoredEvent] = []
-        after: list[StoredEvent] = []
-        if wanted.before:
-            page = await self._pages.read(view, event.place_before, None, forwards=False, limit=wanted.before)
-            before = page.events
-        if wanted.after:
-            after = (await self._pages.read(view, event.place, None, forwards=True, limit=wanted.after)).events
-        encoded = await self._events.encoded(view, [*before, *after])
-        told: dict[str, Any] = {
-            "start": str(before[-1].place_before if before else event.place_before),
-            "end": str(after[-1].place if after else event.place),
-            "events_before": array(encoded[: len(before)]),
-            "events_after": array(encoded[len(before) :]),
-        }
-        if wanted.profiles:
-            members = await self._pages.members_of(view, [event, *before, *after])
-            told["profile_info"] = {row[1]: _profile(orjson.loads(row[3])["content"]) for row in members}
-        return told
+    async def _results(
+        self, events: Sequence[StoredEvent], ranks: Mapping[str, float], views: Mapping[str, RoomView], wanted: Wanted
+    ) -> list[dict[str, Any]]:
+        found = [(views[event.room_id], event) for event in events]
+        contexts = await self._contexts.of(found, wanted.context) if wanted.context is not None else []
+        shown = [contexts[number].shown if contexts else [] for number in range(len(found))]
+        encoded = await self._events.encoded_of_rooms(
+            [(view, [event, *more]) for (view, event), more in zip(found, shown, strict=True)]
+        )
+        results: list[dict[str, Any]] = []
+        for number, event in enumerate(events):
+            first, *others = encoded[number]
+            result = {"rank": ranks.get(event.event_id, 0.0), "result": orjson.Fragment(first)}
+            results.append({**result, "context": contexts[number].told(others)} if contexts else result)
+        return results
 
     async def _state(self, found: _Found) -> dict[str, Any]:
         told: dict[str, Any] = {}
         for room_id in dict.fromkeys(event.room_id for _, event in found.results):
             view = found.views[room_id]
-            if view is not None and view.state_pos is not None:
+            if view.state_pos is not None:
                 senders = {event.sender for _, event in found.results if event.room_id == room_id}
                 rows = await self._state_of(room_id, view.state_pos, {*senders, view.reader.user_id})
                 told[room_id] = array(self._events.state(view.version, rows))
@@ -265,8 +241,3 @@ def _groups(key: str, rows: Sequence[Row], found: _Found, place: Place) -> dict[
 
 def _passes(filter: RoomEventFilter, event: StoredEvent) -> bool:
     return filter.allows_event(event.type, event.sender, event.content if filter.contains_url is not None else {})
-
-
-def _profile(content: dict[str, Any]) -> dict[str, str]:
-    named = {key: content.get(key) for key in ("displayname", "avatar_url")}
-    return {key: value for key, value in named.items() if isinstance(value, str)}

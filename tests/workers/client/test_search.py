@@ -105,7 +105,7 @@ def test_filters_choose_rooms_senders_and_links(database_url: str) -> None:
 
 
 def test_pages_and_groups_go_on_where_they_ended(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(searching, "LOOKED_AT_ONCE", 2)
+    monkeypatch.setattr(searching, "LEAST_LOOKED_AT", 2)
 
     async def scenario(world: RoomWorld) -> None:
         alice, bob = await world.user("alice"), await world.user("bob")
