@@ -68,3 +68,27 @@ async def signatures_seen(db: Queries, user_ids: Sequence[str], reader_id: str) 
         (list(user_ids), reader_id),
     )
     return [KeySignature(*row) for row in rows]
+
+
+async def own_signatures(db: Queries, user_ids: Sequence[str]) -> list[KeySignature]:
+    """The users' own signatures of their keys.
+
+    Spec: client-server-api/#key-and-signature-security.
+    """
+    rows = await db.fetch(
+        "SELECT user_id, target, signer_id, key_id, signature FROM key_signatures"
+        " WHERE user_id = ANY(%s) AND signer_id = user_id",
+        (list(user_ids),),
+    )
+    return [KeySignature(*row) for row in rows]
+
+
+async def head_and_signatures(db: Queries, signer_id: str) -> tuple[int, list[KeySignature]]:
+    """The last position of the log, and a user's signatures of others' keys at that position."""
+    rows = await db.fetch(
+        "SELECT coalesce((SELECT pos FROM outbox ORDER BY pos DESC LIMIT 1), 0), s.* FROM (SELECT) AS always"
+        " LEFT JOIN (SELECT user_id, target, signer_id, key_id, signature FROM key_signatures"
+        " WHERE signer_id = %s AND user_id <> signer_id) AS s ON true",
+        (signer_id,),
+    )
+    return rows[0][0], [KeySignature(*row[1:]) for row in rows if row[1] is not None]

@@ -12,6 +12,7 @@ from hs_workers.client.encryption.backups import Backups, TransactionalQueries
 from hs_workers.client.encryption.claiming import Claiming
 from hs_workers.client.encryption.cross_signing import CrossSigningKeys
 from hs_workers.client.encryption.dehydrating import Dehydrating
+from hs_workers.client.encryption.known_keys import KnownKeys
 from hs_workers.client.encryption.messaging import Messaging
 from hs_workers.client.encryption.querying import Querying
 from hs_workers.client.encryption.remote_keys import RemoteKeys
@@ -35,6 +36,7 @@ class Outside:
     uia: UserInteractiveAuthentication
     server_name: str
     now_ms: Callable[[], int]
+    known_keys: KnownKeys
     federation: FederationClient | None = None
 
 
@@ -48,6 +50,6 @@ def encryption_endpoints(outside: Outside) -> list[object]:
         CrossSigning(CrossSigningKeys(db, master), Signing(db, master), outside.uia),
         DehydratedDevice(Dehydrating(db, master, uploading)),
         KeyBackup(Backups(db, outside.now_ms)),
-        Keys(db, uploading, Querying(db, name, remote), Claiming(db, hints, name, remote)),
+        Keys(db, uploading, Querying(outside.known_keys, name, remote), Claiming(db, hints, name, remote)),
         ToDevice(Messaging(master)),
     ]

@@ -79,6 +79,7 @@ class Keys:
         auth=Auth.USER_OR_GUEST,
         rate=Rate.KEYS,
         aliases=(r0,),
+        reads=False,
         suspended_ok=True,
         spec="client-server-api/#post_matrixclientv3keysquery",
     )

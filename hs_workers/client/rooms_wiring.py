@@ -46,7 +46,7 @@ from hs_workers.client.room.closed_rooms import ClosedRooms
 from hs_workers.client.room.creating import Creating
 from hs_workers.client.room.delaying import Delaying
 from hs_workers.client.room.elsewhere import Elsewhere, Nowhere
-from hs_workers.client.room.found_contexts import FoundContexts
+from hs_workers.client.room.found_neighbours import NeighbourReading
 from hs_workers.client.room.found_users import FoundUsers
 from hs_workers.client.room.hierarchy import Hierarchies
 from hs_workers.client.room.marking import Marking
@@ -221,7 +221,7 @@ def _reading(config: Config, outside: Outside, sending: Sending) -> list[object]
         RoomInitialSync(db, reading, pages, events),
         RoomSummary(db, summaries, aliases, outside.elsewhere),
         Rooms(reading, Members(db, reading, events), events),
-        Search(Searching(db, views, events, FoundContexts(db, views, pages))),
+        Search(Searching(db, views, events, NeighbourReading(db, views, pages))),
         SpaceHierarchy(Hierarchies(db, summaries, outside.elsewhere)),
         ThreadsList(children),
         Users(FoundUsers(db, name, config.user_directory.search_all_users)),

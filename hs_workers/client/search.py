@@ -13,7 +13,7 @@ from hs_common.http.request import Request
 from hs_common.matrix.errors import bad_json, invalid_param
 from hs_common.matrix.filters import parse_room_event_filter
 from hs_common.matrix.searched_texts import KEYS
-from hs_workers.client.room.found_contexts import Around
+from hs_workers.client.room.found_neighbours import Around
 from hs_workers.client.room.search_scope import GROUP_KEYS, parse_place
 from hs_workers.client.room.searching import Searching, Wanted
 

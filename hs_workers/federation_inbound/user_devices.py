@@ -13,7 +13,7 @@ from hs_common.http.request import Request
 from hs_common.matrix.errors import invalid_param, not_found
 from hs_common.matrix.identifiers import domain_of, is_user_id
 from hs_common.matrix.public_keys import MASTER, SELF_SIGNING
-from hs_common.reading.public_keys import ANOTHER_SERVER, public_keys
+from hs_common.reading.public_keys import read_user_keys
 from hs_common.storage import device_lists
 from hs_common.storage.queries import Queries
 
@@ -38,23 +38,22 @@ class UserDevices:
             raise invalid_param("userId must be a user of this server")
         # The version first: whatever changes meanwhile is told with a later one.
         version = await device_lists.last_change(self._db, user_id)
-        keys = await public_keys(self._db, ANOTHER_SERVER, [user_id], {user_id: ()})
-        if user_id not in keys["device_keys"]:
+        keys = (await read_user_keys(self._db, [user_id])).get(user_id)
+        if keys is None:
             raise not_found("There is no such user")
         answer: dict[str, Any] = {
             "user_id": user_id,
             "stream_id": version,
-            "devices": [_device(device_id, json) for device_id, json in keys["device_keys"][user_id].items()],
+            "devices": [_device(device_id, json) for device_id, json in keys.devices.items()],
         }
         for usage in (MASTER, SELF_SIGNING):
-            key = keys[f"{usage}_keys"].get(user_id)
-            if key is not None:
-                answer[f"{usage}_key"] = key
+            if usage in keys.cross:
+                answer[f"{usage}_key"] = orjson.Fragment(keys.cross[usage][1])
         return answer
 
 
-def _device(device_id: str, encoded: orjson.Fragment) -> dict[str, Any]:
-    keys: dict[str, Any] = orjson.loads(orjson.dumps(encoded))
+def _device(device_id: str, encoded: str) -> dict[str, Any]:
+    keys: dict[str, Any] = orjson.loads(encoded)
     name = keys.pop("unsigned", {}).get("device_display_name")
     named = {} if name is None else {"device_display_name": name}
     return {"device_id": device_id, "keys": keys, **named}

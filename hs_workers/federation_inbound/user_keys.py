@@ -15,7 +15,7 @@ from hs_common.matrix.errors import bad_json, invalid_param
 from hs_common.matrix.identifiers import domain_of, is_device_id, is_short, is_user_id
 from hs_common.matrix.public_keys import MASTER, SELF_SIGNING
 from hs_common.reading.claimed_keys import KeyCountHints, claimed_keys
-from hs_common.reading.public_keys import ANOTHER_SERVER, public_keys
+from hs_common.reading.public_keys import public_keys
 from hs_common.storage.queries import Queries
 
 MAXIMUM_DEVICES: Final = 20_000
@@ -52,7 +52,7 @@ class UserKeys:
         wanted = request.body(_Query).device_keys
         if sum(max(1, len(devices)) for devices in wanted.values()) > MAXIMUM_DEVICES:
             raise invalid_param(f"At most {MAXIMUM_DEVICES} devices can be asked for at once")
-        keys = await public_keys(self._db, ANOTHER_SERVER, self._ours(wanted), wanted)
+        keys = await public_keys(self._db, self._ours(wanted), wanted)
         return {kind: keys[kind] for kind in ("device_keys", f"{MASTER}_keys", f"{SELF_SIGNING}_keys")}
 
     @endpoint(

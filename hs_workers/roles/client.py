@@ -9,6 +9,7 @@ from hs_workers.client.account_parts import Outside as AccountsOutside
 from hs_workers.client.accounts.identity_servers import IdentityServers
 from hs_workers.client.accounts_wiring import ENDPOINT_CLASSES as ACCOUNTS
 from hs_workers.client.accounts_wiring import account_endpoints, interactive_auth
+from hs_workers.client.encryption.known_keys import KnownKeys
 from hs_workers.client.encryption_wiring import ENDPOINT_CLASSES as ENCRYPTION
 from hs_workers.client.encryption_wiring import Outside as EncryptionOutside
 from hs_workers.client.encryption_wiring import encryption_endpoints
@@ -72,12 +73,15 @@ def make(parts: RoleParts) -> Iterable[object]:
     yield from moderation_endpoints(node.config, rooms)
     bridges = ServicesOutside(node.db, parts.link, services, http, node.outside.now_ms, node.reactor.seconds)
     yield from service_endpoints(node.config, bridges)
+    known_keys = KnownKeys(node.db, lambda: parts.following.follower)
+    parts.following.subscribe(known_keys.subscription())
     encryption = EncryptionOutside(
         db=node.db,
         master=parts.link,
         uia=interactive_auth(node.config, outside),
         server_name=node.config.server.name,
         now_ms=node.outside.now_ms,
+        known_keys=known_keys,
         federation=parts.federation.client,
     )
     yield from encryption_endpoints(encryption)

@@ -23,7 +23,7 @@ from hs_common.reading.stored_event import StoredEvent
 from hs_common.storage import log, room_directory, room_state, search
 from hs_common.storage.queries import Queries, Row
 from hs_workers.client.room.answers import array
-from hs_workers.client.room.found_contexts import Around, FoundContexts
+from hs_workers.client.room.found_neighbours import Around, NeighbourReading
 from hs_workers.client.room.reading import reader_of
 from hs_workers.client.room.search_scope import ROOM, Place, positive, scope
 
@@ -68,11 +68,11 @@ class _Found:
 class Searching:
     """Answers searches."""
 
-    def __init__(self, db: Queries, views: RoomViews, events: ClientEvents, contexts: FoundContexts) -> None:
+    def __init__(self, db: Queries, views: RoomViews, events: ClientEvents, neighbours: NeighbourReading) -> None:
         self._db = db
         self._views = views
         self._events = events
-        self._contexts = contexts
+        self._neighbours = neighbours
 
     async def find(self, requester: Requester, wanted: Wanted) -> dict[str, Any]:
         """The `room_events` of an answer."""
@@ -191,7 +191,7 @@ class Searching:
         self, events: Sequence[StoredEvent], ranks: Mapping[str, float], views: Mapping[str, RoomView], wanted: Wanted
     ) -> list[dict[str, Any]]:
         found = [(views[event.room_id], event) for event in events]
-        contexts = await self._contexts.of(found, wanted.context) if wanted.context is not None else []
+        contexts = await self._neighbours.of(found, wanted.context) if wanted.context is not None else []
         shown = [contexts[number].shown if contexts else [] for number in range(len(found))]
         encoded = await self._events.encoded_of_rooms(
             [(view, [event, *more]) for (view, event), more in zip(found, shown, strict=True)]

@@ -111,7 +111,6 @@ class _Sending:
     async def _catch_up(self, number: int) -> None:
         while await self._received(number):
             pass
-        self._members[number].close()
 
     async def receive(self, lane: int, number: int) -> None:
         """A device fetches its message, and is up to date then."""

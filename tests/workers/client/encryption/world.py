@@ -8,6 +8,7 @@ from hs_common.config import Config
 from hs_common.federation.policy_servers import Unreachable
 from hs_common.matrix import canonical_json
 from hs_common.matrix.signing import SigningKey
+from hs_workers.client.encryption.known_keys import KnownKeys
 from hs_workers.client.encryption_wiring import Outside, encryption_endpoints
 from hs_workers.client.uia import Flows, UserInteractiveAuthentication
 from hs_workers.client.uia_stages import PASSWORD, DummyStage
@@ -19,6 +20,15 @@ from tests.workers.client.world import config as config_of
 
 ALGORITHM = "signed_curve25519"
 SETTINGS = config_of(server={"name": SERVER})
+
+
+class NotFollowing:
+    """A process that never knows where the log is: everything is read anew."""
+
+    is_live = False
+
+    async def wait_for(self, pos: int, timeout: float) -> bool:
+        return False
 
 
 async def by_password(user_id: str | None, operation: str) -> Flows:
@@ -36,7 +46,8 @@ class EncryptionWorld(RoomWorld):
         uia = UserInteractiveAuthentication(
             self.db, stages, by_password, 60_000, lambda: self.now_ms, lambda size: sha256(b"uia").digest()[:size]
         )
-        outside = Outside(m.db, self.link, uia, SERVER, lambda: self.now_ms)
+        known_keys = KnownKeys(m.db, NotFollowing)
+        outside = Outside(m.db, self.link, uia, SERVER, lambda: self.now_ms, known_keys)
         for instance in encryption_endpoints(outside):
             self.router.add(instance, role="client")
 

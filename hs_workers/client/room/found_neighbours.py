@@ -31,7 +31,7 @@ class Around:
 
 
 @dataclass(slots=True)
-class FoundContext:
+class Neighbours:
     """What is around one result, the nearest first; `profiles`: by user, if they are wanted."""
 
     event: StoredEvent
@@ -65,7 +65,7 @@ class FoundContext:
         return told if self.profiles is None else {**told, "profile_info": self.profiles}
 
 
-class FoundContexts:
+class NeighbourReading:
     """Reads them."""
 
     def __init__(self, db: Queries, views: RoomViews, pages: Pages) -> None:
@@ -73,9 +73,9 @@ class FoundContexts:
         self._views = views
         self._pages = pages
 
-    async def of(self, results: Sequence[tuple[RoomView, StoredEvent]], wanted: Around) -> list[FoundContext]:
+    async def of(self, results: Sequence[tuple[RoomView, StoredEvent]], wanted: Around) -> list[Neighbours]:
         """The context of each result."""
-        found = [FoundContext(event) for _, event in results]
+        found = [Neighbours(event) for _, event in results]
         if not found:
             return found
         gapped = await room_gaps.rooms_with_gaps(self._db, [event.room_id for _, event in results])
@@ -92,15 +92,15 @@ class FoundContexts:
         return found
 
     async def _neighbours(
-        self, views: Sequence[RoomView], results: Sequence[FoundContext], wanted: Around
-    ) -> list[FoundContext]:
+        self, views: Sequence[RoomView], results: Sequence[Neighbours], wanted: Around
+    ) -> list[Neighbours]:
         stretches = []
         for view, one in zip(views, results, strict=True):
             first, last = view.visible_positions
             place = (one.event.order_pos, one.event.order_sub)
             low, high = RoomToken(max(first - 1, 0)), RoomToken(max(min(last, view.upto), 0))
             stretches.append((view.room_id, (low.order_pos, low.order_sub), place, (high.order_pos, high.order_sub)))
-        found = [FoundContext(one.event) for one in results]
+        found = [Neighbours(one.event) for one in results]
         for number, is_after, *row in await room_events.around(self._db, stretches, wanted.before, wanted.after):
             side = found[number - 1].after if is_after else found[number - 1].before
             side.append(StoredEvent(views[number - 1].version, tuple(row)))
@@ -113,7 +113,7 @@ class FoundContexts:
         start = event.place if forwards else event.place_before
         return (await self._pages.read(view, start, None, forwards=forwards, limit=limit)).events if limit else []
 
-    async def _add_profiles(self, contexts: Sequence[FoundContext]) -> None:
+    async def _add_profiles(self, contexts: Sequence[Neighbours]) -> None:
         wanted = [(one.event.room_id, user_id, one.latest_pos) for one in contexts for user_id in sorted(one.senders)]
         rows = await room_state.members_of_rooms(self._db, list(dict.fromkeys(wanted)))
         members = {(room_id, user_id, pos): orjson.loads(json)["content"] for room_id, user_id, pos, json in rows}
