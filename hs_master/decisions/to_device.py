@@ -55,7 +55,6 @@ def _deliver(step: Step, messages: Mapping[str, Mapping[str, bytes]]) -> None:
             step.row(encryption_tables.SERVICE_TO_DEVICE, service_id, pos, user_id)
         for device_id, message in devices.items():
             step.row(encryption_tables.INBOX, user_id, device_id, pos, message.decode())
-        step.row(encryption_tables.INBOX_TRIM, user_id)
 
 
 def _send_out(step: Step, sender: str, messages: Mapping[str, Mapping[str, bytes]]) -> None:

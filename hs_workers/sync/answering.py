@@ -105,6 +105,7 @@ class Answering:
         # Asked last: the log may have lost its tail while this was read.
         if await self._lost.before(since.position) is not None:
             return None
+        await self._devices.refresh(reader, since, follower.position.pos)
         device = self._devices.from_memory(reader, since)
         if device is None:
             return None

@@ -17,7 +17,8 @@ NOT_IN: Sequence[str] = ("leave", "ban")
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The reader's rooms at a position. `facts` is empty unless filters ask; `children`: rooms of spaces he is in.
+    """The reader's rooms at a position. `children`: rooms of spaces he is in. `activity` and `facts` (these only if
+    filters ask) may tell of other rooms too.
 
     `were_in`: the rooms that he is out of and has been in. `is_here`: it is at this process' position.
     """
@@ -74,8 +75,12 @@ def server_list(view: View, settings: Settings, sent: Collection[str], user_id: 
     Rooms that the reader left himself are there if the connection has been sent them; those that he was put out of, if
     he had been in them.
     """
-    rows = [row for row in view.rooms.memberships.values() if _is_listed(row, view, settings, sent, user_id)]
-    rows.sort(key=lambda row: (-view.order(row), row.room_id))
+    rows = [
+        row
+        for row in view.rooms.memberships.values()
+        if row.membership == "join" or _is_listed(row, view, settings, sent, user_id)
+    ]
+    rows.sort(key=view.order, reverse=True)  # those of the same order stay as they are: by their ids
     return rows
 
 
@@ -93,11 +98,11 @@ def match(request: SlidingRequest, view: View, listed: Sequence[Membership]) -> 
     """The rooms that the request is about."""
     found = Matches()
     for name, wanted in request.lists.items():
-        rows = [row for row in listed if passes(wanted.filters, row, view)]
+        rows = filtered(wanted.filters, listed, view)
         found.counts[name] = len(rows)
         for room_id in _windows(rows, wanted.ranges):
             found.add(room_id, wanted.config).lists.append(name)
-    may_see = {row.room_id for row in listed} | view.were_in
+    may_see = {row.room_id for row in listed} | view.were_in if request.subscriptions else ()
     for room_id, config in request.subscriptions.items():
         if room_id in may_see:
             found.add(room_id, config).is_subscribed = True
@@ -111,18 +116,24 @@ def _windows(rows: Sequence[Membership], ranges: Sequence[tuple[int, int]] | Non
     return list(dict.fromkeys(row.room_id for start, end in ranges for row in rows[start : end + 1]))
 
 
-def passes(filters: Filters, row: Membership, view: View) -> bool:
-    """Whether a list has the room."""
-    room_id = row.room_id
-    tags = view.rooms.tags.get(room_id, frozenset())
-    return (
-        filters.is_dm in (None, room_id in view.rooms.direct)
-        and filters.is_invited in (None, row.membership == "invite")
-        and (filters.tags is None or bool(tags & filters.tags))
-        and not tags & filters.not_tags
-        and (filters.spaces is None or any(room_id in view.children.get(space, ()) for space in filters.spaces))
-        and (not filters.asks_for_facts or _is_of_kind(filters, view.facts_of(row)))
-    )
+def filtered(filters: Filters, rows: Sequence[Membership], view: View) -> Sequence[Membership]:
+    """Those of the rooms that a list has. What a list does not ask costs nothing: a reader may be in thousands."""
+    if filters.is_dm is not None:
+        rows = [row for row in rows if (row.room_id in view.rooms.direct) is filters.is_dm]
+    if filters.is_invited is not None:
+        rows = [row for row in rows if (row.membership == "invite") is filters.is_invited]
+    if filters.tags is not None or filters.not_tags:
+        rows = [row for row in rows if _is_tagged(filters, view.rooms.tags.get(row.room_id, frozenset()))]
+    if filters.spaces is not None:
+        in_spaces: frozenset[str] = frozenset().union(*(view.children.get(space, ()) for space in filters.spaces))
+        rows = [row for row in rows if row.room_id in in_spaces]
+    if filters.asks_for_facts:
+        rows = [row for row in rows if _is_of_kind(filters, view.facts_of(row))]
+    return rows
+
+
+def _is_tagged(filters: Filters, tags: frozenset[str]) -> bool:
+    return (filters.tags is None or bool(tags & filters.tags)) and not tags & filters.not_tags
 
 
 def _is_of_kind(filters: Filters, facts: Facts) -> bool:

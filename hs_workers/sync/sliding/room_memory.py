@@ -76,13 +76,15 @@ class RoomMemory:
         self._facts: OrderedDict[str, Facts] = OrderedDict()
         self._happened: list[dict[str, EventItem]] = []  # one for each reading that is under way
 
-    def activity(self, room_id: str) -> Activity | None:
-        """The room's activity, if it is known."""
-        return self._activity.get(room_id)
+    @property
+    def activity(self) -> Mapping[str, Activity]:
+        """The activity of all rooms of which it is known. It goes on with the log."""
+        return self._activity
 
-    def facts(self, room_id: str) -> Facts | None:
-        """What the room is, if that is known."""
-        return self._facts.get(room_id)
+    @property
+    def facts(self) -> Mapping[str, Facts]:
+        """What rooms are, of all of which it is known."""
+        return self._facts
 
     async def read(self, room_ids: Collection[str], upto: int, *, facts: bool) -> bool:
         """Reads what is not known of the rooms, up to this process' position. Whether there was any."""

@@ -21,7 +21,8 @@ TAG: Final = "m.tag"
 
 @dataclass(frozen=True, slots=True)
 class UserRooms:
-    """`memberships`: those that hold, by room. `direct`: the rooms that are direct chats, by account data."""
+    """`memberships`: those that hold, by room, in the order of the rooms' ids. `direct`: the rooms that are direct
+    chats, by account data."""
 
     memberships: Mapping[str, Membership]
     direct: frozenset[str]
@@ -33,6 +34,7 @@ async def read_user_rooms(db: Queries, user_id: str, at: int) -> UserRooms:
     rows = [Membership(*row) for row in await sync_rooms.memberships(db, user_id, at, at)]
     direct = await account_data.account_data(db, user_id, "", DIRECT)
     tags = {room_id: tags_of(content) for room_id, content in await sliding.tags(db, user_id)}
+    rows.sort(key=lambda row: row.room_id)
     return UserRooms({row.room_id: row for row in rows}, direct_rooms(None if direct is None else direct[0]), tags)
 
 

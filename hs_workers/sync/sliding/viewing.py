@@ -6,7 +6,7 @@ look at one position has all of it.
 Spec: MSC4186, "Lists".
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection
 from typing import Final
 
 import orjson
@@ -55,20 +55,9 @@ class Viewing:
             if await self._rooms.read(_with_facts(rooms) if facts else joined, at, facts=facts):
                 continue
             if self._users.known(user_id) is rooms:  # else they changed while the rest was read
-                return self._view(rooms, joined, facts, children, were_in)
+                known_facts = self._rooms.facts if facts else {}
+                return View(self._position(), rooms, self._rooms.activity, known_facts, children, were_in, is_here=True)
         return None
-
-    def _view(
-        self,
-        rooms: UserRooms,
-        joined: Iterable[str],
-        facts: bool,
-        children: Mapping[str, frozenset[str]],
-        were_in: frozenset[str],
-    ) -> View:
-        activity = {room_id: one for room_id in joined if (one := self._rooms.activity(room_id)) is not None}
-        kinds = {room_id: kind for room_id in _with_facts(rooms) if (kind := self._rooms.facts(room_id)) is not None}
-        return View(self._position(), rooms, activity, kinds if facts else {}, children, were_in, is_here=True)
 
     async def from_database(self, user_id: str, request: SlidingRequest, sent: Collection[str], at: int) -> View:
         """At a position, whatever this process' is."""
