@@ -14,6 +14,7 @@ from hs_common.http.egress.making import make_egress
 from hs_common.http.forwarding import Forwarder
 from hs_common.http.last_seen import LastSeen
 from hs_common.http.listener import Listener
+from hs_common.http.quick_lane import QuickLane
 from hs_common.http.rate_limits import RateLimits, buckets_of
 from hs_common.http.reception import Reception
 from hs_common.http.router import Router
@@ -102,6 +103,9 @@ class WorkerParts:
             forwarder=forwarder,
             body_limit_bytes=config.limits.request_body_bytes,
         )
+        if self._parts.quick_endpoints:
+            reception.lane = lane = QuickLane(reception, dispatcher, self._parts.quick_endpoints)
+            node.metrics.watch_cache("headers of clients", lane.entries)
         node.service.step("forwarding", _nothing, forwarder.close)
         node.service.step("connections to the outside", _nothing, self._egress.close)
         node.service.step("connections to what the config names", _nothing, self._trusted.close)

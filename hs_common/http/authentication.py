@@ -76,7 +76,7 @@ class Authenticator:
     ) -> Requester:
         """Who calls. 401 `M_UNKNOWN_TOKEN`, with `soft_logout` if the token has merely expired. `before_reading` is
         called before the database is asked, and may raise."""
-        session = self._sessions.get(token_hash) if self._is_fresh() else None
+        session = self._session(token_hash)
         if session is None:
             service_user = await self._app_services.requester(token_hash, query)
             if service_user is not None:
@@ -86,6 +86,16 @@ class Authenticator:
         if session.expires_at_ms is not None and session.expires_at_ms <= self._now_ms():
             raise unknown_token(soft_logout=True)
         return session.requester
+
+    def remembered(self, token_hash: bytes) -> Requester | None:
+        """Who calls, if that is in memory and the token has not expired."""
+        session = self._session(token_hash)
+        if session is None or (session.expires_at_ms is not None and session.expires_at_ms <= self._now_ms()):
+            return None
+        return session.requester
+
+    def _session(self, token_hash: bytes) -> _Session | None:
+        return self._sessions.get(token_hash) if self._is_fresh() else None
 
     async def service_requester(self, token_hash: bytes) -> Requester | None:
         """The service's own user, if the token is an application service's; None for all other tokens, good or not.

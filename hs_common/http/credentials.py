@@ -59,7 +59,7 @@ def access_token(headers: Headers, query_string: bytes) -> str | None:
     return token
 
 
-def client_address(peer: str, forwarded_for: list[bytes], is_trusted: Callable[[str], bool]) -> str:
+def client_address(peer: str, forwarded_for: Sequence[bytes], is_trusted: Callable[[str], bool]) -> str:
     """The client's IP address: the peer, unless the peer is one of our proxies; then the last address in
     `X-Forwarded-For` that is not. What stands to the left of that the client may have made up. An IPv4 address is told
     as such, also where a listener for both kinds wraps it into one of IPv6."""

@@ -67,7 +67,8 @@ class Dispatcher:
             self._limits.check(declaration.rate, requester, incoming.client_ip)
             if requester is not None:
                 CURRENT_ORIGIN.set(requester.app_service_id or requester.user_id)
-                self._note_seen(requester, incoming)
+                user_agent = incoming.headers.getRawHeaders(b"user-agent", [b""])[0].decode("utf-8", "replace")
+                self.note_seen(requester, incoming.client_ip, user_agent)
             if declaration.reads and self._barrier is not None:
                 requester = await self._still(incoming, declaration, has_seen_all=await self._barrier())
             return to_response(await call(_request(incoming, declaration, path, requester=requester)))
@@ -107,10 +108,25 @@ class Dispatcher:
             await self._barrier()
         return to_response(await call(_request(incoming, declaration, path, origin=caller.origin, json=caller.json)))
 
-    def _note_seen(self, requester: Requester, incoming: Incoming) -> None:
+    def remembered(self, token_hash: bytes, declaration: EndpointDeclaration) -> Requester | None:
+        """Who calls, for who cannot wait: None unless that is in memory and nothing keeps him from this endpoint, whose
+        calls must not be limited. Then `answer` finds out, or says what is wrong."""
+        requester = None if self._oauth is None else self._oauth.remembered(token_hash)
+        requester = requester or self._authenticator.remembered(token_hash)
+        if requester is None:
+            return None
+        try:
+            admit(declaration, requester)
+            if self._consent is not None:
+                self._consent.check(declaration, requester)
+        except MatrixError:
+            return None
+        return requester
+
+    def note_seen(self, requester: Requester, client_ip: str, user_agent: str) -> None:
+        """A request was made with the token of this requester's device."""
         if self._last_seen is not None:
-            user_agent = incoming.headers.getRawHeaders(b"user-agent", [b""])[0].decode("utf-8", "replace")
-            self._last_seen.note(requester, incoming.client_ip, user_agent)
+            self._last_seen.note(requester, client_ip, user_agent)
 
     async def _requester(self, incoming: Incoming, declaration: EndpointDeclaration) -> Requester | None:
         if declaration.auth is Auth.NONE:
@@ -171,5 +187,6 @@ def _request(incoming: Incoming, declaration: EndpointDeclaration, path: dict[st
         client_ip=incoming.client_ip,
         declaration=declaration,
         stream=incoming.stream,
+        started_s=incoming.started_s,
         **caller,
     )

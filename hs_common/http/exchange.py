@@ -18,10 +18,12 @@ from twisted.web import http
 from hs_common.http.body_stream import BodyStream
 from hs_common.http.cors import CORS_HEADERS
 from hs_common.http.faults import response_for, unavailable
+from hs_common.http.hop import REQUEST_ID_HEADER
 from hs_common.http.incoming import Incoming
 from hs_common.http.paths import Match
 from hs_common.http.reception import LARGE_BODY_BYTES, FinishedRequest, Reception
 from hs_common.http.reply import Response, Streamed
+from hs_common.http.response_head import NO_BODY, common_headers, status_line, whole_response
 from hs_common.http.router import Route
 from hs_common.http.streaming import Sending
 from hs_common.http.write_now import write_now
@@ -34,11 +36,6 @@ a client that still sends after this much does not read it anyway."""
 CLIENT_GONE: Final = 499
 """Counted as the status of a request whose client went away before the answer; never sent."""
 
-_STATUS_LINES: Final = {
-    status: b"HTTP/1.1 %d %s\r\n" % (status, reason) for status, reason in http.RESPONSES.items()
-}  # fmt: skip
-_NO_BODY: Final = frozenset((204, 304))
-_CORS_BYTES: Final = "".join(f"{name}: {value}\r\n" for name, value in CORS_HEADERS.items()).encode("ascii")
 _METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
 
 
@@ -67,13 +64,17 @@ class Exchange(http.Request):
 
     def gotLength(self, length: int | None) -> None:
         """The headers are complete: decides whether the body will be read, and where it goes."""
-        self._started_s = self._reception.monotonic()
-        self._reception.observer.request_started()
+        begun = self.channel.take_begun()
+        if begun is None:
+            self._reception.observer.request_started()
+            self._started_s = self._reception.monotonic()
         self.method, self.uri, self.clientproto = self.channel.request_line()
         self._method = self.method.decode("latin-1")
         path, _, self._query_string = self.uri.partition(b"?")
         self._uri_path = path.decode("latin-1")
-        self._request_id, self._client_ip = self._reception.identify(self._peer(), self.requestHeaders)
+        self._identify()
+        if begun is not None:
+            self._started_s, self._request_id = begun
         try:
             self._match = self._reception.open(self._method, path, self._query_string, self.requestHeaders, length)
         except MatrixError as error:
@@ -143,6 +144,7 @@ class Exchange(http.Request):
             request_id=self._request_id,
             client_ip=self._client_ip,
             stream=self._stream,
+            started_s=self._started_s,
         )
         try:
             response = await self._reception.answer(incoming, self._match, self)
@@ -206,19 +208,13 @@ class Exchange(http.Request):
 
     def _send(self, response: Response) -> None:
         """Writes the whole response at once."""
-        body = response.body
-        assert isinstance(body, bytes), "a response that has not been encoded"
         self.startedWriting = 1
         self._status = response.status
-        head = [_status_line(response.status), self._common_headers(), _CORS_BYTES]
-        head += [_header(name, value) for name, value in response.headers.items() if name not in CORS_HEADERS]
-        if response.status not in _NO_BODY:
-            head.append(b"Content-Length: %d\r\n" % len(body))
-        head.append(b"\r\n")
-        if self._method != "HEAD" and response.status not in _NO_BODY:
-            head.append(body)
-            self.sentLength = len(body)
-        write_now(self.channel.transport, b"".join(head))
+        with_body = self._method != "HEAD" and response.status not in NO_BODY
+        data = whole_response(response, self._common_headers(), with_body=with_body)
+        if with_body:
+            self.sentLength = len(response.body)  # type: ignore[arg-type]  # bytes, as it is encoded
+        write_now(self.channel.transport, data)
 
     async def _send_streamed(self, response: Streamed) -> None:
         """Writes the head, and then the body as the client takes it."""
@@ -237,10 +233,7 @@ class Exchange(http.Request):
     def _common_headers(self) -> bytes:
         if self._reception.draining:
             self.channel.persistent = False
-        date = self._reception.date().encode("ascii")
-        if self.channel.persistent:
-            return b"Server: Viaduct\r\nDate: %s\r\n" % date
-        return b"Server: Viaduct\r\nConnection: close\r\nDate: %s\r\n" % date
+        return common_headers(self._reception.date(), bool(self.channel.persistent))
 
     def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes = b"") -> None:
         """Begins a streamed response; `write` and the producer interface of twisted.web carry the rest of its body, in
@@ -252,7 +245,7 @@ class Exchange(http.Request):
         fields = [b"%s: %s\r\n" % header for header in headers]
         told = b"".join(fields)
         assert told.count(b"\r") == told.count(b"\n") == len(fields), "a header contains a line break"
-        if self._method == "HEAD" or status in _NO_BODY:
+        if self._method == "HEAD" or status in NO_BODY:
             self.write = _discard  # type: ignore[method-assign]  # as twisted.web does
             body = b""
         elif self.clientproto == b"HTTP/1.1" and not any(field[:15].lower() == b"content-length:" for field in fields):
@@ -261,7 +254,7 @@ class Exchange(http.Request):
         self.sentLength = len(body)
         if self.chunked and body:
             body = b"".join(http.toChunk(body))
-        write_now(self.channel.transport, b"%s%s%s\r\n%s" % (_status_line(status), self._common_headers(), told, body))
+        write_now(self.channel.transport, b"%s%s%s\r\n%s" % (status_line(status), self._common_headers(), told, body))
 
     def finish(self) -> None:
         """The response is written: counts it, and lets the channel go on to the next request."""
@@ -285,23 +278,17 @@ class Exchange(http.Request):
             )
         )
 
-    def _peer(self) -> str:
-        """The address of the other end; empty for a connection without one (a Unix socket)."""
-        return getattr(self.client, "host", "")
+    def _identify(self) -> None:
+        headers = self.requestHeaders
+        request_ids = headers.getRawHeaders(REQUEST_ID_HEADER, ())
+        self._request_id, self._client_ip = self._reception.identify(
+            self.channel.peer_address(),
+            request_ids[0] if request_ids else None,
+            headers.getRawHeaders(b"x-forwarded-for", ()),
+        )
 
     _log = Logger()
 
 
-def _status_line(status: int) -> bytes:
-    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
-
-
 def _discard(data: bytes) -> None:
     """Takes the body of a response that has none."""
-
-
-def _header(name: str, value: str) -> bytes:
-    line = f"{name}: {value}\r\n"
-    # The one place where a header is put on the wire: whoever splices user input into one is stopped here.
-    assert "\n" not in line[:-2] and "\r" not in line[:-2], f"the header {name} contains a line break"  # noqa: PT018
-    return line.encode("latin-1")

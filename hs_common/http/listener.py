@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
 from hs_common.http.exchange import Exchange
+from hs_common.http.quick_exchange import QuickExchange
 from hs_common.http.reception import Reception
 
 IDLE_TIMEOUT_S: Final = 75.0
@@ -28,12 +29,22 @@ class Channel(HTTPChannel):
     requestFactory: Any = Exchange
     timeOut: Any
     callLater: Any
+    _buffer: Any
+    _busyReceiving: Any
+    _dataBuffer: Any
+    _HTTPChannel__first_line: Any
+    line_mode: Any
+    paused: Any
+    persistent: Any
+    requests: Any
     _command: Any
     _path: Any
     _version: Any
     transport: Any
     _peer: IAddress
     _host: IAddress
+    _begun: tuple[float, str] | None = None
+    _address = ""
     reception: Reception
     listener: "Listener"
 
@@ -45,7 +56,68 @@ class Channel(HTTPChannel):
         super().connectionMade()  # type: ignore[no-untyped-call]
         # Asked for each request, and the host of the system each time.
         self._peer, self._host = self.transport.getPeer(), self.transport.getHost()
+        self._address = getattr(self._peer, "host", "")
         self.listener.channels.add(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        lane = self.reception.lane
+        if lane is not None and self._is_between_requests() and lane.take(self, data):
+            return
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    # For the quick lane. What twisted.web keeps of a request under way is kept of a quick one too, so that what comes
+    # meanwhile waits its turn, and a request that is handed over is as any other.
+
+    def _is_between_requests(self) -> bool:
+        """Whether the next byte is the first of a request, and an answer could be written at once."""
+        return (
+            not (self.requests or self._buffer or self._busyReceiving or self.paused or self._waitingForTransport)
+            and bool(self.line_mode and self.persistent)
+            and self._HTTPChannel__first_line == 1
+            and not self.transport.disconnecting
+        )
+
+    def begin_quick(self, exchange: QuickExchange) -> None:
+        """A request begins that was not read by twisted.web. `end_quick` or `hand_over` ends it."""
+        self.requests.append(exchange)
+        self._handlingRequest = True
+        self.line_mode = 0
+
+    def end_quick(self, exchange: QuickExchange) -> None:
+        """It is answered."""
+        if self._dataBuffer or self._waitingForTransport or not self.persistent:
+            self.requestDone(exchange)  # type: ignore[no-untyped-call]
+            return
+        self._leave_quick()
+        self.resetTimeout()  # type: ignore[no-untyped-call]
+
+    def hand_over(self, data: bytes, started_s: float, request_id: str) -> None:
+        """It is twisted.web's now, from its first byte; the time and number that it had stay its own."""
+        self._leave_quick()
+        self._begun = (started_s, request_id)
+        came_meanwhile, self._dataBuffer = self._dataBuffer, []
+        super().dataReceived(b"".join((data, *came_meanwhile)))  # type: ignore[no-untyped-call]
+
+    def _leave_quick(self) -> None:
+        self.requests.clear()
+        self._handlingRequest = False
+        self.line_mode = 1
+
+    def take_begun(self) -> tuple[float, str] | None:
+        """When a request that was handed over began, and its id; once."""
+        begun, self._begun = self._begun, None
+        return begun
+
+    def timeoutConnection(self) -> None:
+        # The timer of a connection is not stopped for a quick request, only put off.
+        if self.requests and isinstance(self.requests[0], QuickExchange):
+            self.setTimeout(self.timeOut)  # type: ignore[no-untyped-call]
+        else:
+            super().timeoutConnection()  # type: ignore[no-untyped-call]
+
+    def peer_address(self) -> str:
+        """The address of the other end; empty for a connection without one (a Unix socket)."""
+        return self._address
 
     def getPeer(self) -> IAddress:
         """Where the other end is."""

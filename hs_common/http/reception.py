@@ -4,9 +4,9 @@ Everything that connections of one listener share is here, passed in by the proc
 does stands in `exchange`, what happens to an admitted request in `dispatcher`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from twisted.web.http_headers import Headers
 
@@ -16,7 +16,7 @@ from hs_common.http.dispatcher import Dispatcher
 from hs_common.http.endpoint import Auth
 from hs_common.http.faults import unavailable
 from hs_common.http.forwarding import Forwarder
-from hs_common.http.hop import HOP_HEADER, REQUEST_ID_HEADER
+from hs_common.http.hop import HOP_HEADER
 from hs_common.http.incoming import Incoming
 from hs_common.http.kept_connection import Sink
 from hs_common.http.paths import Match
@@ -59,6 +59,13 @@ class RequestObserver(Protocol):
     def request_forwarded(self, role: str) -> None: ...
 
 
+class Lane(Protocol):
+    """A quick way for requests of a simple shape."""
+
+    def take(self, channel: Any, data: bytes) -> bool:
+        """Whether it took the bytes, which came while the channel was between two requests. If not, there is no trace."""
+
+
 @dataclass
 class Reception:
     """What a listener's connections share.
@@ -77,6 +84,7 @@ class Reception:
     forwarder: Forwarder | None = None
     body_limit_bytes: int = DEFAULT_BODY_LIMIT_BYTES
     """The largest body of an endpoint that declares no limit of its own."""
+    lane: Lane | None = None
     draining: bool = False
     """Set while the process is about to end: connections close after the answer that is being made."""
 
@@ -107,15 +115,13 @@ class Reception:
         declared = None if match is None else match.target.declaration.body_limit_bytes
         return self.body_limit_bytes if declared is None else declared
 
-    def identify(self, peer: str, headers: Headers) -> tuple[str, str]:
+    def identify(self, peer: str, told_id: bytes | None, forwarded_for: Sequence[bytes]) -> tuple[str, str]:
         """The request's id and the client's address. What a proxy or a worker of ours says of them is believed."""
-        request_ids = headers.getRawHeaders(REQUEST_ID_HEADER, ())
-        if request_ids and self.is_trusted(peer):
-            request_id = request_ids[0][:64].decode("latin-1")
+        if told_id is not None and self.is_trusted(peer):
+            request_id = told_id[:64].decode("latin-1")
         else:
             request_id = self.new_request_id()
-        forwarded_for = headers.getRawHeaders(b"x-forwarded-for", ())
-        return request_id, client_address(peer, list(forwarded_for), self.is_trusted)
+        return request_id, client_address(peer, forwarded_for, self.is_trusted)
 
     async def answer(self, incoming: Incoming, match: Match[Route] | None, sink: Sink) -> Response | Streamed | None:
         """The response; None if it has been written to the sink already. Raises MatrixError."""

@@ -185,6 +185,7 @@ class Request:
         "method",
         "path",
         "request_id",
+        "started_s",
         "uri_path",
     )
 
@@ -204,8 +205,9 @@ class Request:
         stream: BodyStream | None = None,
         origin: str | None = None,
         json: dict[str, Any] | None = None,
+        started_s: float | None = None,
     ) -> None:
-        """`json` is given where the body was parsed already."""
+        """`json` is given where the body was parsed already. `started_s`: when the request's headers were there."""
         self.method = method
         self.uri_path = uri_path
         self.path = {} if path is None else path
@@ -214,6 +216,7 @@ class Request:
         self.request_id = request_id
         self.client_ip = client_ip
         self.declaration = declaration
+        self.started_s = started_s
         self._requester = requester
         self._stream = stream
         self._query_string = query_string

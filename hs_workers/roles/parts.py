@@ -8,6 +8,7 @@ from hs_common.federation.remote import RemoteServers
 from hs_common.http.egress.client import EgressClient
 from hs_common.http.oauth_service import OAuthService
 from hs_common.http.oauth_tokens import OAuthTokens
+from hs_common.http.quick_lane import QuickEndpoint
 from hs_common.http.rate_limits import RateLimits
 from hs_common.process.node import Node
 from hs_common.process.worker_threads import WorkerThreads
@@ -40,6 +41,7 @@ class RoleParts:
         )
         self.made_federation: FederationParts | None = None
         self.made_outgoing: Outgoing | None = None
+        self.quick_endpoints: list[QuickEndpoint] = []
         self._service_client: ServiceClient | None = None
 
     @property

@@ -29,4 +29,5 @@ def make(parts: RoleParts) -> Iterable[object]:
 
     node.service.when_draining("long polls", end)
     node.metrics.watch_queue("waiting syncs", lambda: len(made.waiting))
+    parts.quick_endpoints.append(made.quick)
     yield from made.endpoints

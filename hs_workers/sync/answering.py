@@ -76,7 +76,7 @@ class Answering:
         self._settings = settings
         self._devices = devices
         self._seconds = seconds
-        self._lost = LostHistory(db, lambda: follower().position.epoch)
+        self.lost = LostHistory(db, lambda: follower().position.epoch)
 
     async def at_once(self, reader: Reader, wishes: Wishes, since: SyncToken | None) -> Answer:
         """The answer now, with all that was committed before the question."""
@@ -88,7 +88,7 @@ class Answering:
         settings = await self._settings.fresh(reader.user_id)
         question = Question(reader, wishes, settings, since, now)
         if since is not None:
-            lost_at = await self._lost.before(since.position, anew=since.position > now)
+            lost_at = await self.lost.before(since.position, anew=since.position > now)
             if lost_at is not None or since.position > now:
                 question = _after_loss(question, since, now if lost_at is None else lost_at)
         device = await self._devices.read(reader, question.since, now, count=True)
@@ -103,7 +103,7 @@ class Answering:
         user = await self._audience.track(reader.user_id)
         settings = await self._settings.of(reader.user_id)
         # Asked last: the log may have lost its tail while this was read.
-        if await self._lost.before(since.position) is not None:
+        if await self.lost.before(since.position) is not None:
             return None
         await self._devices.refresh(reader, since, follower.position.pos)
         device = self._devices.from_memory(reader, since)
@@ -126,7 +126,7 @@ class Answering:
             settings = await self._settings.of(reader.user_id)
             is_there()
             # Asked last, and without waiting while the epoch stays: the log may have lost its tail meanwhile.
-            if await self._lost.before(since.position) is not None:
+            if await self.lost.before(since.position) is not None:
                 return await self.at_once(reader, wishes, since)
             await self._devices.refresh(reader, since, self._follower().position.pos)
             # From here to the fast lane's answer nothing else runs.
@@ -164,7 +164,7 @@ class Answering:
     async def _ahead(self, reader: Reader, wishes: Wishes, since: SyncToken) -> Answer:
         """A token that this process does not get to: of a lost history, or this process is the one that is late."""
         now = await log.head(self._db)
-        if since.position <= now and await self._lost.before(since.position, anew=True) is None:
+        if since.position <= now and await self.lost.before(since.position, anew=True) is None:
             raise unknown("This server is behind the token; try again", 503)
         return await self.at_once(reader, wishes, since)
 

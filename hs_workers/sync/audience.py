@@ -64,6 +64,13 @@ class Audience:
         self._drop_idle()
         return user
 
+    def known(self, user_id: str) -> TrackedUser | None:
+        """As `track`, without reading anything: None if he is not tracked, or his rooms are being read."""
+        user = self.get(user_id)
+        if user is not None:
+            self._users.move_to_end(user_id)
+        return user
+
     def get(self, user_id: str) -> TrackedUser | None:
         """The user, if he is tracked and his rooms are known."""
         user = self._users.get(user_id)

@@ -23,22 +23,32 @@ class ClientFilters:
 
     async def of(self, user_id: str, parameter: str | None) -> Filter:
         """Raises M_INVALID_PARAM, M_BAD_JSON."""
-        if parameter is None or parameter == "":
-            return EVERYTHING
-        key = ("", parameter) if is_inline(parameter) else (user_id, parameter)
-        known = self._known.get(key)
-        if known is not None:
-            self._known.move_to_end(key)
-            return known
+        known = self.known(user_id, parameter)
+        if known is not None or not parameter:
+            return known or EVERYTHING
         filter = inline_filter(parameter) if is_inline(parameter) else await self._stored(user_id, parameter)
         if len(parameter) <= LONGEST_KEPT:
-            self._known[key] = filter
+            self._known[_key(user_id, parameter)] = filter
             if len(self._known) > MAXIMUM_FILTERS:
                 self._known.popitem(last=False)
         return filter
+
+    def known(self, user_id: str, parameter: str | None) -> Filter | None:
+        """The same from memory; None if it is not there."""
+        if not parameter:
+            return EVERYTHING
+        key = _key(user_id, parameter)
+        known = self._known.get(key)
+        if known is not None:
+            self._known.move_to_end(key)
+        return known
 
     async def _stored(self, user_id: str, filter_id: str) -> Filter:
         json = await filter_json(self._db, user_id, filter_id)
         if json is None:
             raise unknown_filter(filter_id)
         return parse_filter(orjson.loads(json))
+
+
+def _key(user_id: str, parameter: str) -> tuple[str, str]:
+    return ("", parameter) if is_inline(parameter) else (user_id, parameter)

@@ -100,17 +100,27 @@ class Devices:
         """What there is to tell now; None if that has to be read."""
         if reader.device_id is None:
             return NOTHING
-        if not self._is_known(reader.user_id, reader.device_id, since.to_device):
+        device = self._of_known(reader.user_id, reader.device_id, since.to_device)
+        if device is None:
             return None
+        reading, counts = device.reading, device.counts
+        assert reading is not None, "it is known"
+        assert counts is not None, "it is known"
         self._known.move_to_end((reader.user_id, reader.device_id))
-        device = self._known[reader.user_id, reader.device_id]
-        assert device.reading is not None, "it is known"
-        assert device.counts is not None, "it is known"
-        return _news(device, device.reading, device.counts)
+        return _news(device, reading, counts)
+
+    def unchanged(self, reader: Reader, since: SyncToken) -> DeviceNews | None:
+        """The same for who may not answer in the end: None also if the counts of keys would count as told by it."""
+        if reader.device_id is None:
+            return NOTHING
+        device = self._of_known(reader.user_id, reader.device_id, since.to_device)
+        if device is None or device.told is None or device.told != device.counts:
+            return None
+        return self.from_memory(reader, since)
 
     async def refresh(self, reader: Reader, since: SyncToken, upto: int) -> None:
         """Reads what is not known, up to a position; what the token says was received is deleted."""
-        if reader.device_id is not None and not self._is_known(reader.user_id, reader.device_id, since.to_device):
+        if reader.device_id is not None and not self._of_known(reader.user_id, reader.device_id, since.to_device):
             await self._read(reader.user_id, reader.device_id, since.to_device, upto)
 
     async def read(self, reader: Reader, since: SyncToken | None, upto: int, *, count: bool = False) -> DeviceNews:
@@ -147,16 +157,16 @@ class Devices:
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    def _is_known(self, user_id: str, device_id: str, received: int) -> bool:
-        """Whether memory has all that there is, and nothing that was received is still to be deleted."""
+    def _of_known(self, user_id: str, device_id: str, received: int) -> _Device | None:
+        """The device, if memory has all that there is and nothing that was received is still to be deleted."""
         device = self._known.get((user_id, device_id))
         if device is None or device.reading is None or device.counts is None or self._is_stale(device):
-            return False
+            return None
         reading = device.reading
         if device.arrived > reading.upto:
-            return False
+            return None
         waits = reading.is_cut or any(one.pos <= received for one in reading.messages)
-        return received <= reading.received or not waits
+        return device if received <= reading.received or not waits else None
 
     async def _read(
         self, user_id: str, device_id: str, received: int, upto: int, count: bool = False

@@ -25,4 +25,11 @@ class LostHistory:
         if anew or self._read_in != epoch:
             self._gaps = [(prev, first) for prev, first in await epochs.take_overs(self._db)]
             self._read_in = epoch
+        return self._head_below(position)
+
+    def is_lost(self, position: int) -> bool | None:
+        """The same as yes or no, from memory; None if take-overs must be read first."""
+        return None if self._read_in != self._epoch() else self._head_below(position) is not None
+
+    def _head_below(self, position: int) -> int | None:
         return min((prev for prev, first in self._gaps if prev < position < first), default=None)

@@ -70,6 +70,10 @@ class RecentLog:
         while self._items and self._is_too_much(now):
             self._drop(self._items.popleft())
 
+    def is_last(self, position: int) -> bool:
+        """Whether there is nothing above a position."""
+        return position >= self.start and (not self._items or self._items[-1].pos <= position)
+
     def since(self, position: int, limit: int) -> list[RecentItem] | None:
         """The items above a position, in order; None if they are not all here, or more than `limit`."""
         if position < self.start:

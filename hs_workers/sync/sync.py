@@ -3,6 +3,8 @@
 Spec: client-server API, #get_matrixclientv3sync.
 """
 
+from collections.abc import Callable
+
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0
 from hs_common.http.reply import Encoded, Reply
 from hs_common.http.request import Request
@@ -18,11 +20,17 @@ class Sync:
     """Parses the question, has it answered."""
 
     def __init__(
-        self, answering: Answering, filters: ClientFilters, presence: PresenceBySync, maximum_timeout_ms: int
+        self,
+        answering: Answering,
+        filters: ClientFilters,
+        presence: PresenceBySync,
+        seconds: Callable[[], float],
+        maximum_timeout_ms: int,
     ) -> None:
         self._answering = answering
         self._filters = filters
         self._presence = presence
+        self._seconds = seconds
         self._maximum_timeout_ms = maximum_timeout_ms
 
     @endpoint(
@@ -49,6 +57,10 @@ class Sync:
             is_there()
             answer = await self._answering.at_once(reader, wishes, parameters.since)
         else:
-            timeout_s = parameters.timeout_s
+            timeout_s = parameters.timeout_s - self._waited_s(request)
             answer = await self._answering.waiting(reader, wishes, parameters.since, timeout_s, is_there)
         return Encoded(answer.body)
+
+    def _waited_s(self, request: Request) -> float:
+        """For how long the request has waited already: it may come from the quick lane."""
+        return 0.0 if request.started_s is None else self._seconds() - request.started_s

@@ -22,6 +22,7 @@ from hs_workers.sync.members_sent import MembersSent
 from hs_workers.sync.old_sync import OldSync
 from hs_workers.sync.peeking import Peeking
 from hs_workers.sync.presence_by_sync import PresenceBySync
+from hs_workers.sync.quick_polls import Memory, QuickPolls
 from hs_workers.sync.recent_log import RecentLog
 from hs_workers.sync.sliding.answering import SlidingAnswering
 from hs_workers.sync.sliding.extensions import Extensions
@@ -121,8 +122,20 @@ class SyncParts:
         self.peeking = Peeking(db, clock, outside.now_ms)
         longest = outside.maximum_timeout_ms
         self.sliding = self._make_sliding(outside, following)
+        filters = ClientFilters(db)
+        memory = Memory(
+            lambda: following.follower,
+            self.audience,
+            self.settings,
+            self.devices,
+            self.recent,
+            following.ephemeral,
+            self.answering.lost,
+            self.fast,
+        )
+        self.quick = QuickPolls(memory, filters, self.waiting, presence, clock.seconds, longest)
         self.endpoints: list[object] = [
-            Sync(self.answering, ClientFilters(db), presence, longest),
+            Sync(self.answering, filters, presence, clock.seconds, longest),
             OldSync(db, self.answering, self.peeking, longest),
             SlidingSync(self.sliding, presence, longest),
         ]
