@@ -55,7 +55,7 @@ class QuickLane:
         self._requests = QuickRequests(self._places)
 
     def take(self, channel: Any, data: bytes) -> bool:
-        """Whether it took the bytes, which came while the channel was between two requests. If not, there is no trace."""
+        """Whether it took the bytes, which came between two requests of the channel. If not, nothing happened."""
         request = self._requests.read(data)
         if request is None:
             return False

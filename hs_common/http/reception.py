@@ -63,7 +63,7 @@ class Lane(Protocol):
     """A quick way for requests of a simple shape."""
 
     def take(self, channel: Any, data: bytes) -> bool:
-        """Whether it took the bytes, which came while the channel was between two requests. If not, there is no trace."""
+        """Whether it took the bytes, which came between two requests of the channel. If not, nothing happened."""
 
 
 @dataclass

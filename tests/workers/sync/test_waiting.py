@@ -8,11 +8,13 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from hs_common.http.reply import Encoded
-from hs_common.http.request import Request, Requester
+from hs_common.http.request import Query, Request, Requester
 from hs_common.matrix.errors import MatrixError
+from hs_common.matrix.tokens import parse_sync_token
 from hs_common.replication import items
 from hs_common.replication.calls import SetPresence
 from hs_common.replication.ephemeral import Presence, Typing, encode_message
+from hs_workers.sync.parameters import Reader
 from hs_workers.sync.sync import Sync
 from tests.reactor import until
 from tests.workers.sync.conftest import Play
@@ -20,23 +22,79 @@ from tests.workers.sync.live import Live
 from tests.workers.sync.world import ALICE, BOB, CAROL, Body, World, bodies, joined
 
 
+class HandExchange:
+    """The quick lane's side of a request."""
+
+    def __init__(self, requester: Requester, query: str, started_s: float) -> None:
+        self.requester = requester
+        self.query_string = query.encode()
+        self.started_s = started_s
+        self.has_begun = False
+        self.on_gone: Callable[[], None] = lambda: None
+        self.done: Deferred[bytes | None] = Deferred(lambda _: self.on_gone())
+        """The answer; None when it is handed over."""
+
+    def begin(self) -> None:
+        self.has_begun = True
+
+    def answer(self, json: bytes) -> None:
+        self.done.callback(json)
+
+    def refuse(self, error: Exception) -> None:
+        self.done.errback(error)
+
+    def hand_over(self) -> None:
+        self.done.callback(None)
+
+    def on_its_behalf(self, call: Callable[[], None]) -> None:
+        call()
+
+
 class Poller:
-    """A client of `/sync` at the endpoint."""
+    """A client of `/sync` at the endpoint; with `is_quick` at its quick way first, with everything in memory that a
+    poll before would have left there."""
+
+    is_quick = False
 
     def __init__(self, live: Live, user_id: str) -> None:
         self.live = live
         self.user_id = user_id
+        self.requester = Requester(user_id, "DEVICE", user_id.encode())
+        self.went: list[str] = []
+        """Which way each request went."""
         endpoint = live.parts.endpoints[0]
         assert isinstance(endpoint, Sync)
         self.endpoint = endpoint
 
     async def ask(self, query: str) -> Body:
         """One request."""
-        requester = Requester(self.user_id, "DEVICE", self.user_id.encode())
-        reply = await self.endpoint.sync(Request(query_string=query.encode(), requester=requester))
+        started_s = self.live.clock.seconds()
+        if self.is_quick:
+            await self._remember(query)
+            exchange: Any = HandExchange(self.requester, query, started_s)
+            if self.live.parts.quick.take(exchange):
+                assert exchange.has_begun
+                json = await exchange.done
+                self.went.append("over" if json is None else "quick")
+                if json is not None:
+                    return body_of(json)
+            else:
+                assert not exchange.has_begun
+                self.went.append("long")
+        request = Request(query_string=query.encode(), requester=self.requester, started_s=started_s)
+        reply = await self.endpoint.sync(request)
         assert isinstance(reply, Encoded)
-        body: Body = orjson.loads(reply.json)
-        return body
+        return body_of(reply.json)
+
+    async def _remember(self, query: str) -> None:
+        parts, since = self.live.parts, Query(query.encode()).string("since", None)
+        if since is not None and since.startswith("s"):
+            reader, token = Reader(self.user_id, "DEVICE"), parse_sync_token(since)
+            await parts.audience.track(self.user_id)
+            await parts.settings.of(self.user_id)
+            await parts.answering.lost.before(token.position)
+            await parts.devices.refresh(reader, token, self.live.following.follower.position.pos)
+            parts.devices.from_memory(reader, token)
 
     def poll(self, since: str, more: str = "") -> "Deferred[Body]":
         """A request that waits."""
@@ -46,6 +104,17 @@ class Poller:
         """Until the request has nothing to do but wait."""
         await until(lambda: len(self.live.parts.waiting) > 0)
         assert not poll.called
+
+
+def body_of(json: bytes) -> Body:
+    body: Body = orjson.loads(json)
+    return body
+
+
+@pytest.fixture(params=["long", "quick"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every play is played both ways."""
+    monkeypatch.setattr(Poller, "is_quick", request.param == "quick")
 
 
 def test_a_message_wakes_those_in_the_room_and_nobody_else(play: Play) -> None:

@@ -1,0 +1,338 @@
+"""Whatever bytes come, in whatever pieces: a server with the quick lane says and counts what one without it does."""
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from hs_common.http.authentication import Authenticator
+from hs_common.http.dispatcher import Dispatcher
+from hs_common.http.endpoint import Auth, Rate, declarations_of, endpoint, r0
+from hs_common.http.listener import IDLE_TIMEOUT_S, Listener
+from hs_common.http.quick_exchange import QuickExchange
+from hs_common.http.quick_lane import QuickLane
+from hs_common.http.rate_limits import RateLimits
+from hs_common.http.reception import Reception
+from hs_common.http.reply import Encoded, Reply
+from hs_common.http.request import Query, Request, Requester
+from hs_common.http.router import Router
+from hs_common.matrix.errors import MatrixError, forbidden
+from tests.common.http.accounts import Accounts
+from tests.common.http.served import Observed
+
+PATH = "/_matrix/client/v3/poll"
+ROUNDS = 200
+
+
+def said(requester: Requester, query_string: bytes, client_ip: str, request_id: str) -> bytes:
+    return b"|".join((requester.user_id.encode(), query_string, client_ip.encode(), request_id.encode()))
+
+
+class Poll:
+    """Answers what it sees: at once, or with `wait` in the query when it is let go; with `refuse` it refuses then."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.waiting: list[Deferred[None]] = []
+
+    @endpoint("GET", PATH, auth=Auth.USER_OR_GUEST, rate=Rate.NONE, waits=True, aliases=(r0,), spec="none")
+    async def poll(self, request: Request) -> Reply:
+        query = request.query
+        assert request.started_s is not None
+        if "wait" in query and self.clock.seconds() == request.started_s:
+            wait: Deferred[None] = Deferred(lambda one: self.waiting.remove(one))
+            self.waiting.append(wait)
+            await wait
+        if "refuse" in query:
+            raise forbidden("No")
+        return Encoded(said(request.requester, request._query_string, request.client_ip, request.request_id))
+
+    def let_go(self) -> Callable[[], None]:
+        waiting, self.waiting = self.waiting, []
+
+        def go() -> None:
+            for wait in waiting:
+                wait.callback(None)
+
+        return go
+
+
+class QuickPoll:
+    """The same on the quick lane. With `long` in the query it does not want the request; with `late`, when it is let
+    go; with `bug` it fails at once, with `later_bug` after it has begun."""
+
+    declaration = next(declarations_of(Poll))[1]
+
+    def __init__(self) -> None:
+        self.waiting: list[QuickExchange] = []
+
+    def take(self, exchange: QuickExchange) -> bool:
+        try:
+            query = Query(exchange.query_string)
+            "wait" in query  # noqa: B015  (parses)
+        except MatrixError:
+            return False
+        if "long" in query:
+            return False
+        assert "bug" not in query, "a bug that is played"
+        exchange.begin()
+        if "wait" in query:
+            exchange.on_gone = lambda: self.waiting.remove(exchange)
+            self.waiting.append(exchange)
+        else:
+            self.answer(exchange)
+        return True
+
+    def answer(self, exchange: QuickExchange) -> None:
+        query = Query(exchange.query_string)
+        if "late" in query:
+            exchange.hand_over()
+        elif "refuse" in query:
+            exchange.refuse(forbidden("No"))
+        else:
+            exchange.answer(said(exchange.requester, exchange.query_string, exchange.client_ip, exchange.request_id))
+
+    def let_go(self) -> Callable[[], None]:
+        waiting, self.waiting = self.waiting, []
+
+        def go() -> None:
+            for exchange in waiting:
+                self.answer(exchange)
+
+        return go
+
+
+class Seen:
+    """Stands for LastSeen: a note that is repeated says nothing new, and one that is handed over is."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[Any, ...]] = []
+
+    def note(self, *note: Any) -> None:
+        if note not in self.notes[-1:]:
+            self.notes.append(note)
+
+
+class Server:
+    """One connection to a server, with or without the lane."""
+
+    def __init__(self, has_lane: bool) -> None:
+        self.clock = Clock()
+        accounts = Accounts()
+        accounts.add("good")
+        accounts.add("locked", "@locked:example.org", locked=True)
+        accounts.add("expired", "@old:example.org", expires_at_ms=1)
+        self.observed, self.seen = Observed(), Seen()
+        authenticator = Authenticator(accounts, lambda: 1_000_000, lambda: True)
+        self.slow, self.quick = Poll(self.clock), QuickPoll()
+        router = Router()
+        router.add(self.slow, "sync")
+        seen: Any = self.seen
+        dispatcher = Dispatcher(authenticator, RateLimits({}, self.clock.seconds), last_seen=seen)
+        self.reception = Reception(
+            router=router,
+            dispatcher=dispatcher,
+            observer=self.observed,
+            monotonic=self.clock.seconds,
+            date=lambda: "Thu, 01 Jan 1970 00:00:00 GMT",
+            new_request_id=lambda: "made-here",
+            is_trusted=lambda address: address in ("127.0.0.1", "10.0.0.1"),
+        )
+        if has_lane:
+            self.reception.lane = QuickLane(self.reception, dispatcher, [self.quick])
+        self.listener = Listener(self.reception, self.clock)
+        self.transport = StringTransport(peerAddress=IPv4Address("TCP", "127.0.0.1", 1))
+        channel: Any = self.listener.buildProtocol(None)
+        self.channel = channel
+        channel.makeConnection(self.transport)
+        self.is_lost = False
+        for token in ("good", "locked", "expired"):  # from now on they are remembered
+            self.receive(request(headers=(f"Authorization: Bearer {token}",)))
+        assert self.transport.value().count(b"HTTP/1.1 200") == 1
+
+    @property
+    def taken(self) -> int:
+        lane = self.reception.lane
+        assert isinstance(lane, QuickLane)
+        return lane.taken
+
+    @property
+    def is_open(self) -> bool:
+        return not (self.transport.disconnecting or self.transport.disconnected)
+
+    def receive(self, data: bytes) -> None:
+        if self.is_open:
+            self.channel.dataReceived(data)
+
+    def pause(self) -> None:
+        """The client takes nothing more for now."""
+        if self.is_open:
+            self.channel.pauseProducing()
+
+    def resume(self) -> None:
+        if self.is_open:
+            self.channel.resumeProducing()
+
+    def let_go(self) -> None:
+        """All who wait now are let go, not those who come by that."""
+        self.clock.advance(1.0)
+        for go in (self.quick.let_go(), self.slow.let_go()):
+            go()
+
+    def lose(self) -> None:
+        if not self.is_lost:
+            self.is_lost = True
+            self.channel.connectionLost(Failure(ConnectionDone()))
+
+    def told(self) -> tuple[Any, ...]:
+        """All that can be seen from outside."""
+        finished = sorted(one._replace(seconds=round(one.seconds, 3)) for one in self.observed.finished)
+        waits = len(self.slow.waiting) + len(self.quick.waiting)
+        connection = "lost" if self.is_lost else (self.is_open, self.transport.producerState)
+        return self.transport.value(), connection, self.observed.started, finished, self.seen.notes, waits
+
+
+GOOD = "Authorization: Bearer good"
+
+
+def request(query: str = "", headers: tuple[str, ...] = (GOOD,), path: str = PATH) -> bytes:
+    lines = "".join(f"{line}\r\n" for line in headers)
+    return f"GET {path}?{query} HTTP/1.1\r\nHost: example.org\r\n{lines}\r\n".encode("latin-1")
+
+
+queries = st.sampled_from(
+    ["", "a=b", "wait=", "wait=&late=", "wait=&refuse=", "long=", "late=", "refuse=", "wait=&x=%E2%9C%93+&y", "x=%zz",
+     "access_token=good", "access_token=bad", "a=1&&b", "?", "#", "a b", "é", "\t"]
+)  # fmt: skip
+header_lines = st.sampled_from(
+    [GOOD, "authorization: bearer good", "Authorization:Bearer  good ", "Authorization: Bearer bad", "User-Agent: Me",
+     "Authorization: Bearer locked", "Authorization: Bearer expired", "User-Agent: é", "X-Request-ID: told",
+     "x-request-id:told", "X-Request-ID: t o l d", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.2, 10.0.0.1",
+     "x-forwarded-for: nonsense", "Connection: close", "Connection: keep-alive", "connection: Keep-Alive",
+     "Connection: keep-alive, close", "Content-Length: 0", "Content-Length: 3", "Transfer-Encoding: chunked",
+     "Expect: 100-continue", "Upgrade: websocket", "Cookie: a=b", "Empty:", "Empty: ", "Bad Name: x", "Bad : x",
+     "X: a\tb", "X: \x00", " continued", "no colon", "X-" + "x" * 9000 + ": y", "", ": nothing", "TE: trailers"]
+)  # fmt: skip
+paths = st.sampled_from(
+    [PATH, PATH.replace("v3", "r0"), PATH + "/", "/_matrix/client/v3/%70oll", "http://a" + PATH, "/"]
+)
+requests = st.builds(
+    request, queries, st.lists(header_lines, max_size=4).map(lambda more: (GOOD, *more)) | st.just((GOOD,)), paths
+)
+pieces = requests | st.sampled_from([b"\r\n", b"abc", b"GET ", request("wait="), request(), b"\n", b""])
+
+
+@st.composite
+def streams(draw: Any) -> bytes:
+    """Requests one after the other, some with a byte changed, left out or put in."""
+    data = bytearray(b"".join(draw(st.lists(pieces, min_size=1, max_size=4))))
+    for _ in range(draw(st.integers(0, 2)) if draw(st.booleans()) else 0):
+        at = draw(st.integers(0, len(data)))
+        data[at : at + draw(st.integers(0, 1))] = draw(st.sampled_from([b"", b" ", b"\r", b"\n", b"\0", b":", b"x"]))
+    return bytes(data)
+
+
+@st.composite
+def plays(draw: Any) -> list[bytes | str]:
+    """What comes, and what happens meanwhile."""
+    acts: list[bytes | str] = []
+    for _ in range(draw(st.integers(1, 4))):
+        data = draw(requests | streams())
+        cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=2))) if draw(st.booleans()) else []
+        acts += [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+        acts += draw(st.lists(st.sampled_from(["let_go", "let_go", "pause", "resume", "drain", "wait"]), max_size=2))
+    return [*acts, *draw(st.sampled_from([["let_go"], ["lose"]]))]
+
+
+def act(server: Server, what: bytes | str) -> None:
+    if isinstance(what, bytes):
+        server.receive(what)
+    elif what == "drain":
+        server.listener.announce_end()
+    elif what == "wait":
+        server.clock.advance(IDLE_TIMEOUT_S - 1.5)
+    else:
+        getattr(server, what)()
+    if not server.is_open:
+        server.lose()  # as a real connection is, once all is written
+
+
+@settings(max_examples=ROUNDS, deadline=None)
+@given(plays())
+@example([request(), request("wait="), "let_go", request("wait=&late="), "let_go", request(), "lose"])
+@example([request("wait="), request("wait=") + request(), "let_go", "let_go", "lose"])
+@example([request("wait="), "pause", "let_go", request(), "resume", "let_go"])
+@example([b"\r\n", request(), b"\r\n\r\n", request(), "let_go"])
+@example([request("wait="), b"x" * 20_000, "let_go", "let_go"])
+@example([request("wait="), "drain", "let_go", request(), "let_go"])
+def test_a_server_with_the_lane_says_what_one_without_it_does(play: list[bytes | str]) -> None:
+    long, quick = Server(has_lane=False), Server(has_lane=True)
+    for what in play:
+        act(long, what)
+        act(quick, what)
+        assert quick.told() == long.told(), what
+
+
+def test_usual_requests_take_the_lane() -> None:
+    server = Server(has_lane=True)
+    before = server.taken
+    server.receive(request())
+    server.receive(request("wait=", (GOOD, "User-Agent: Me", "X-Request-ID: told", "Connection: keep-alive")))
+    server.let_go()
+    server.receive(request(path=PATH.replace("v3", "r0")))
+    assert server.taken == before + 3
+    assert server.transport.value().endswith(b"@alice:example.org||127.0.0.1|made-here")
+    assert server.observed.finished[-2].request_id == "told"
+
+
+def test_what_is_not_usual_does_not() -> None:
+    server = Server(has_lane=True)
+    before = server.taken
+    for data in (
+        request("long="),
+        request(headers=()),
+        request(headers=("Authorization: Bearer bad",)),
+        request(headers=("Authorization: Bearer locked",)),
+        request(headers=("Authorization: Bearer expired",)),
+        request(headers=(GOOD, "Authorization: Bearer bad")),
+        request(headers=(GOOD, "Content-Length: 0")),
+        request("access_token=good"),
+        request() + request(),
+    ):
+        server.receive(data)
+    assert server.taken == before
+
+
+def test_a_token_that_is_revoked_is_not_believed() -> None:
+    server = Server(has_lane=True)
+    server.receive(request("wait="))
+    server.reception.dispatcher._authenticator.void()
+    before = server.taken
+    server.receive(request())
+    server.let_go()
+    assert server.taken == before
+
+
+def test_a_bug_of_the_quick_way_goes_the_long_way() -> None:
+    server = Server(has_lane=True)
+    server.receive(request("bug="))
+    assert server.transport.value().count(b"HTTP/1.1 200") == 2
+
+
+def test_a_connection_that_waits_is_not_idle_and_one_that_is_idle_ends() -> None:
+    server = Server(has_lane=True)
+    server.receive(request("wait="))
+    server.clock.advance(IDLE_TIMEOUT_S * 3)
+    assert server.is_open
+    server.let_go()
+    server.clock.advance(IDLE_TIMEOUT_S - 1)
+    assert server.is_open
+    server.clock.advance(2)
+    assert not server.is_open
