@@ -197,7 +197,8 @@ class Writer:
             except MatrixError as error:
                 outcomes.append((call, error))
             except NotLoaded:
-                call.attempts += 1
+                # What was dropped meanwhile to save memory is read again, and is no fault of the decider.
+                call.attempts += self._intake.is_ready(call)
                 if call.attempts > MAXIMUM_ATTEMPTS:
                     _log.failure("the needs of a {call} are declared too small", call=type(call.call).__name__)
                     outcomes.append((call, unknown("The server failed to decide on this; the failure is logged")))
