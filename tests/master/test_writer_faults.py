@@ -56,7 +56,7 @@ def test_a_room_that_is_dropped_from_memory_again_and_again_is_read_again_each_t
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between taking a call and deciding on it others may need the memory, as while a copy of the process tries it."""
-    dropped = []
+    dropped: list[object] = []
     decide = Intake.decide
 
     def late(intake: Intake, call: PendingCall, step: Step) -> Any:
