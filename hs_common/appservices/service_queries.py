@@ -8,7 +8,7 @@ Spec: application-service-api/#querying, #third-party-networks.
 
 from collections.abc import Iterable
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import orjson
 from twisted.internet.defer import Deferred, gatherResults
@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from hs_common.appservices.http_client import HttpAnswer, ServiceClient, Unreachable
 from hs_common.appservices.registry import ServiceRegistry
 from hs_common.matrix.appservice import Service
+from hs_common.matrix.network_instances import instance_id
 
 QUERY_TIMEOUT_S: Final = 8.0
 """Below the 10 s in which each request ends."""
@@ -105,17 +106,6 @@ class ServiceQueries:
         except Unreachable as error:
             _log.warn("{service} cannot be asked for {path}: {error}", service=service.id, path=path, error=error)
             return None
-
-
-def instance_id(service_id: str, network_id: str) -> str:
-    """The id by which clients name a service's network in searches of its directory."""
-    return f"{quote(service_id, safe='')}|{quote(network_id, safe='')}"
-
-
-def network_of(instance: str) -> tuple[str, str]:
-    """Service and network of an instance id; of one that is not ours, some that do not exist."""
-    service_id, _, network_id = instance.partition("|")
-    return unquote(service_id), unquote(network_id)
 
 
 def _parsed(answer: HttpAnswer) -> Any:

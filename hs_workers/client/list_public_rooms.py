@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
-from hs_common.appservices.service_queries import network_of
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0, v1
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
 from hs_common.matrix.errors import bad_json, forbidden, invalid_param, not_found
 from hs_common.matrix.identifiers import is_server_name
+from hs_common.reading.directory_request import MAXIMUM_LIMIT, DirectoryRequest
 from hs_common.reading.published_rooms import PublishedRooms, Search
 from hs_common.reading.room_power import may_send_state
 from hs_common.replication.calls import SetDirectory
@@ -23,25 +23,10 @@ from hs_workers.client.remote.directories import RemoteDirectories
 from hs_workers.client.room.aliases import CANONICAL_ALIAS
 
 DEFAULT_LIMIT: Final = 50
-MAXIMUM_LIMIT: Final = 500
-"""Rooms on a page; clients show some tens and load more."""
 
 
 class _Visibility(msgspec.Struct):
     visibility: str = "public"
-
-
-class _Filter(msgspec.Struct):
-    generic_search_term: str | None = None
-    room_types: list[str | None] | None = None
-
-
-class _Search(msgspec.Struct):
-    limit: int | None = None
-    since: str | None = None
-    filter: _Filter | None = None
-    include_all_networks: bool = False
-    third_party_instance_id: str | None = None
 
 
 class ListPublicRooms:
@@ -125,24 +110,13 @@ class ListPublicRooms:
     async def search(self, request: Request) -> Reply:
         """The same of what matches a filter."""
         server = self._other_server(request)
-        body = request.body(_Search, optional=True)
-        filter = body.filter or _Filter()
+        body = request.body(DirectoryRequest, optional=True)
         limit = DEFAULT_LIMIT if body.limit is None else body.limit
         if limit < 1:
             raise invalid_param("`limit` must be greater than 0")
-        if body.third_party_instance_id and body.include_all_networks:
-            raise invalid_param("`third_party_instance_id` excludes `include_all_networks`")
+        search = body.search(limit)
         if server is not None:
-            return await self._elsewhere(server, _search_elsewhere(body, min(limit, MAXIMUM_LIMIT)))
-        term = (filter.generic_search_term or "").strip()
-        search = Search(
-            min(limit, MAXIMUM_LIMIT),
-            body.since or None,
-            term,
-            filter.room_types,
-            network_of(body.third_party_instance_id) if body.third_party_instance_id else None,
-            body.include_all_networks,
-        )
+            return await self._elsewhere(server, _search_elsewhere(body, search.limit))
         return await self._rooms.find(search)
 
     def _other_server(self, request: Request) -> str | None:
@@ -160,7 +134,7 @@ class ListPublicRooms:
         return await self._remote.find(server, search)
 
 
-def _search_elsewhere(body: _Search, limit: int) -> dict[str, Any]:
+def _search_elsewhere(body: DirectoryRequest, limit: int) -> dict[str, Any]:
     """The search as another server is asked for it."""
     given = {name: value for name, value in msgspec.to_builtins(body).items() if value}
     if body.filter is not None:
