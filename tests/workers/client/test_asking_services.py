@@ -7,12 +7,12 @@ import orjson
 from click.testing import CliRunner
 from twisted.internet.defer import Deferred
 
-from hs_common.appservices.service_queries import instance_id
 from hs_common.config import Bucket
 from hs_common.http.endpoint import Auth, Rate
 from hs_common.http.operator_proof import LIFETIME_MS, proof
 from hs_common.http.rate_limits import RateLimits
 from hs_common.http.router import declared_endpoints
+from hs_common.matrix.network_instances import instance_id
 from hs_common.process.commands.admin_appservices import appservice, status_line
 from hs_common.replication.calls import RegisterUser, SetAlias
 from hs_common.storage import appservices, service_queue
