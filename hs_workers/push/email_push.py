@@ -6,29 +6,22 @@ What the user reads meanwhile is not told.
 Spec: client-server API, #post_matrixclientv3pushersset (kind `email`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from random import Random
 from typing import Final
 
 from twisted.logger import Logger
 
-from hs_common.config.push import Push
 from hs_common.email.mail import Mail, MailFailed, canonical_address
 from hs_common.email.mailer import Mailer
 from hs_common.email.unsubscribing import Unsubscribing
 from hs_common.replication.calls import RemovePusher
-from hs_common.replication.clock import Clock, pause
-from hs_common.replication.link_interface import Link
 from hs_common.storage import push_queue, threepids
 from hs_common.storage.push_queue import MailedRoom, PushState, QueuedPush
 from hs_common.storage.pushers import Pusher
-from hs_common.storage.queries import Queries
-from hs_workers.push.badges import Badges
-from hs_workers.push.event_reading import EventReading
-from hs_workers.push.http_push import retry_s
 from hs_workers.push.mail_text import ROOMS_LIMIT, RoomText, room_text, subject
 from hs_workers.push.notification import PushedEvent
+from hs_workers.push.pushing import Pushing
 from hs_workers.push.senders import Lost, Task
 
 ROWS: Final = 500
@@ -42,46 +35,22 @@ _log = Logger()
 
 
 class EmailPush:
-    """`position`: of this process' follower; `now_ms` is the time of day."""
+    """Of pushers of the kind `email`."""
 
-    def __init__(
-        self,
-        *,
-        db: Queries,
-        master: Link,
-        mailer: Mailer,
-        unsubscribing: Unsubscribing,
-        badges: Badges,
-        events: EventReading,
-        settings: Push,
-        clock: Clock,
-        random: Random,
-        now_ms: Callable[[], int],
-        position: Callable[[], int],
-    ) -> None:
-        self._db = db
-        self._master = master
+    def __init__(self, pushing: Pushing, mailer: Mailer, unsubscribing: Unsubscribing) -> None:
+        self._pushing = pushing
         self._mailer = mailer
         self._unsubscribing = unsubscribing
-        self._badges = badges
-        self._events = events
-        self._settings = settings
-        self._clock = clock
-        self._random = random
-        self._now_ms = now_ms
-        self._position = position
 
     async def step(self, task: Task) -> bool:
         """Waits until a mail is due, and sends it; whether more may wait. Raises Lost."""
-        if task.state is None:
-            task.state = await push_queue.state(self._db, task.pusher.pusher_id)
-        rows = await push_queue.waiting(self._db, task.pusher.pusher_id, ROWS)
+        rows = await self._pushing.waiting(task, ROWS)
         by_room = await self._unread(task, rows)
         if not by_room:
             return bool(rows)
-        mailed = await push_queue.mailed_rooms(self._db, task.pusher.pusher_id)
+        mailed = await push_queue.mailed_rooms(self._pushing.db, task.pusher.pusher_id)
         due = {room_id: self._due(room_rows, mailed.get(room_id)) for room_id, room_rows in by_room.items()}
-        soonest, now = min(due.values()), self._now_ms()
+        soonest, now = min(due.values()), self._pushing.now_ms()
         if soonest > now:
             await task.news.wait(min(LOOK_S, (soonest - now) / 1000))
             return True
@@ -91,38 +60,36 @@ class EmailPush:
 
     async def _unread(self, task: Task, rows: Sequence[QueuedPush]) -> dict[str, list[QueuedPush]]:
         """What is still worth telling, by room; the rest goes."""
-        user_id, oldest_ms = task.pusher.user_id, self._now_ms() - FORGET_MS
+        user_id, oldest_ms = task.pusher.user_id, self._pushing.now_ms() - FORGET_MS
         by_room: dict[str, list[QueuedPush]] = {}
         passed: list[int] = []
         for row in rows:
-            if row.event_id is None or row.at_ms < oldest_ms or await self._is_read(user_id, row):
+            if row.event_id is None or row.at_ms < oldest_ms or await self._pushing.is_read(user_id, row):
                 passed.append(row.pos)
             else:
                 by_room.setdefault(row.room_id, []).append(row)
-        await self._settle(task, passed)
+        await self._pushing.settle(task, passed)
         return by_room
 
-    async def _is_read(self, user_id: str, row: QueuedPush) -> bool:
-        is_invite = row.thread_id == ""
-        return not is_invite and await self._badges.is_read(user_id, row.room_id, row.thread_id, row.pos)
-
     def _due(self, rows: Sequence[QueuedPush], mailed: MailedRoom | None) -> int:
-        first = rows[0].at_ms + self._settings.mail_delay_ms
+        first = rows[0].at_ms + self._pushing.settings.mail_delay_ms
         return first if mailed is None else max(first, mailed.mailed_ms + mailed.wait_ms)
 
     async def _mail(
         self, task: Task, by_room: Mapping[str, Sequence[QueuedPush]], mailed: Mapping[str, MailedRoom]
     ) -> None:
         pusher = task.pusher
-        owner = await threepids.user_of_threepid(self._db, "email", canonical_address(pusher.pushkey))
+        owner = await threepids.user_of_threepid(self._pushing.db, "email", canonical_address(pusher.pushkey))
         if owner != pusher.user_id:  # he has taken the address from his account, or another has it now
-            await self._master.call(RemovePusher(user_id=pusher.user_id, app_id=pusher.app_id, pushkey=pusher.pushkey))
-            await self._settle(task, [row.pos for rows in by_room.values() for row in rows])
+            await self._pushing.master.call(
+                RemovePusher(user_id=pusher.user_id, app_id=pusher.app_id, pushkey=pusher.pushkey)
+            )
+            await self._pushing.settle(task, [row.pos for rows in by_room.values() for row in rows])
             return
         texts = [text for rows in by_room.values() if (text := await self._text(pusher, rows)) is not None]
         positions = [row.pos for rows in by_room.values() for row in rows]
         if not texts:  # all was redacted
-            await self._settle(task, positions)
+            await self._pushing.settle(task, positions)
             return
         mail = self._written(pusher, texts)
         task.is_away = True
@@ -141,12 +108,12 @@ class EmailPush:
     async def _text(self, pusher: Pusher, rows: Sequence[QueuedPush]) -> RoomText | None:
         events: list[PushedEvent] = []
         for row in rows:
-            event = await self._events.of(row, pusher.user_id, max(row.pos, self._position()))
+            event = await self._pushing.event(pusher.user_id, row)
             if event is not None:
                 events.append(event)
         if not events:
             return None
-        settings = self._settings
+        settings = self._pushing.settings
         return room_text(events, link_base=settings.room_link, include_content=settings.include_content)
 
     def _written(self, pusher: Pusher, texts: Sequence[RoomText]) -> Mail:
@@ -168,17 +135,17 @@ class EmailPush:
         room_ids: Mapping[str, object],
         mailed: Mapping[str, MailedRoom],
     ) -> None:
-        now = self._now_ms()
+        now = self._pushing.now_ms()
         waits = {room_id: self._next_wait(mailed.get(room_id), now) for room_id in room_ids}
         task.state = PushState(None, 0)
         pusher_id = task.pusher.pusher_id
-        await push_queue.mailed(self._db, pusher_id, waits, now)
-        if not await push_queue.pushed(self._db, task.shard, task.term, pusher_id, positions, None, now):
+        await push_queue.mailed(self._pushing.db, pusher_id, waits, now)
+        if not await push_queue.pushed(self._pushing.db, task.shard, task.term, pusher_id, positions, None, now):
             raise Lost
 
     def _next_wait(self, mailed: MailedRoom | None, now: int) -> int:
         if mailed is None or now - mailed.mailed_ms > FORGET_MS:
-            return self._settings.mail_delay_ms
+            return self._pushing.settings.mail_delay_ms
         return min(LONGEST_WAIT_MS, 2 * mailed.wait_ms)
 
     async def _failed(self, task: Task, error: MailFailed, positions: Sequence[int]) -> None:
@@ -187,11 +154,7 @@ class EmailPush:
         _log.warn(
             "no notification by email to {user} ({count}): {why}", user=task.pusher.user_id, count=failures, why=error
         )
-        await push_queue.failed(self._db, task.pusher.pusher_id, failures, str(error))
+        await push_queue.failed(self._pushing.db, task.pusher.pusher_id, failures, str(error))
         if error.is_permanent:
-            await self._settle(task, positions)
-        await pause(self._clock, retry_s(failures, self._random))
-
-    async def _settle(self, task: Task, positions: Sequence[int]) -> None:
-        if positions and not await push_queue.settle(self._db, task.shard, task.term, task.pusher.pusher_id, positions):
-            raise Lost
+            await self._pushing.settle(task, positions)
+        await self._pushing.pause_after(failures)

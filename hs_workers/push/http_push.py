@@ -6,34 +6,28 @@ them. A gateway that fails is asked again, ever later; what is too old by then i
 Spec: push-gateway-api/#homeserver-behaviour.
 """
 
-from collections.abc import Callable
-from random import Random
 from typing import Any, Final, NamedTuple
 
 import orjson
 from twisted.logger import Logger
 
-from hs_common.config.push import Push
 from hs_common.replication.calls import RemovePusher
-from hs_common.replication.clock import Clock, pause
-from hs_common.replication.link_interface import Link
+from hs_common.replication.clock import pause
 from hs_common.storage import push_queue
 from hs_common.storage.push_queue import PushState, QueuedPush
 from hs_common.storage.pushers import Pusher
-from hs_common.storage.queries import DatabaseError, Queries
-from hs_workers.push.badges import Badge, Badges
-from hs_workers.push.event_reading import EventReading
+from hs_common.storage.queries import DatabaseError
+from hs_workers.push.badges import Badge
 from hs_workers.push.gateway import Gateways, Refused
 from hs_workers.push.notification import counts_notification, event_notification
+from hs_workers.push.pushing import Pushing
 from hs_workers.push.senders import Lost, Task
 
 ROWS: Final = 50
 """Read at once: most have one or two, and one that was away has many that were read elsewhere."""
 QUEUE_LIMIT: Final = 1_000
 """Kept for a gateway that fails; nobody looks at more notifications than that."""
-FIRST_RETRY_S: Final = 1.0
-LONGEST_RETRY_S: Final = 900.0
-RETRY_JITTER: Final = 0.2
+DATABASE_RETRY_S: Final = 1.0
 
 _log = Logger()
 
@@ -44,38 +38,15 @@ class _Wanted(NamedTuple):
 
 
 class HttpPush:
-    """`position`: of this process' follower; `now_ms` is the time of day."""
+    """Of pushers of the kind `http`."""
 
-    def __init__(
-        self,
-        *,
-        db: Queries,
-        master: Link,
-        gateways: Gateways,
-        badges: Badges,
-        events: EventReading,
-        settings: Push,
-        clock: Clock,
-        random: Random,
-        now_ms: Callable[[], int],
-        position: Callable[[], int],
-    ) -> None:
-        self._db = db
-        self._master = master
+    def __init__(self, pushing: Pushing, gateways: Gateways) -> None:
+        self._pushing = pushing
         self._gateways = gateways
-        self._badges = badges
-        self._events = events
-        self._settings = settings
-        self._clock = clock
-        self._random = random
-        self._now_ms = now_ms
-        self._position = position
 
     async def step(self, task: Task) -> bool:
         """Pushes one thing, if one waits that is worth it; whether more may wait. Raises Lost."""
-        if task.state is None:
-            task.state = await push_queue.state(self._db, task.pusher.pusher_id)
-        rows = await push_queue.waiting(self._db, task.pusher.pusher_id, ROWS)
+        rows = await self._pushing.waiting(task, ROWS)
         passed: list[int] = []
         for number, row in enumerate(rows):
             passed.append(row.pos)
@@ -83,15 +54,14 @@ class HttpPush:
             if wanted is not None:
                 await self._push(task, passed, wanted)
                 return True
-        if rows and not await push_queue.settle(self._db, task.shard, task.term, task.pusher.pusher_id, passed):
-            raise Lost
+        await self._pushing.settle(task, passed)
         return bool(rows)
 
     # --- what is worth pushing ---
 
     async def _wanted(self, task: Task, row: QueuedPush, later: list[QueuedPush]) -> _Wanted | None:
         pusher = task.pusher
-        if row.at_ms < self._now_ms() - self._settings.keep_ms:
+        if row.at_ms < self._pushing.now_ms() - self._pushing.settings.keep_ms:
             return None
         try:
             if row.event_id is not None:
@@ -104,28 +74,27 @@ class HttpPush:
             return None
 
     async def _event(self, pusher: Pusher, row: QueuedPush) -> _Wanted | None:
-        is_invite = row.thread_id == ""
-        if not is_invite and await self._badges.is_read(pusher.user_id, row.room_id, row.thread_id, row.pos):
+        if await self._pushing.is_read(pusher.user_id, row):
             return None
-        event = await self._events.of(row, pusher.user_id, max(row.pos, self._position()))
+        event = await self._pushing.event(pusher.user_id, row)
         if event is None:
             return None
-        badge = await self._badges.of(pusher.user_id, row.pos)
+        badge = await self._pushing.badges.of(pusher.user_id, row.pos)
         unread = self._unread(badge)
         tweaks = orjson.loads(row.tweaks)
-        include = self._settings.include_content
+        include = self._pushing.settings.include_content
         body = event_notification(pusher, event, tweaks, unread, badge.missed_calls, include_content=include)
         return _Wanted(body, unread)
 
     async def _counts(self, task: Task, pos: int) -> _Wanted | None:
-        badge = await self._badges.of(task.pusher.user_id, pos)
+        badge = await self._pushing.badges.of(task.pusher.user_id, pos)
         unread = self._unread(badge)
         if task.state is not None and unread == (task.state.badge or 0):
             return None
         return _Wanted(counts_notification(task.pusher, unread, badge.missed_calls), unread)
 
     def _unread(self, badge: Badge) -> int:
-        return badge.rooms if self._settings.badge == "rooms" else badge.messages
+        return badge.rooms if self._pushing.settings.badge == "rooms" else badge.messages
 
     # --- pushing ---
 
@@ -145,7 +114,7 @@ class HttpPush:
             await self._failed(task, outcome)
         elif pusher.pushkey in outcome.rejected:
             _log.info("the gateway of {app} rejects a pusher of {user}", app=pusher.app_id, user=pusher.user_id)
-            await self._master.call(
+            await self._pushing.master.call(
                 RemovePusher(user_id=pusher.user_id, app_id=pusher.app_id, pushkey=pusher.pushkey, set_ms=pusher.set_ms)
             )
 
@@ -154,11 +123,17 @@ class HttpPush:
         while True:  # what was pushed must be noted, or it is pushed again
             try:
                 held = await push_queue.pushed(
-                    self._db, task.shard, task.term, task.pusher.pusher_id, positions, badge, self._now_ms()
+                    self._pushing.db,
+                    task.shard,
+                    task.term,
+                    task.pusher.pusher_id,
+                    positions,
+                    badge,
+                    self._pushing.now_ms(),
                 )
             except DatabaseError as error:
                 _log.warn("what was pushed is noted when the database answers: {error}", error=error)
-                await pause(self._clock, FIRST_RETRY_S)
+                await pause(self._pushing.clock, DATABASE_RETRY_S)
             else:
                 break
         if not held:
@@ -168,18 +143,14 @@ class HttpPush:
         pusher_id, state = task.pusher.pusher_id, task.state
         failures = 1 + (0 if state is None else state.failures)
         task.state = PushState(None if state is None else state.badge, failures)
-        await push_queue.failed(self._db, pusher_id, failures, outcome.why)
-        await push_queue.drop_old(self._db, pusher_id, self._now_ms() - self._settings.keep_ms, QUEUE_LIMIT)
+        await push_queue.failed(self._pushing.db, pusher_id, failures, outcome.why)
+        await push_queue.drop_old(
+            self._pushing.db, pusher_id, self._pushing.now_ms() - self._pushing.settings.keep_ms, QUEUE_LIMIT
+        )
         _log.warn(
             "the gateway of {app} takes no notification ({count}): {why}",
             app=task.pusher.app_id,
             count=failures,
             why=outcome.why,
         )
-        await pause(self._clock, max(outcome.retry_after_s, retry_s(failures, self._random)))
-
-
-def retry_s(failures: int, random: Random) -> float:
-    """How long to wait after so many failures in a row."""
-    seconds = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(failures - 1, 10))
-    return seconds * (1 - RETRY_JITTER * random.random())
+        await self._pushing.pause_after(failures, outcome.retry_after_s)

@@ -22,6 +22,7 @@ from hs_workers.push.held_pushers import HeldPushers
 from hs_workers.push.http_push import HttpPush
 from hs_workers.push.judge import LogJudge
 from hs_workers.push.judging import Judging
+from hs_workers.push.pushing import Pushing
 from hs_workers.push.senders import Senders, Work
 
 REMEMBERED_SETTINGS: Final = 50_000
@@ -54,10 +55,20 @@ class PushWorker:
         held, readers = HeldPushers(), ReaderSettings(near.db, REMEMBERED_SETTINGS)
         self.badges = Badges(near.db, readers, near.position)
         self.gateways = Gateways(near.egress)
-        self._events = EventReading(near.db, near.clock.seconds)
-        works: dict[str, Work] = {HTTP: self._http(near)}
+        pushing = Pushing(
+            db=near.db,
+            master=near.master,
+            badges=self.badges,
+            events=EventReading(near.db, near.clock.seconds),
+            settings=near.settings,
+            clock=near.clock,
+            random=near.random,
+            now_ms=near.now_ms,
+            position=near.position,
+        )
+        works: dict[str, Work] = {HTTP: HttpPush(pushing, self.gateways)}
         if near.mailer is not None and near.unsubscribing is not None:
-            works[EMAIL] = self._email(near, near.mailer, near.unsubscribing)
+            works[EMAIL] = EmailPush(pushing, near.mailer, near.unsubscribing)
         self.senders = Senders(near.clock, lambda: self.judge.keeper.may_start(), works)
         self.judge = LogJudge(
             db=near.db,
@@ -71,33 +82,4 @@ class PushWorker:
             judging=Judging(near.db, held, readers, self.badges, near.now_ms, near.settings.keep_ms),
             senders=self.senders,
             timing=near.timing,
-        )
-
-    def _http(self, near: Surroundings) -> HttpPush:
-        return HttpPush(
-            db=near.db,
-            master=near.master,
-            gateways=self.gateways,
-            badges=self.badges,
-            events=self._events,
-            settings=near.settings,
-            clock=near.clock,
-            random=near.random,
-            now_ms=near.now_ms,
-            position=near.position,
-        )
-
-    def _email(self, near: Surroundings, mailer: Mailer, unsubscribing: Unsubscribing) -> EmailPush:
-        return EmailPush(
-            db=near.db,
-            master=near.master,
-            mailer=mailer,
-            unsubscribing=unsubscribing,
-            badges=self.badges,
-            events=self._events,
-            settings=near.settings,
-            clock=near.clock,
-            random=near.random,
-            now_ms=near.now_ms,
-            position=near.position,
         )

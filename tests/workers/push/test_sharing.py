@@ -4,7 +4,7 @@ from random import Random
 
 from twisted.internet.defer import Deferred
 
-from hs_workers.push.http_push import LONGEST_RETRY_S, retry_s
+from hs_workers.push.pushing import LONGEST_RETRY_S, retry_s
 from tests.reactor import sleep, until
 from tests.workers.push.conftest import Play
 from tests.workers.push.gateway import HANG
