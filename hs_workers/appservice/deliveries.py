@@ -82,7 +82,7 @@ class Deliveries:
         self._stopped = True
         self.keeper.abandon()
         for sender in self._senders.values():
-            sender.abandon()
+            sender.work.abandon()
 
     @property
     def sending_to(self) -> list[str]:
@@ -196,7 +196,7 @@ class Deliveries:
         elif to is not None:
             sender = ServiceSender(self._world, to, term, row.made_pos, paused=row.paused)
             self._senders[service_id] = sender
-            sender.start()
+            sender.work.start()
 
     async def _give_up(self, shards: Collection[int]) -> None:
         running = {*self._senders.values(), *self._ending}
@@ -210,5 +210,5 @@ class Deliveries:
             self.lane.forget(service_id)
             self._devices.forget(service_id)
         self._ending.add(sender)
-        await sender.stop()
+        await sender.work.stop()
         self._ending.discard(sender)

@@ -8,20 +8,20 @@ cursor never skips: events are read from it, not from what this process heard.
 Spec: application-service-api/#pushing-events.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import quote
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from hs_common.appservices.http_client import Destination, HttpAnswer, ServiceClient, Unreachable
 from hs_common.process.alarm import Alarm
-from hs_common.replication.clock import Clock, pause
+from hs_common.process.share_work import ShareLost, ShareWork
+from hs_common.replication.clock import Clock
 from hs_common.storage import service_queue
-from hs_common.storage.queries import DatabaseError, Queries, Row
+from hs_common.storage.queries import Queries, Row
 from hs_common.storage.service_queue import Received, Under
 from hs_workers.appservice.client_events import encode_events
 from hs_workers.appservice.devices import DeviceNews, fields
@@ -34,15 +34,10 @@ FIRST_RETRY_S: Final = 1.0
 LONGEST_RETRY_S: Final = 60.0
 """Bridges give up on a server that backs off for minutes."""
 RETRY_JITTER: Final = 0.2
-STOP_LIMIT_S: Final = 5.0
-"""A service that is just answering should not get the same again; one that hangs holds up nobody."""
 IDLE_LOOK_S: Final = 60.0
 """How long a service is left alone when nothing was heard for it: news wake its sender, this is for missed ones."""
-DATABASE_RETRY_S: Final = 1.0
 FENCE_LOOK_S: Final = 0.5
 EPHEMERAL_NAMES: Final = (b'"ephemeral":', b'"de.sorunome.msc2409.ephemeral":')
-
-T = TypeVar("T")
 
 _log = Logger()
 
@@ -88,12 +83,8 @@ class _Content(NamedTuple):
     messages: list[bytes]
 
 
-class _Lost(Exception):
-    """Another worker holds the share."""
-
-
 class ServiceSender:
-    """The sending to one service, as long as this worker holds its share. `start`, then `news` and `retry_now`."""
+    """The sending to one service, as long as this worker holds its share. `work.start`, then `news` and `retry_now`."""
 
     def __init__(self, world: World, to: Destination, term: int, made_pos: int, *, paused: bool = False) -> None:
         self.to = to
@@ -109,15 +100,10 @@ class ServiceSender:
         self._under: Under | None = None
         self._content: _Content | None = None  # of what is under way; None: to be read
         self._failures = 0
-        self._asking = False
-        self._stopping = False
-        self._running: Deferred[None] | None = None
+        self.work = ShareWork(world.clock, f"sending to {to.service_id}", self._claim, self._step)
+        self._insist = self.work.insist
 
     # --- what others say ---
-
-    def start(self) -> None:
-        self._running = Deferred.fromCoroutine(self._run())
-        self._running.addErrback(lambda failure: failure.trap(CancelledError))
 
     def news(self) -> None:
         """Something may wait."""
@@ -129,41 +115,9 @@ class ServiceSender:
         self._retry.ring()
         self._news.ring()
 
-    async def stop(self) -> None:
-        """Ends when the request under way has, or soon; what is under way stays so in the database."""
-        self._stopping = True
-        running = self._running
-        if running is None:
-            return
-        if not self._asking:
-            running.cancel()
-        finished: Deferred[None] = Deferred()
-        running.addBoth(lambda _: finished.callback(None))
-        timer = self._world.clock.callLater(STOP_LIMIT_S, running.cancel)
-        await finished
-        if timer.active():
-            timer.cancel()
-
-    def abandon(self) -> None:
-        """Ends at once."""
-        if self._running is not None:
-            self._running.cancel()
-
     # --- the work ---
 
-    async def _run(self) -> None:
-        try:
-            await self._claim()
-            while not self._stopping:
-                await self._step()
-        except _Lost:
-            _log.info("another worker sends to {service}", service=self.to.service_id)
-        except CancelledError:
-            raise
-        except Exception:
-            _log.failure("sending to {service} has failed for good", service=self.to.service_id)
-
-    async def _step(self) -> None:
+    async def _step(self) -> bool:
         if self.paused or not self._world.may_start():
             await self._news.wait(IDLE_LOOK_S if self.paused else FENCE_LOOK_S)
         elif self._under is not None:
@@ -171,13 +125,14 @@ class ServiceSender:
                 await self._advance(self._under.to, self._under.devices_to)
         elif not await self._advance(self._sent_to, self._devices_sent_to) and not await self._news.wait(IDLE_LOOK_S):
             self._world.devices.look(self.to.service_id)
+        return True
 
     async def _claim(self) -> None:
         cursor = await self._insist(
             lambda: service_queue.claim(self._world.db, self.to.service_id, self.term, self._made_pos)
         )
         if cursor is None:
-            raise _Lost
+            raise ShareLost
         self._sent_to, self._failures = cursor.sent_to, cursor.failures
         self._devices_sent_to = self._devices_looked_to = cursor.devices_sent_to
         self._under = cursor.under
@@ -186,7 +141,7 @@ class ServiceSender:
     async def _advance(self, sent_to: int, devices_sent_to: int) -> bool:
         """Everything up to there was received: put the next transaction under way; false if there is none."""
         self._devices_looked_to = max(self._devices_looked_to, devices_sent_to)
-        under, content = await self._next(sent_to) if not self._stopping else (None, None)
+        under, content = await self._next(sent_to) if not self.work.is_stopping else (None, None)
         if under is None and sent_to == self._sent_to and self._under is None:
             return False
         events, devices = Received(self._sent_to, sent_to), Received(self._devices_sent_to, devices_sent_to)
@@ -195,7 +150,7 @@ class ServiceSender:
             lambda: service_queue.advance(db, self.to.service_id, self.term, events, devices, under)
         )
         if not moved:
-            raise _Lost
+            raise ShareLost
         self._sent_to, self._devices_sent_to, self._under, self._content = events.to, devices.to, under, content
         return True
 
@@ -232,9 +187,9 @@ class ServiceSender:
         if content is None:
             content = self._content = await self._reread(under)
         path = f"/transactions/{quote(under.txn_id, safe='')}"
-        self._asking = True
         try:
-            answer = await self._world.http.ask(self.to, "PUT", path, _body(content, under))
+            with self.work.asking():
+                answer = await self._world.http.ask(self.to, "PUT", path, _body(content, under))
         except Unreachable as error:
             reason = str(error)
         else:
@@ -242,8 +197,6 @@ class ServiceSender:
                 self._failures = 0
                 return True
             reason = _told(answer)
-        finally:
-            self._asking = False
         await self._wait_after_failure(reason)
         return False
 
@@ -260,18 +213,9 @@ class ServiceSender:
         service_id, failures, db = self.to.service_id, self._failures, self._world.db
         _log.warn("{service} receives nothing ({count}): {why}", service=service_id, count=failures, why=reason)
         if not await self._insist(lambda: service_queue.failed(db, service_id, self.term, failures, reason)):
-            raise _Lost
-        if not self._stopping:
+            raise ShareLost
+        if not self.work.is_stopping:
             await self._retry.wait(retry_s(failures, self._world.random))
-
-    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Tries until the database answers."""
-        while True:
-            try:
-                return await work()
-            except DatabaseError as error:
-                _log.warn("{service} has to wait for the database: {error}", service=self.to.service_id, error=error)
-            await pause(self._world.clock, DATABASE_RETRY_S)
 
 
 def retry_s(failures: int, random: Random) -> float:

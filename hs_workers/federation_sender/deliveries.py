@@ -107,7 +107,7 @@ class Deliveries:
             self._cleaning.cancel()
         self.keeper.abandon()
         for sender in self._senders.values():
-            sender.abandon()
+            sender.work.abandon()
 
     @property
     def sending_to(self) -> int:
@@ -268,7 +268,7 @@ class Deliveries:
             shard = shard_of(server)
             sender = DestinationSender(self._world, server, self.keeper.held[shard], self._clean[shard], self._idle)
             self._senders[server] = sender
-            sender.start()
+            sender.work.start()
         return sender
 
     def _idle(self, sender: DestinationSender) -> None:
@@ -341,5 +341,5 @@ class Deliveries:
             del self._senders[sender.destination]
             self.lane.forget(sender.destination)
         self._ending.add(sender)
-        await sender.stop()
+        await sender.work.stop()
         self._ending.discard(sender)

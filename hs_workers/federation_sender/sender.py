@@ -7,22 +7,23 @@ devices go in the same transaction as events and never wait for them. A server t
 the newest event alone, and asks for the rest. Spec: server-server-api.md#transactions.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Final, TypeVar
+from typing import Final
 
 import orjson
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.defer import DeferredSemaphore
 from twisted.logger import Logger
 
 from hs_common.federation.client import FederationClient
 from hs_common.federation.failures import FederationError, NotFederating
 from hs_common.process.alarm import Alarm
-from hs_common.replication.clock import Clock, pause
+from hs_common.process.share_work import ShareLost, ShareWork
+from hs_common.replication.clock import Clock
 from hs_common.storage import destinations
 from hs_common.storage.destinations import Under
-from hs_common.storage.queries import DatabaseError, Queries
+from hs_common.storage.queries import Queries
 from hs_workers.federation_sender import transaction
 from hs_workers.federation_sender.devices import DeviceLane
 from hs_workers.federation_sender.ephemeral import EphemeralLane
@@ -38,11 +39,7 @@ LONG_AWAY_FAILURES: Final = 5
 """In a row: some minutes. After that the backlog is told by its newest events."""
 IDLE_S: Final = 60.0
 """How long a sender that has nothing to do is kept."""
-STOP_LIMIT_S: Final = 5.0
-DATABASE_RETRY_S: Final = 1.0
 FENCE_LOOK_S: Final = 0.5
-
-T = TypeVar("T")
 
 _log = Logger()
 
@@ -66,12 +63,8 @@ class World:
     """Requests under way at a time, to all servers together."""
 
 
-class _Lost(Exception):
-    """Another worker holds the share."""
-
-
 class DestinationSender:
-    """The sending to one server, as long as this worker holds its share. `start`, then `news` and `retry_now`."""
+    """The sending to one server, as long as this worker holds its share. `work.start`, then `news` and `retry_now`."""
 
     def __init__(
         self, world: World, destination: str, term: int, clean_to: int, ended: Callable[["DestinationSender"], None]
@@ -84,7 +77,6 @@ class DestinationSender:
         self.failures = 0
         self._world = world
         self._clean_to = clean_to
-        self._ended = ended
         self._news = Alarm(world.clock)
         self._retry = Alarm(world.clock)
         self._events_to = 0
@@ -94,15 +86,10 @@ class DestinationSender:
         self._has_news = True  # something may wait in the tables
         self._was_long_away = False
         self._catch_up_to = 0
-        self._asking = False
-        self._stopping = False
-        self._running: Deferred[None] | None = None
+        self.work = ShareWork(world.clock, f"sending to {destination}", self._claim, self._step, lambda: ended(self))
+        self._insist = self.work.insist
 
     # --- what others say ---
-
-    def start(self) -> None:
-        self._running = Deferred.fromCoroutine(self._run())
-        self._running.addErrback(lambda failure: failure.trap(CancelledError))
 
     def news(self) -> None:
         """Something waits in the tables."""
@@ -117,48 +104,13 @@ class DestinationSender:
         """The server can be reached again, they say."""
         self._retry.ring()
 
-    async def stop(self) -> None:
-        """Ends when the request under way has, or soon; what is under way stays so in the database."""
-        self._stopping = True
-        running = self._running
-        if running is None:
-            return
-        if not self._asking:
-            running.cancel()
-        finished: Deferred[None] = Deferred()
-        running.addBoth(lambda _: finished.callback(None))
-        timer = self._world.clock.callLater(STOP_LIMIT_S, running.cancel)
-        await finished
-        if timer.active():
-            timer.cancel()
-
-    def abandon(self) -> None:
-        """Ends at once."""
-        if self._running is not None:
-            self._running.cancel()
-
     # --- the work ---
-
-    async def _run(self) -> None:
-        try:
-            await self._claim()
-            while not self._stopping:
-                if not await self._step():
-                    break
-        except _Lost:
-            _log.info("another worker sends to {destination}", destination=self.destination)
-        except CancelledError:
-            raise
-        except Exception:
-            _log.failure("sending to {destination} has failed for good", destination=self.destination)
-        if not self._stopping:
-            self._ended(self)
 
     async def _claim(self) -> None:
         world = self._world
         claimed = await self._insist(lambda: destinations.claim(world.db, self.destination, self.term, self._clean_to))
         if claimed is None:
-            raise _Lost
+            raise ShareLost
         self._events_to, self._devices_to, self._under = claimed.events_to, claimed.devices_to, claimed.under
         self.failures = claimed.failures
         self._was_long_away = claimed.failures >= LONG_AWAY_FAILURES
@@ -183,7 +135,7 @@ class DestinationSender:
     async def _advance(self, events_to: int, devices_to: int) -> bool:
         """Everything up to there was received: put the next transaction under way; false if there is none."""
         received, under = (events_to, devices_to), None
-        if not self._stopping:
+        if not self.work.is_stopping:
             received, under = await self._next(events_to, devices_to)
         was_waiting = self._under is not None or received != (self._events_to, self._devices_to)
         if under is None and not was_waiting:
@@ -191,7 +143,7 @@ class DestinationSender:
         is_behind = under is not None or self._has_news
         db, name, term = self._world.db, self.destination, self.term
         if not await self._insist(lambda: destinations.advance(db, name, term, received, under, is_behind)):
-            raise _Lost
+            raise ShareLost
         (self._events_to, self._devices_to), self._under = received, under
         return under is not None or self._has_news
 
@@ -240,10 +192,11 @@ class DestinationSender:
             pdus = self._pdus = [found[event_id] for event_id in ids if event_id in found]
         client = self._world.client
         encoded = transaction.body(client.identity.server_name, under.ts, pdus, under.edus)
+        path = transaction.path(under.txn_id)
         await self._world.slots.acquire()
-        self._asking = True
         try:
-            await client.json(self.destination, "PUT", transaction.path(under.txn_id), None, encoded, backs_off=False)
+            with self.work.asking():
+                await client.json(self.destination, "PUT", path, None, encoded, backs_off=False)
         except FederationError as error:
             reason, is_forbidden = error.reason, isinstance(error, NotFederating)
         else:
@@ -251,7 +204,6 @@ class DestinationSender:
             self._world.told(len(pdus), under.edus.count('"edu_type"'), False)
             return True
         finally:
-            self._asking = False
             self._world.slots.release()
         await self._wait_after_failure(reason, is_forbidden)
         return False
@@ -267,18 +219,9 @@ class DestinationSender:
         _log.info("{name} receives nothing ({count}): {why}", name=name, count=failures, why=reason)
         retry_at_ms, why = world.now_ms() + round(seconds * 1000), reason[:500].replace("\0", "")
         if not await self._insist(lambda: destinations.failed(world.db, name, term, failures, retry_at_ms, why)):
-            raise _Lost
-        if not self._stopping and await self._retry.wait(seconds):
+            raise ShareLost
+        if not self.work.is_stopping and await self._retry.wait(seconds):
             self.failures = 0
-
-    async def _insist(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Tries until the database answers."""
-        while True:
-            try:
-                return await work()
-            except DatabaseError as error:
-                _log.warn("{name} has to wait for the database: {error}", name=self.destination, error=error)
-            await pause(self._world.clock, DATABASE_RETRY_S)
 
 
 def retry_s(failures: int, random: Random) -> float:
