@@ -59,9 +59,17 @@ def test_a_copy_shows_which_step_ends_it(
     steps: Sequence[Callable[[], None]], ended_at: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copied_process, "STEP_LIMIT_S", 0.5)
+    copies, fork = [], os.fork
+
+    def counted() -> int:
+        copies.append(fork())
+        return copies[-1]
+
+    monkeypatch.setattr(os, "fork", counted)
     assert run(CopiedProcess(reactor).rehearse(steps)) == ended_at
+    (copy,) = copies
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)  # no copy is left
+        os.waitpid(copy, os.WNOHANG)  # it is not left
 
 
 def test_nothing_of_a_copy_is_left() -> None:
