@@ -1,77 +1,16 @@
 // A play of Hydrogen, a whole web client, in headless Chromium: node browser.mjs URL
-// Two users log in, meet in an encrypted room, talk and send a picture. The client is bundled of its published SDK and
-// served here; what it shows lies in pictures/ afterwards. CHROMIUM=/path/to/chromium chooses another browser.
+// Two users register and log in, meet in an encrypted room, talk and send a picture; then one of them logs in once more
+// and the new session is verified by emoji. What they saw lies in pictures/ afterwards.
 
 import { strict as assert } from "node:assert";
-import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { createServer } from "node:http";
-import { dirname, extname, join, normalize } from "node:path";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
-import { chromium } from "playwright-core";
+import { readFileSync } from "node:fs";
+import { pictures, play } from "./hydrogen_stage.mjs";
+import { say } from "./quiet.mjs";
+import { Device, ENCRYPTION, bootstrap, until, withKeys } from "./users.mjs";
 
-const here = dirname(fileURLToPath(import.meta.url));
-const sdk = join(here, "node_modules/hydrogen-view-sdk/asset-build/assets");
-const pictures = join(here, "pictures");
 const NAME = "A room of Hydrogen";
-const PASSWORD = "correct horse battery staple";
-const TYPES = { ".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".wasm": "application/wasm", ".svg": "image/svg+xml" };
-const PAGE = `<!doctype html><meta charset="utf-8"><link rel="stylesheet" href="assets/theme-element-light.css">
-<body class="hydrogen"><script type="module" src="app.js"></script>`;
 
-async function bundle() {
-    const options = { bundle: true, format: "esm", write: false, external: ["fs", "path", "crypto"], logLevel: "error" };
-    const result = await build({ ...options, entryPoints: [join(here, "hydrogen.mjs")] });
-    return result.outputFiles[0].text;
-}
-
-function file(path) {
-    if (path === "/sw.js") return join(sdk, "../../lib-build/sw.js");
-    for (const [prefix, folder] of [["/assets/", sdk], ["/olm/", join(here, "node_modules/@matrix-org/olm")]]) {
-        if (path.startsWith(prefix)) return join(folder, normalize(path.slice(prefix.length)));
-    }
-}
-
-async function serve() {
-    const app = await bundle();
-    const server = createServer((request, response) => {
-        const { pathname } = new URL(request.url, "http://localhost");
-        const found = file(pathname);
-        const body = pathname === "/" ? PAGE : pathname === "/app.js" ? app : found && existsSync(found) && readFileSync(found);
-        const type = pathname === "/" ? "text/html" : TYPES[extname(pathname)] ?? "application/octet-stream";
-        response.writeHead(body ? 200 : 404, { "Content-Type": type });
-        response.end(body || "");
-    });
-    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-    return { server, url: `http://127.0.0.1:${server.address().port}/` };
-}
-
-async function register(baseUrl, name) {
-    const username = `${name}-${randomBytes(4).toString("hex")}`;
-    const body = JSON.stringify({ username, password: PASSWORD, auth: { type: "m.login.dummy" } });
-    const response = await fetch(`${baseUrl}/_matrix/client/v3/register`, { method: "POST", body });
-    const session = await response.json();
-    assert.equal(response.status, 200, JSON.stringify(session));
-    return { username, ...session };
-}
-
-async function login(browser, app, baseUrl, user) {
-    const context = await browser.newContext({ viewport: { width: 1200, height: 800 } });
-    const page = await context.newPage();
-    page.on("console", (message) => process.env.VERBOSE && console.log(message.text().slice(0, 300)));
-    page.on("pageerror", (error) => console.log(`page error of ${user.username}: ${error.message}`));
-    await page.goto(`${app}?server=${encodeURIComponent(baseUrl)}`);
-    await page.locator("#homeserver").fill(baseUrl);
-    await page.locator("#homeserver").press("Tab");
-    await page.locator("#username").fill(user.username);
-    await page.locator("#password").fill(PASSWORD);
-    await page.locator("button[type=submit]").click();
-    await page.locator(".LeftPanel").waitFor({ timeout: 60_000 });
-    return page;
-}
-
-async function say(page, text) {
+async function write(page, text) {
     const input = page.locator(".MessageComposer textarea");
     await input.fill(text);
     await input.press("Enter");
@@ -82,54 +21,97 @@ function read(page, text) {
     return page.locator(".Timeline_messageBody", { hasText: text }).waitFor();
 }
 
+/** Hydrogen has no dialog for making cross-signing keys: another client of hers has made them. */
+async function withCrossSigning(baseUrl, username) {
+    const device = await withKeys(await Device.login(baseUrl, username));
+    return { device, recoveryKey: await bootstrap(device) };
+}
+
 /** By the API: Hydrogen's dialog cannot choose the version of rooms, and does not know the room ids of version 12. */
-async function createRoom(baseUrl, alice, bob) {
-    const encryption = { type: "m.room.encryption", state_key: "", content: { algorithm: "m.megolm.v1.aes-sha2" } };
-    const body = { name: NAME, room_version: "11", preset: "private_chat", invite: [bob.user_id], initial_state: [encryption] };
-    const headers = { Authorization: `Bearer ${alice.access_token}` };
-    const url = `${baseUrl}/_matrix/client/v3/createRoom`;
-    const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
-    assert.equal(response.status, 200, await response.text());
+async function meet(stage, baseUrl, device, alice, bob) {
+    await device.createRoom({ name: NAME, room_version: "11", invite: [bob.userId], initial_state: [ENCRYPTION] });
+    const { page: a } = alice;
+    const { page: b } = bob;
+    await a.locator(".RoomList li", { hasText: NAME }).click();
+    await b.locator(".RoomList li", { hasText: NAME }).click();
+    await stage.picture(b, "invited");
+    await b.getByRole("button", { name: "Accept" }).click();
+    await b.locator(".MessageComposer textarea").waitFor();
+    await a.locator(".Timeline", { hasText: "joined the room" }).waitFor();
 }
 
-async function play(baseUrl) {
-    mkdirSync(pictures, { recursive: true });
-    const { server, url } = await serve();
-    const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
-    let number = 0;
-    const picture = (page, name) => page.screenshot({ path: join(pictures, `${++number}-${name}.png`) });
-    try {
-        const [alice, bob] = [await register(baseUrl, "alice"), await register(baseUrl, "bob")];
-        const [a, b] = [await login(browser, url, baseUrl, alice), await login(browser, url, baseUrl, bob)];
-        await picture(a, "logged-in");
-        await createRoom(baseUrl, alice, bob);
-        await a.locator(".RoomList li", { hasText: NAME }).click();
-        await b.locator(".RoomList li", { hasText: NAME }).click();
-        await picture(b, "invited");
-        await b.getByRole("button", { name: "Accept" }).click();
-        await b.locator(".MessageComposer textarea").waitFor();
-        await a.locator(".Timeline", { hasText: "joined the room" }).waitFor();
-        await say(a, "Hello from the browser");
-        await read(b, "Hello from the browser");
-        await say(b, "Hello from the other one");
-        await read(a, "Hello from the other one");
-        await picture(a, "said");
-        const image = readFileSync(join(pictures, "1-logged-in.png"));
-        const chooser = a.waitForEvent("filechooser");
-        await a.locator(".MessageComposer .sendFile").click();
-        await a.getByText("Send picture").click();
-        await (await chooser).setFiles({ name: "picture.png", mimeType: "image/png", buffer: image });
-        await b.locator(".Timeline_message img, .Timeline_message .media img").first().waitFor();
-        await b.waitForTimeout(1_500);
-        await picture(b, "picture");
-    } catch (error) {
-        for (const context of browser.contexts()) for (const page of context.pages()) await picture(page, "failed");
-        throw error;
-    } finally {
-        await browser.close();
-        server.close();
-    }
+async function talk(stage, a, b, image) {
+    await write(a, "Hello from the browser");
+    await read(b, "Hello from the browser");
+    await write(b, "Hello from the other one");
+    await read(a, "Hello from the other one");
+    await stage.picture(a, "said");
+    const chooser = a.waitForEvent("filechooser");
+    await a.locator(".MessageComposer .sendFile").click();
+    await a.getByText("Send picture").click();
+    await (await chooser).setFiles({ name: "picture.png", mimeType: "image/png", buffer: readFileSync(image) });
+    await b.locator(".Timeline_message img, .Timeline_message .media img").first().waitFor();
+    await b.waitForTimeout(1_500);
+    await stage.picture(b, "picture");
 }
 
-await play(process.argv[2]);
-console.log(`ok      two users of Hydrogen talk; look at ${pictures}`);
+function openSettings(page) {
+    return page.locator(".LeftPanel a.settings").click();
+}
+
+/** With the recovery key the first session becomes one that can verify others. */
+async function trust(stage, page, recoveryKey) {
+    await openSettings(page);
+    await page.getByPlaceholder("Security key").fill(recoveryKey);
+    await page.getByRole("button", { name: "Set up" }).click();
+    await page.getByText("master key found and trusted").waitFor({ timeout: 60_000 });
+    await stage.picture(page, "trusted");
+}
+
+async function emojis(page) {
+    await page.locator(".EmojiContainer__emoji").first().waitFor({ timeout: 60_000 });
+    return page.locator(".EmojiContainer__emoji").allTextContents();
+}
+
+async function verify(stage, first, second) {
+    await openSettings(second);
+    await second.getByRole("button", { name: "Verify by emoji" }).click();
+    await first.locator(".VerificationToastNotificationView").getByRole("button", { name: "Accept" }).click();
+    await second.getByRole("button", { name: "Proceed" }).click();
+    const shown = [await emojis(first), await emojis(second)];
+    assert.equal(shown[0].length, 7);
+    assert.deepEqual(shown[0], shown[1]);
+    await stage.picture(first, "emoji-of-the-first");
+    await stage.picture(second, "emoji-of-the-second");
+    for (const page of [first, second]) await page.getByRole("button", { name: "They match" }).click();
+    for (const page of [first, second]) await page.getByText("Verification completed").waitFor({ timeout: 60_000 });
+    await stage.picture(first, "verified-by-the-first");
+    await stage.picture(second, "verified-the-second");
+}
+
+/** The devices of a user that are signed by his own key. */
+async function signedDevices(device) {
+    const body = { device_keys: { [device.userId]: [] } };
+    const told = await device.client.http.authedRequest("POST", "/keys/query", undefined, body, { prefix: "/_matrix/client/v3" });
+    const [owner] = Object.keys(told.self_signing_keys[device.userId].keys);
+    const devices = Object.values(told.device_keys[device.userId]);
+    return devices.filter((one) => owner in (one.signatures?.[device.userId] ?? {})).map((one) => one.device_id);
+}
+
+const [baseUrl] = process.argv.slice(2);
+await play(baseUrl, async (stage) => {
+    const alice = await stage.register("alice");
+    const bob = await stage.register("bob");
+    const { device, recoveryKey } = await withCrossSigning(baseUrl, alice);
+    const bobsId = device.userId.replace(alice, bob);
+    const [a, b] = [await stage.login(alice), await stage.login(bob)];
+    const image = await stage.picture(a, "logged-in");
+    await meet(stage, baseUrl, device, { page: a }, { page: b, userId: bobsId });
+    await talk(stage, a, b, image);
+    await trust(stage, a, recoveryKey);
+    assert.equal((await signedDevices(device)).length, 2);
+    await verify(stage, a, await stage.login(alice));
+    await until("the new session is signed", async () => (await signedDevices(device)).length === 3);
+});
+say(`ok      users of Hydrogen talk, and verify a second session; look at ${pictures}`);
+process.exit(0);

@@ -3,38 +3,11 @@
 import { strict as assert } from "node:assert";
 import { CryptoEvent } from "matrix-js-sdk/lib/crypto-api/index.js";
 import { VerificationPhase, VerifierEvent } from "matrix-js-sdk/lib/crypto-api/verification.js";
-import { Device, ENCRYPTION, PASSWORD, until } from "./users.mjs";
-
-async function withKeys(device) {
-    await device.startCrypto();
-    await device.start();
-    return device;
-}
+import { Device, ENCRYPTION, bootstrap, until, withKeys } from "./users.mjs";
 
 function serversBackup(device) {
     const v3 = { prefix: "/_matrix/client/v3" };
     return device.client.http.authedRequest("GET", "/room_keys/version", undefined, undefined, v3);
-}
-
-async function bootstrap(device) {
-    const authUploadDeviceSigningKeys = (makeRequest) =>
-        makeRequest({
-            type: "m.login.password",
-            identifier: { type: "m.id.user", user: device.userId },
-            password: PASSWORD,
-        }).catch(async (error) => {
-            assert.equal(error.httpStatus, 401, String(error));
-            return makeRequest({
-                type: "m.login.password",
-                session: error.data.session,
-                identifier: { type: "m.id.user", user: device.userId },
-                password: PASSWORD,
-            });
-        });
-    await device.crypto.bootstrapCrossSigning({ authUploadDeviceSigningKeys });
-    const key = await device.crypto.createRecoveryKeyFromPassphrase();
-    device.secrets.key = key.privateKey;
-    await device.crypto.bootstrapSecretStorage({ createSecretStorageKey: async () => key, setupNewKeyBackup: true });
 }
 
 export async function cross_signing_secret_storage_and_backup(baseUrl) {

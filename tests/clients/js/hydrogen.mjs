@@ -1,6 +1,6 @@
 // Hydrogen's whole application, put together of what its SDK exports.
 
-import { FeatureSet, Platform, RootViewModel, createNavigation, createRouter } from "hydrogen-view-sdk";
+import { FeatureFlag, FeatureSet, Platform, RootViewModel, createNavigation, createRouter } from "hydrogen-view-sdk";
 
 const olm = { wasm: "olm/olm.wasm", legacyBundle: "olm/olm_legacy.js", wasmBundle: "olm/olm.js" };
 const assetPaths = { downloadSandbox: "assets/download-sandbox.html", worker: "assets/main.js", serviceWorker: "sw.js", olm };
@@ -16,7 +16,7 @@ const navigation = createNavigation();
 platform.setNavigation(navigation);
 const urlRouter = createRouter({ navigation, history: platform.history });
 urlRouter.attach();
-const features = await FeatureSet.load(platform.settingsStorage);
+const features = (await FeatureSet.load(platform.settingsStorage)).withFeature(FeatureFlag.CrossSigning);
 const app = new RootViewModel({ platform, urlRouter, navigation, features });
 await app.load();
 platform.createAndMountRootView(app);

@@ -32,15 +32,19 @@ export class Device {
         return new Device(baseUrl, session, { key: null });
     }
 
-    /** Another device of the same user. */
-    async login() {
-        const anonymous = sdk.createClient({ baseUrl: this.baseUrl });
+    static async login(baseUrl, user, secrets = { key: null }) {
+        const anonymous = sdk.createClient({ baseUrl });
         const session = await anonymous.loginRequest({
             type: "m.login.password",
-            identifier: { type: "m.id.user", user: this.userId },
+            identifier: { type: "m.id.user", user },
             password: PASSWORD,
         });
-        return new Device(this.baseUrl, session, this.secrets);
+        return new Device(baseUrl, session, secrets);
+    }
+
+    /** Another device of the same user. */
+    login() {
+        return Device.login(this.baseUrl, this.userId, this.secrets);
     }
 
     constructor(baseUrl, session, secrets) {
@@ -114,3 +118,32 @@ export const ENCRYPTION = {
     state_key: "",
     content: { algorithm: "m.megolm.v1.aes-sha2" },
 };
+
+export async function withKeys(device) {
+    await device.startCrypto();
+    await device.start();
+    return device;
+}
+
+/** Makes cross-signing keys, secret storage and a key backup; answers the key of it all, as people write it down. */
+export async function bootstrap(device) {
+    const authUploadDeviceSigningKeys = (makeRequest) =>
+        makeRequest({
+            type: "m.login.password",
+            identifier: { type: "m.id.user", user: device.userId },
+            password: PASSWORD,
+        }).catch(async (error) => {
+            assert.equal(error.httpStatus, 401, String(error));
+            return makeRequest({
+                type: "m.login.password",
+                session: error.data.session,
+                identifier: { type: "m.id.user", user: device.userId },
+                password: PASSWORD,
+            });
+        });
+    await device.crypto.bootstrapCrossSigning({ authUploadDeviceSigningKeys });
+    const key = await device.crypto.createRecoveryKeyFromPassphrase();
+    device.secrets.key = key.privateKey;
+    await device.crypto.bootstrapSecretStorage({ createSecretStorageKey: async () => key, setupNewKeyBackup: true });
+    return key.encodedPrivateKey;
+}
