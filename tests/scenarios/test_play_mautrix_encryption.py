@@ -10,6 +10,8 @@ from mautrix.client import Client
 from mautrix.crypto import MemoryCryptoStore, OlmMachine
 from mautrix.crypto.store import StateStore
 from mautrix.types import (
+    DeviceID,
+    DeviceOTKCount,
     EncryptionAlgorithm,
     EventType,
     MessageType,
@@ -21,14 +23,14 @@ from mautrix.types import (
 from nio import LoginResponse, RoomCreateResponse, SyncResponse
 
 from tests.scenarios.client import PASSWORD
+from tests.scenarios.mautrix_play import Heard
 from tests.scenarios.nio_client import SpreadClient, good, registered
 from tests.scenarios.server import Server
 from tests.scenarios.services import mautrix_service
-from tests.scenarios.test_play_mautrix import Heard
 from tests.scenarios.test_play_nio_encryption import ENCRYPTION, keep_keys, read, say
 
 
-class _Rooms(StateStore):  # type: ignore[misc]  # mautrix has no annotations that mypy sees
+class _Rooms(StateStore):
     """All rooms are encrypted, and everybody is in all of them."""
 
     def __init__(self) -> None:
@@ -65,7 +67,7 @@ class _Keys:
         await self.machine.load()
         await self.machine.share_keys()
 
-    async def _told_counts(self, counts: dict[UserID, dict[str, Any]]) -> None:
+    async def _told_counts(self, counts: dict[UserID, dict[DeviceID, DeviceOTKCount]]) -> None:
         of_device = counts.get(self.client.mxid, {}).get(self.client.device_id)
         if of_device is not None:
             self.counts.append(of_device.signed_curve25519)
@@ -91,7 +93,7 @@ class _Keys:
         await self.machine.share_group_session(room_id, [UserID(reader)])
         content = TextMessageEventContent(msgtype=MessageType.TEXT, body=text)
         encrypted = await self.machine.encrypt_megolm_event(room_id, EventType.ROOM_MESSAGE, content)
-        await self.client.send_message_event(room_id, EventType.ROOM_ENCRYPTED, encrypted)
+        await self.client.send_message_event(room_id, EventType.ROOM_ENCRYPTED, encrypted.serialize())
 
 
 def test_a_bridge_reads_and_writes_encrypted_messages(server: Server, tmp_path: Path) -> None:
@@ -117,8 +119,9 @@ def test_a_bridge_reads_and_writes_encrypted_messages(server: Server, tmp_path: 
             await say(alice, room_id, "hello bridge")
             await heard.until(lambda: heard.of("m.room.encrypted"))
             assert await keys.decrypted(heard.of("m.room.encrypted")[0]) == "hello bridge"
-            most = keys.machine.account.max_one_time_keys // 2
-            await keys.until_fewer_than(most)  # Alice's device has taken one
+            account = keys.machine.account
+            assert account is not None
+            await keys.until_fewer_than(account.max_one_time_keys // 2)  # Alice's device has taken one
             await keys.say(room_id, alice.user_id, "hello alice")
             await read(alice, room_id, "hello alice")
 
