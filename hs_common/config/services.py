@@ -79,7 +79,12 @@ class Metrics(Section, frozen=True):
     address: Annotated[str, describe("Address to listen on.")] = "127.0.0.1"
     port: Annotated[
         int,
-        describe("TCP port; 0: none. `--metrics-port` of a command goes before it.", minimum=0, maximum=65535),
+        describe(
+            "TCP port. 0: none; clients' port then tells /metrics to everybody. `--metrics-port` of a command goes "
+            "before it.",
+            minimum=0,
+            maximum=65535,
+        ),
     ] = 0
 
 

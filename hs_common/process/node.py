@@ -198,7 +198,8 @@ class Node:
     # --- for those who operate --------------------------------------------------------------------------------------
 
     def operating(self) -> Operating:
-        return Operating(self.health, self.metrics)
+        """For the port that clients reach: without metrics, if these have one of their own."""
+        return Operating(self.health, None if self.config.metrics.port else self.metrics)
 
     def listen_for_operators(self) -> None:
         """/metrics, /health and /ready on a port of their own, when the config names one."""
@@ -206,7 +207,7 @@ class Node:
         if metrics.port == 0:
             return
         router = Router()
-        router.add(self.operating(), role="")
+        router.add(Operating(self.health, self.metrics), role="")
         authenticator = Authenticator(self.db, self.outside.now_ms, lambda: False)
         dispatcher = Dispatcher(authenticator, RateLimits({}, self.reactor.seconds))
         reception = Reception(

@@ -5,14 +5,15 @@ proxies and Prometheus, not by Matrix clients; a proxy should not make them publ
 from hs_common.http.endpoint import Auth, Rate, endpoint
 from hs_common.http.reply import Reply, Response
 from hs_common.http.request import Request
+from hs_common.matrix.errors import unrecognized
 from hs_common.process.health import Health
 from hs_common.process.metrics import CONTENT_TYPE, Metrics
 
 
 class Operating:
-    """`/health`, `/ready` and `/metrics` of one process."""
+    """`/health`, `/ready` and `/metrics` of one process. `metrics` None: they are told elsewhere."""
 
-    def __init__(self, health: Health, metrics: Metrics) -> None:
+    def __init__(self, health: Health, metrics: Metrics | None) -> None:
         self._health = health
         self._metrics = metrics
 
@@ -33,5 +34,7 @@ class Operating:
 
     @endpoint("GET", "/metrics", auth=Auth.NONE, rate=Rate.NONE, reads=False, spec="viaduct: for operators")
     async def metrics(self, request: Request) -> Reply:
-        """Prometheus' text format."""
+        """Prometheus' text format. 404 on the port that everybody reaches, if metrics have one of their own."""
+        if self._metrics is None:
+            raise unrecognized("Metrics are told on a port of their own")
         return Response(200, self._metrics.exposition(), {"Content-Type": CONTENT_TYPE})

@@ -50,3 +50,12 @@ def test_metrics_are_prometheus_text() -> None:
     answer = ask("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert b"# TYPE viaduct_http_request_seconds histogram" in answer.body
+
+
+def test_metrics_with_a_port_of_their_own_are_told_there_alone() -> None:
+    async def play() -> Answer:
+        async with serving(Operating(Health(reactor), None)) as served:
+            return await served.ask("GET", "/metrics")
+
+    answer = run(play())
+    assert (answer.status, answer.errcode) == (404, "M_UNRECOGNIZED")
