@@ -2,15 +2,12 @@
 
 import asyncio
 import json
-import os
-import platform
 import resource
 import secrets
 import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +16,15 @@ import click
 from tests.bench import tables
 from tests.bench.bridge import Bridge
 from tests.bench.calibration import Metronome, quiet_loop_us
+from tests.bench.federation.command import federation
 from tests.bench.population import Population
 from tests.bench.processes import Root
 from tests.bench.profiling import Profile, ProfilerMissingError
-from tests.bench.results import FORMAT, summary
 from tests.bench.run import Run
 from tests.bench.scenarios import LIFECYCLE, OF_BRIDGES, SCENARIOS
 from tests.bench.servers import OWN_LAYOUTS, OwnServer, RunningServer, ServerError, StartedServer
 from tests.bench.service import Registration, Service
+from tests.bench.showing import say, show_document
 from tests.bench.size import FULL, QUICK, SIZES, Size
 from tests.bench.synapse_server import SYNAPSE_LAYOUTS, SynapseServer
 
@@ -148,7 +146,7 @@ def run(**options: Any) -> None:
         raise click.ClickException(str(error)) from error
     if options["json_path"]:
         options["json_path"].write_text(json.dumps(document, indent=1) + "\n")
-    _show(document, tables.aligned)
+    show_document(document, tables.aligned)
     if tables.errors_of(document):
         raise SystemExit(1)
 
@@ -169,7 +167,7 @@ def registration(port: int) -> None:
 @click.option("--markdown", is_flag=True)
 def show(file: Path, markdown: bool) -> None:
     """Print the tables of a run that was written with --json."""
-    _show(json.loads(file.read_text()), tables.markdown if markdown else tables.aligned)
+    show_document(json.loads(file.read_text()), tables.markdown if markdown else tables.aligned)
 
 
 @main.command()
@@ -190,12 +188,12 @@ def compare(first: Path, second: Path, targets: tuple[str, str] | None, markdown
 
 async def _run(wish: _Wish) -> dict[str, Any]:
     quiet_at_start_us = quiet_loop_us()
-    profile = Profile(wish.profile, wish.profile_folder, _say) if wish.profile else None
+    profile = Profile(wish.profile, wish.profile_folder, say) if wish.profile else None
     async with AsyncExitStack() as stack:
         metronome = await stack.enter_async_context(Metronome())
         own = [await _started(layout, wish.data_folder, stack) for layout in wish.layouts]
         servers: list[StartedServer | RunningServer] = [*own, *wish.running]
-        found = Run(wish.size, metronome, _say, profile)
+        found = Run(wish.size, metronome, say, profile)
         wants_bridges = any(name in OF_BRIDGES for name in wish.scenarios)
         populations = [
             Population(server.address, secrets.token_hex(4), await _bridge(server, stack) if wants_bridges else None)
@@ -213,18 +211,7 @@ async def _run(wish: _Wish) -> dict[str, Any]:
             for any_server in servers:
                 await found.idle(any_server)
         quiet_us = wish.quiet_loop_us or min(quiet_at_start_us, metronome.quiet_us())
-    return {
-        "format": FORMAT,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "size": wish.size.name,
-        "profiled": wish.profile,
-        "quiet_loop_us": quiet_us,
-        "targets": [server.name for server in servers],
-        "results": [summary(measurement, quiet_us) for measurement in found.measurements],
-        "memory": {when: [asdict(group) for group in groups] for when, groups in found.memory.items()},
-        "failures": found.failures,
-    }
+    return found.document(servers, quiet_us)
 
 
 async def _bridge(server: StartedServer | RunningServer, stack: AsyncExitStack) -> Bridge | None:
@@ -248,22 +235,8 @@ async def _started(layout: str, data_folder: Path | None, stack: AsyncExitStack)
     stack.callback(server.remove)
     stack.push_async_callback(server.stop)
     seconds = await server.start()
-    _say(f"{layout}: answers on {server.address.url} after {seconds:.1f} s, on an empty folder")
+    say(f"{layout}: answers on {server.address.url} after {seconds:.1f} s, on an empty folder")
     return server
-
-
-def _show(document: dict[str, Any], table: Any) -> None:
-    machine, size, quiet_us = document["machine"], document["size"], document["quiet_loop_us"]
-    click.echo(f"\n{document['at']}, {machine}, {size}, quiet loop {quiet_us:.0f} µs. CPU in ms per operation.")
-    if document["profiled"]:
-        click.echo(f"A profiler watched {document['profiled']}: the figures are not to be compared.")
-    for target in document["targets"]:
-        click.echo(f"\n{target}\n")
-        click.echo(table(tables.result_rows(document, target)))
-    if document["memory"]:
-        click.echo("\n" + table(tables.memory_rows(document)))
-    for error in tables.errors_of(document):
-        click.secho(error, fg="red")
 
 
 def _allow_many_connections() -> None:
@@ -272,5 +245,4 @@ def _allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _say(text: str) -> None:
-    click.echo(text, err=True)
+main.add_command(federation)

@@ -162,6 +162,10 @@ class Connection:
         timeout_s: float | None = None,
     ) -> Answer:
         """One request and its answer. Raises OSError, TimeoutError or BrokenAnswerError; none is sent again."""
+        return await self.exchange(self._encoded(method, path, token, content_type, body), timeout_s)
+
+    async def exchange(self, question: bytes, timeout_s: float | None = None) -> Answer:
+        """The same with a request that is written out already."""
         wire = self._wire
         if wire is None or wire.transport is None:
             self._wire = wire = await self._open()
@@ -171,7 +175,7 @@ class Connection:
         wire.waiting, wire.first_byte_moment = waiting, 0.0
         timer = loop.call_later(timeout_s or REQUEST_TIMEOUT_S, wire.fail, TimeoutError("no answer in time"))
         try:
-            wire.transport.write(self._encoded(method, path, token, content_type, body))
+            wire.transport.write(question)
             return await waiting
         finally:
             timer.cancel()

@@ -29,6 +29,7 @@ class Client:
     ) -> None:
         self.user_id = user_id
         self.device_id = ""  # known to who registered
+        self.timeout_s: float | None = None  # of a request, where it is another than usual
         self._address = address
         self._token = token
         for_syncs, for_the_rest = address.doors.next_pair() if address.doors else (address, address)
@@ -72,7 +73,9 @@ class Client:
         body: bytes | None = None,
         content_type: str = "application/json",
     ) -> bytes:
-        answer = await connection.request(method, path, token=self._token, body=body, content_type=content_type)
+        answer = await connection.request(
+            method, path, token=self._token, body=body, content_type=content_type, timeout_s=self.timeout_s
+        )
         if answer.status != 200:
             raise RefusedError(method, path, answer.status, answer.body)
         return answer.body

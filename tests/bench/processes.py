@@ -140,6 +140,12 @@ class Tree:
                 found.setdefault(group, []).append(self._memory(process_id))
         return found
 
+    def reset_peaks(self) -> None:
+        """From now on peaks are those since now, where the kernel lets us."""
+        for _, process_id in self.members():
+            with suppress(*_GONE):
+                (self._proc / str(process_id) / "clear_refs").write_text("5")
+
     def _parents(self) -> dict[int, int]:
         parents = {}
         for entry in self._proc.iterdir():

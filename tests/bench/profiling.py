@@ -121,7 +121,7 @@ class Profile:
         if program is None:
             raise ProfilerMissingError
         self._program = program
-        self._group = group
+        self.group = group
         self._folder = folder
         self._say = say
         folder.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ class Profile:
         if process_id is None:
             yield
             return
-        name = re.sub(r"\W+", "-", f"{server.name}-{work}-{self._group}")
+        name = re.sub(r"\W+", "-", f"{server.name}-{work}-{self.group}")
         raw = self._folder / f"{name}.latest"
         profiler = await asyncio.create_subprocess_exec(
             *(self._program, "record", "--pid", str(process_id), "--rate", str(_SAMPLES_PER_S)),
@@ -152,10 +152,10 @@ class Profile:
 
     def _busiest(self, server: Server) -> int | None:
         snapshot = server.tree.cpu() if server.tree else {}
-        processes = [(cpu_ms, process_id) for (group, process_id), cpu_ms in snapshot.items() if group == self._group]
+        processes = [(cpu_ms, process_id) for (group, process_id), cpu_ms in snapshot.items() if group == self.group]
         if not processes:
             groups = ", ".join(sorted({group for group, _ in snapshot}))
-            self._say(f"no process of the group {self._group} to profile; there are: {groups}")
+            self._say(f"no process of the group {self.group} to profile; there are: {groups}")
             return None
         return max(processes)[1]
 

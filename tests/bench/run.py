@@ -4,16 +4,21 @@ With several targets a slice of one follows a slice of the other, so that a dist
 """
 
 import asyncio
+import os
+import platform
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
 
 from tests.bench.calibration import Metronome
 from tests.bench.database import size_bytes
 from tests.bench.population import Population
 from tests.bench.processes import Memory, Snapshot, Tree, cpu_between, idlest_between
 from tests.bench.profiling import Profile
-from tests.bench.results import Measurement, ProcessMemory, SliceResult
+from tests.bench.results import FORMAT, Measurement, ProcessMemory, SliceResult, summary
 from tests.bench.scenarios import SCENARIOS
 from tests.bench.servers import Server, StartedServer
 from tests.bench.size import Size
@@ -41,10 +46,14 @@ class Run:
 
     async def scenario(self, name: str, servers: Sequence[Server], populations: Sequence[Population]) -> None:
         """Prepare and measure one scenario on every target; what fails is written down, and the run goes on."""
+        await self.works(name, [SCENARIOS[name](population, self._size) for population in populations], servers)
+
+    async def works(self, name: str, preparing: Sequence[Awaitable[Sequence[Work]]], servers: Sequence[Server]) -> None:
+        """The same of works that are prepared otherwise."""
         try:
             async with asyncio.timeout(_SCENARIO_TIMEOUT_S):
                 self._say(f"{name}: preparing")
-                prepared = [await SCENARIOS[name](population, self._size) for population in populations]
+                prepared = [await one for one in preparing]
                 for works in zip(*prepared, strict=True):
                     await self._compare(works, servers)
         except* Exception as errors:
@@ -78,6 +87,9 @@ class Run:
         async with asyncio.timeout(_BEFORE_TIMEOUT_S):
             await work.before()
         await asyncio.sleep(_SETTLE_S)
+        if work.watches_memory and server.tree is not None:
+            self.remember_memory(server, f"before {work.name}")
+            server.tree.reset_peaks()
         held = held_bytes(server)
         before, own_before, began = snapshot(server.tree), time.process_time(), time.monotonic()
         current = Slice(self._size.seconds)
@@ -100,6 +112,24 @@ class Run:
             measurement.database_bytes = (measurement.database_bytes or 0) + (held_bytes(server) or held) - held
         measurement.latencies_ms += current.latencies_ms
         measurement.errors += current.errors
+        if work.watches_memory:
+            self.remember_memory(server, f"after {work.name}")
+        await work.after()
+
+    def document(self, servers: Sequence[Server], quiet_us: float) -> dict[str, Any]:
+        """All that was found, for files and tables."""
+        return {
+            "format": FORMAT,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+            "size": self._size.name,
+            "profiled": None if self._profile is None else self._profile.group,
+            "quiet_loop_us": quiet_us,
+            "targets": [server.name for server in servers],
+            "results": [summary(measurement, quiet_us) for measurement in self.measurements],
+            "memory": {when: [asdict(group) for group in groups] for when, groups in self.memory.items()},
+            "failures": self.failures,
+        }
 
     def remember_memory(self, server: Server, when: str) -> None:
         """Write down what each group of processes holds."""

@@ -67,6 +67,8 @@ class Work:
     before: Callable[[], Awaitable[None]] = _nothing
     slices: int | None = None  # for works that can only be done so often
     idlest: bool = False  # CPU is that of the least busy process of each group
+    after: Callable[[], Awaitable[None]] = _nothing  # looks whether all is well; not counted
+    watches_memory: bool = False  # of each slice its own peak, and what was held before
 
 
 def closed_loop(in_flight: int, step: Callable[[int], Awaitable[object]]) -> Callable[[Slice], Awaitable[None]]:

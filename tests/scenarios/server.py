@@ -221,6 +221,12 @@ class Server:
         """Where its data are."""
         return self._database_url or self._noted("database-url")
 
+    @property
+    def process_id(self) -> int:
+        """Of the parent of them all, or of the only process."""
+        assert self._up is not None, "it runs"
+        return self._up.pid
+
     def process(self, name: str) -> Process:
         """The process of that name as it runs now, such as "sync-1", "redis", "postgres"."""
         return self._processes[name]
