@@ -46,7 +46,8 @@ class ForeignRoom:
         self.users = [f"@m{number}:{origins[number % len(origins)].name}" for number in range(members)]
         self._members: dict[str, Sealed] = {}
         self._older: list[Sealed] = []
-        self._create, *self._rules = self._begun()
+        self._rules: list[Sealed] = []
+        self._create = self._begun()
         self._fill()
 
     # Its state, as the answer to a join
@@ -110,7 +111,7 @@ class ForeignRoom:
 
     # Composing
 
-    def _begun(self) -> list[Sealed]:
+    def _begun(self) -> Sealed:
         version, creator = self.version, self.users[0]
         content: Json = {"room_version": version.identifier}
         if not version.room_id_is_create_hash:
@@ -123,7 +124,6 @@ class ForeignRoom:
         create = self._sealed({**pdu, "auth_events": []})
         self.room_id = create.room_id
         self._create = create
-        self._rules: list[Sealed] = []
         self._members[creator] = self._sealed(self._membership(creator, None, ()))
         users = {} if version.room_id_is_create_hash else {creator: 100}
         levels: Json = {"users": users, "state_default": 0, "events_default": 0}
@@ -131,7 +131,7 @@ class ForeignRoom:
         self._rules.append(self._sealed(self._state("m.room.join_rules", {"join_rule": "public"})))
         self._rules.append(self._sealed(self._state("m.room.history_visibility", {"history_visibility": "shared"})))
         self._rules.append(self._sealed(self._state("m.room.name", {"name": self.label})))
-        return [create, *self._rules]
+        return create
 
     def _fill(self) -> None:
         for number, user_id in enumerate(self.users[1:], 1):
