@@ -16,32 +16,39 @@ class StagedPdu(NamedTuple):
     attempts: int = 0
 
 
-async def stage(db: Queries, origin: str, shards: Sequence[int], pdus: Sequence[StagedPdu]) -> None:
-    """Keeps events until they are taken in. Those that wait already stay as they are."""
+async def stage(
+    db: Queries, shards: Sequence[int], pdus: Sequence[StagedPdu], gone: Sequence[tuple[str, str]] = ()
+) -> None:
+    """Keeps events, each once, until they are taken in; those that wait already stay as they are. Removes others, by
+    room and event."""
     await db.execute(
-        "INSERT INTO inbound_pdu (room_id, event_id, shard, origin, json)"
-        " SELECT new.room_id, new.event_id, new.shard, %s, new.json"
-        " FROM unnest(%s::text[], %s::text[], %s::smallint[], %s::text[]) WITH ORDINALITY"
-        " AS new (room_id, event_id, shard, json, place) ORDER BY new.place"
+        "WITH removed AS (DELETE FROM inbound_pdu AS old USING unnest(%s::text[], %s::text[]) AS gone (room_id,"
+        " event_id) WHERE old.room_id = gone.room_id AND old.event_id = gone.event_id)"
+        " INSERT INTO inbound_pdu (room_id, event_id, shard, origin, json)"
+        " SELECT new.room_id, new.event_id, new.shard, new.origin, new.json"
+        " FROM unnest(%s::text[], %s::text[], %s::smallint[], %s::text[], %s::text[]) WITH ORDINALITY"
+        " AS new (room_id, event_id, shard, origin, json, place) ORDER BY new.place"
         " ON CONFLICT (room_id, event_id) DO UPDATE SET retry_at = '-infinity'",
         (
-            origin,
+            [room_id for room_id, _ in gone],
+            [event_id for _, event_id in gone],
             [pdu.room_id for pdu in pdus],
             [pdu.event_id for pdu in pdus],
             list(shards),
+            [pdu.origin for pdu in pdus],
             [pdu.encoded.decode() for pdu in pdus],
         ),
     )
 
 
-async def waiting_rooms(db: Queries, shards: Sequence[int], limit: int) -> list[str]:
-    """Rooms of the shards for which events wait whose time has come, those that wait longest first."""
+async def waiting_rooms(db: Queries, shards: Sequence[int], limit: int) -> dict[str, int]:
+    """Rooms of the shards for which events wait whose time has come, and how many; those that wait longest first."""
     rows = await db.fetch(
-        "SELECT room_id FROM inbound_pdu WHERE shard = ANY(%s) AND retry_at <= now()"
+        "SELECT room_id, count(*) FROM inbound_pdu WHERE shard = ANY(%s) AND retry_at <= now()"
         " GROUP BY room_id ORDER BY min(seq) LIMIT %s",
         (list(shards), limit),
     )
-    return [room_id for (room_id,) in rows]
+    return dict(rows)
 
 
 async def of_room(db: Queries, room_id: str, limit: int) -> list[StagedPdu]:
@@ -56,9 +63,13 @@ async def of_room(db: Queries, room_id: str, limit: int) -> list[StagedPdu]:
     ]
 
 
-async def remove(db: Queries, room_id: str, event_ids: Sequence[str]) -> None:
-    """The events were taken in, or never will be."""
-    await db.execute("DELETE FROM inbound_pdu WHERE room_id = %s AND event_id = ANY(%s)", (room_id, list(event_ids)))
+async def remove(db: Queries, gone: Sequence[tuple[str, str]]) -> None:
+    """Events, by room and event, that were taken in or never will be."""
+    await db.execute(
+        "DELETE FROM inbound_pdu AS old USING unnest(%s::text[], %s::text[]) AS gone (room_id, event_id)"
+        " WHERE old.room_id = gone.room_id AND old.event_id = gone.event_id",
+        ([room_id for room_id, _ in gone], [event_id for _, event_id in gone]),
+    )
 
 
 async def retry_later(db: Queries, room_id: str, event_ids: Sequence[str], seconds: float) -> None:

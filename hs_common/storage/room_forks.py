@@ -86,12 +86,14 @@ async def state_facts(db: Queries, event_ids: Sequence[str]) -> list[Row]:
     )
 
 
-async def held_redactions(db: Queries, event_ids: Sequence[str]) -> list[Row]:
-    """Rows (target_id, event_id, json) of redactions that came before what they redact."""
+async def arrivals(db: Queries, event_ids: Sequence[str]) -> list[Row]:
+    """Rows (event_id, status or NULL, redaction's id or NULL, its json or NULL): those of the events that are here, and
+    those whose redactions came before them."""
     return await db.fetch(
-        "SELECT h.target_id, h.event_id, e.json FROM held_redactions AS h JOIN events AS e ON e.event_id = h.event_id"
-        " WHERE h.target_id = ANY(%s)",
-        [list(event_ids)],
+        "SELECT event_id, status, NULL, NULL FROM events WHERE event_id = ANY(%s)"
+        " UNION ALL SELECT h.target_id, NULL, h.event_id, e.json"
+        " FROM held_redactions AS h JOIN events AS e ON e.event_id = h.event_id WHERE h.target_id = ANY(%s)",
+        [list(event_ids), list(event_ids)],
     )
 
 

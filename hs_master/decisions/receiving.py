@@ -25,6 +25,7 @@ from hs_common.storage.queries import Queries
 from hs_master import tables
 from hs_master.rooms import references
 from hs_master.rooms.append import Place, Source
+from hs_master.rooms.arrivals import ArrivalReads
 from hs_master.rooms.head import NotLoaded, RoomDraft, RoomHead
 from hs_master.rooms.needs import Loader, Needs
 from hs_master.rooms.placing import Placement, Placer, basis_of
@@ -61,6 +62,7 @@ class Preparing:
         self._knowledge = knowledge
         self._loader = loader
         self._placer = placer
+        self._arrivals = ArrivalReads()
         self.server_name = server_name
 
     async def load_services(self) -> None:
@@ -83,11 +85,16 @@ class Preparing:
             return Prepared(False)
         events = [parsed(one.pdu, head.version, one.event_id) for one in incoming]
         ready = Prepared(True)
-        standings = await room_forks.standings(db, [event.event_id for event in events])
-        ready.known = {event_id for event_id, status in standings.items() if status != room_forks.WITHOUT_STATE}
+        arrivals = await self._arrivals.of(db, [event.event_id for event in events])
+        for event in events:
+            arrival = arrivals.get(event.event_id)
+            if arrival is None:
+                continue
+            if arrival.status not in (None, room_forks.WITHOUT_STATE):
+                ready.known.add(event.event_id)
+            for redaction_id, json in arrival.redactions[:1]:
+                ready.held[event.event_id] = Event.from_pdu(orjson.loads(json), head.version, redaction_id)
         await self._read_auth_events(head, events, ready, db)
-        for target_id, event_id, json in await room_forks.held_redactions(db, [event.event_id for event in events]):
-            ready.held.setdefault(target_id, Event.from_pdu(orjson.loads(json), head.version, event_id))
         await self._place(head, events, [one.state for one in incoming], ready, db)
         await self._loader.load([self._needs(head, event, ready) for event in events])
         # What a redaction names is known only now, and where it stands in the state with it.
@@ -98,6 +105,14 @@ class Preparing:
         wanted = {auth_id for event in events for auth_id in event.auth_event_ids}
         if not head.version.create_in_auth_events:
             wanted.add("$" + head.room_id[1:])
+        # As a rule they are the room's current state, which is in memory.
+        for key in {key for event in events for key in _auth_keys(head, event)}:
+            current = head.state.get(key)
+            if current is not None and current.event_id in wanted:
+                wanted.remove(current.event_id)
+                ready.auth.add(current, is_rejected=False)
+        if not wanted:
+            return
         for event_id, status, json in await room_forks.events(db, sorted(wanted)):
             event = Event.from_pdu(orjson.loads(json), head.version, event_id)
             ready.auth.add(event, status == room_forks.REJECTED)
@@ -130,8 +145,7 @@ class Preparing:
             ready.missing[event.event_id] = placed.missing
 
     def _needs(self, head: RoomHead, event: Event, ready: Prepared) -> Needs:
-        keys: list[StateKey] = [auth_rules.CREATE_KEY, auth_rules.POWER_LEVELS_KEY, POLICY_KEY, *STRIPPED_STATE_KEYS]
-        keys += auth_rules.auth_state_keys(head.version, event.type, event.sender, event.state_key, event.content)
+        keys: list[StateKey] = [POLICY_KEY, *STRIPPED_STATE_KEYS, *_auth_keys(head, event)]
         if event.is_state:
             keys.append(event.key)
         mentioned = references.local_mentions(event.content, self.server_name)
@@ -152,6 +166,12 @@ class Preparing:
             if target is not None and target.event.is_state:
                 keys.append(target.event.key)
         return Needs(head.room_id, keys, cited)
+
+
+def _auth_keys(head: RoomHead, event: Event) -> list[StateKey]:
+    """Of the state, what the rules look at."""
+    keys = auth_rules.auth_state_keys(head.version, event.type, event.sender, event.state_key, event.content)
+    return [auth_rules.CREATE_KEY, auth_rules.POWER_LEVELS_KEY, *keys]
 
 
 class ReceiveEventsDecider:

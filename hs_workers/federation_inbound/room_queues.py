@@ -29,9 +29,10 @@ from hs_common.process.shares import ShareKeeper, shard_of
 from hs_common.replication.clock import Clock, pause
 from hs_common.replication.federation_calls import Verdict
 from hs_common.storage import federated_rooms, inbound_pdus
-from hs_common.storage.federated_rooms import RoomFacts
 from hs_common.storage.inbound_pdus import StagedPdu
 from hs_common.storage.queries import DatabaseError, Queries
+from hs_workers.federation_inbound.room_admission import RoomAdmission
+from hs_workers.federation_inbound.staging import Staging
 
 DUTY: Final = "inbound"
 BUNDLE_EVENTS: Final = 100
@@ -64,6 +65,12 @@ class _Queue:
 
     events: deque[tuple[str, ReceivedPdu, int]] = field(default_factory=deque)  # (origin, event, attempts)
     unread: bool = False
+    under_way: int = 0
+
+    @property
+    def in_hand(self) -> int:
+        """Rows that need not be read."""
+        return len(self.events) + self.under_way
 
 
 class RoomQueues:
@@ -73,6 +80,8 @@ class RoomQueues:
     def __init__(
         self,
         db: Queries,
+        staging: Staging,
+        admission: RoomAdmission,
         completing: Completing,
         policies: PolicyChecks,
         clock: Clock,
@@ -85,6 +94,8 @@ class RoomQueues:
         self._out_of_band = out_of_band
         self._on_acl = on_acl
         self._db = db
+        self._staging = staging
+        self._admission = admission
         self._completing = completing
         self._policies = policies
         self._clock = clock
@@ -154,10 +165,12 @@ class RoomQueues:
         free = ROOMS_AT_ONCE - len(self._queues)
         if free <= 0:
             return
-        for room_id in await inbound_pdus.waiting_rooms(self._db, sorted(keeper.held), free + len(self._queues)):
+        await self._staging.flush()
+        waiting = await inbound_pdus.waiting_rooms(self._db, sorted(keeper.held), free + len(self._queues))
+        for room_id, count in waiting.items():
             queue = self._queues.get(room_id)
             if queue is not None:
-                queue.unread = True
+                queue.unread = queue.unread or count > queue.in_hand
             elif len(self._queues) < ROOMS_AT_ONCE and self._may_work(room_id):
                 self._queues[room_id] = queue = _Queue(unread=True)
                 self._background("take in events", self._work(room_id, queue))
@@ -187,15 +200,23 @@ class RoomQueues:
         if not queue.events:
             return False
         bundle = [queue.events.popleft() for _ in range(min(BUNDLE_EVENTS, len(queue.events)))]
-        facts = (await federated_rooms.room_facts(self._db, self._server_name, [room_id]))[room_id]
+        queue.under_way = len(bundle)
+        try:
+            await self._take_in(room_id, bundle)
+        finally:
+            queue.under_way = 0
+        return True
+
+    async def _take_in(self, room_id: str, bundle: Sequence[tuple[str, ReceivedPdu, int]]) -> None:
+        standing = (await self._admission.standings([room_id], self._server_name))[room_id]
         ids = [event.event_id for _, event, _ in bundle]
-        if not facts.joined or facts.version is None:
-            if facts.joining is None:
+        if not standing.joined or standing.version is None:
+            if not standing.joining:
                 for origin, event, _ in bundle:
                     await self._out_of_band.apply(origin, dict(event.event.pdu))
-            await self._put_off(room_id, ids, facts)
-            return True
-        room = Room(room_id, ROOM_VERSIONS[facts.version])
+            await self._put_off(room_id, ids, standing.joining)
+            return
+        room = Room(room_id, standing.version)
         servers = [name for origin, event, _ in bundle for name in (origin, domain_of(event.event.sender))]
         try:
             events = await self._policies.signed(room, [event for _, event, _ in bundle])
@@ -207,16 +228,15 @@ class RoomQueues:
         await self._settle(room_id, bundle, verdicts)
         if any(event.event.type == SERVER_ACL for _, event, _ in bundle):
             self._on_acl(room_id)
-        return True
 
-    async def _put_off(self, room_id: str, event_ids: Sequence[str], facts: RoomFacts) -> None:
+    async def _put_off(self, room_id: str, event_ids: Sequence[str], is_joining: bool) -> None:
         """Events of a room that this server is not in: kept for as long as it is about to be."""
         if not event_ids:
             return
-        if facts.joining is not None:
+        if is_joining:
             await inbound_pdus.wait(self._db, room_id, event_ids, JOINING_RETRY_S)
         else:
-            await inbound_pdus.remove(self._db, room_id, event_ids)
+            self._staging.taken_in(room_id, event_ids)
 
     async def _settle(
         self, room_id: str, bundle: Sequence[tuple[str, ReceivedPdu, int]], verdicts: dict[str, Verdict]
@@ -233,16 +253,17 @@ class RoomQueues:
             else:
                 again.setdefault(attempts, []).append(event.event_id)
         if done:
-            await inbound_pdus.remove(self._db, room_id, done)
+            self._staging.taken_in(room_id, done)
         for attempts, event_ids in again.items():
             await inbound_pdus.retry_later(self._db, room_id, event_ids, RETRY_S * 4**attempts)
 
     async def _read(self, room_id: str, queue: _Queue) -> None:
+        await self._staging.flush()
         rows = await inbound_pdus.of_room(self._db, room_id, BUNDLE_EVENTS)
         facts = (await federated_rooms.room_facts(self._db, self._server_name, [room_id]))[room_id]
         version = ROOM_VERSIONS.get(facts.version or "")
         if version is None or not facts.joined:
-            await self._put_off(room_id, [row.event_id for row in rows], facts)
+            await self._put_off(room_id, [row.event_id for row in rows], facts.joining is not None)
             return
         queue.unread = len(rows) == BUNDLE_EVENTS
         queue.events.extend((row.origin, _event(row, version), row.attempts) for row in rows)

@@ -17,12 +17,12 @@ from hs_common.matrix.errors import MatrixError, bad_json, limit_exceeded, too_l
 from hs_common.matrix.identifiers import is_room_id
 from hs_common.matrix.received_pdu import ReceivedPdu, read_pdu
 from hs_common.matrix.room_versions import ROOM_VERSIONS
-from hs_common.process.shares import shard_of
 from hs_common.storage import inbound_pdus
 from hs_common.storage.inbound_pdus import StagedPdu
 from hs_common.storage.queries import Queries
 from hs_workers.federation_inbound.room_admission import RoomAdmission, RoomStanding
 from hs_workers.federation_inbound.room_queues import OutOfBand
+from hs_workers.federation_inbound.staging import Staging
 
 MAXIMUM_PDUS: Final = 50
 MAXIMUM_EDUS: Final = 100
@@ -58,6 +58,7 @@ class TransactionIntake:
     def __init__(
         self,
         db: Queries,
+        staging: Staging,
         admission: RoomAdmission,
         checks: SignatureChecks,
         edus: Edus,
@@ -66,6 +67,7 @@ class TransactionIntake:
         seconds: Callable[[], float],
     ) -> None:
         self._db = db
+        self._staging = staging
         self._admission = admission
         self._checks = checks
         self._edus = edus
@@ -138,7 +140,7 @@ class TransactionIntake:
             by_room.setdefault(event.event.room_id, []).append(event)
             results[event.event_id] = {}
         staged = [StagedPdu(event.event.room_id, event.event_id, origin, event.encoded) for event in events]
-        await inbound_pdus.stage(self._db, origin, [shard_of(pdu.room_id) for pdu in staged], staged)
+        await self._staging.keep(staged)
         for room_id, of_room in by_room.items():
             self._queues.offer(room_id, origin, of_room)
 

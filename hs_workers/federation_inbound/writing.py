@@ -35,6 +35,7 @@ from hs_workers.federation_inbound.remote_receipts import RemoteReceipts
 from hs_workers.federation_inbound.room_admission import RoomAdmission
 from hs_workers.federation_inbound.room_answers import RoomAnswers
 from hs_workers.federation_inbound.room_queues import DUTY, RoomQueues
+from hs_workers.federation_inbound.staging import Staging
 from hs_workers.federation_inbound.third_party_invite import ThirdPartyInvite
 from hs_workers.federation_inbound.third_party_invites import ThirdPartyInvites
 from hs_workers.federation_inbound.transaction_intake import TransactionIntake
@@ -72,8 +73,11 @@ class WritingParts:
         self._policy_servers = PolicyServers(db, outgoing.policy_server, clock.seconds)
         self._policies = PolicyChecks(self._policy_servers, outgoing.policy_server)
         self._out_of_band = OutOfBandMemberships(db, master, checks, fetching, name)
+        self.staging = Staging(db, clock, outside.background)
         self.queues = RoomQueues(
             db,
+            self.staging,
+            self._admission,
             self._completing,
             self._policies,
             clock,
@@ -103,7 +107,14 @@ class WritingParts:
         answers = RoomAnswers(db, name)
         joins = JoinsV2(handshakes, answers, name)
         intake = TransactionIntake(
-            db, self._admission, checks, self._edus, self._out_of_band, self.queues, self._outside.clock.seconds
+            db,
+            self.staging,
+            self._admission,
+            checks,
+            self._edus,
+            self._out_of_band,
+            self.queues,
+            self._outside.clock.seconds,
         )
         yield from (InvitesV1(invitations), InvitesV2(invitations), JoinsV1(templates, joins), joins)
         yield from (Knocks(templates, handshakes, answers), LeavingV1(templates, handshakes), LeavingV2(handshakes))

@@ -126,6 +126,7 @@ class WritingWorld:
         """Until no room is worked for."""
         for _ in range(2000):
             if not len(self.parts.queues):
+                await self.parts.staging.flush()
                 return
             await sleep(0.005)
         raise AssertionError("rooms are still worked for")
