@@ -29,6 +29,7 @@ from tests.certificates import Authority
 @click.argument("works", nargs=-1, type=click.Choice(tuple(WORKS)))
 @click.option("--layout", "layouts", multiple=True, type=click.Choice(RECEIVERS), help="Receivers, in turn.")
 @click.option("--quick", is_flag=True, help="Less of everything, and a join of 2,000 members instead of 10,000.")
+@click.option("--members", type=click.IntRange(10, 100_000), help="Members of the large room.")
 @click.option("--slices", type=click.IntRange(1, 100), help="So many slices of each work.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Write all figures there.")
 @click.option("--profile", metavar="GROUP", help="Sample the busiest process of this group with py-spy.")
@@ -39,6 +40,7 @@ def federation(
     works: Sequence[str],
     layouts: Sequence[str],
     quick: bool,
+    members: int | None,
     slices: int | None,
     json_path: Path | None,
     profile: str | None,
@@ -47,6 +49,7 @@ def federation(
     """Measure WORKS, or all: events that other servers send, events sent to them, a large room joined through one."""
     amount = QUICK if quick else FULL
     amount = amount if slices is None else replace(amount, slices=slices, name=f"{amount.name}, {slices} slices")
+    amount = amount if members is None else replace(amount, joined_members=members)
     watch = Profile(profile, profile_dir, say) if profile else None
     document = asyncio.run(_measure(works or tuple(WORKS), layouts or ("split", "synapse"), amount, watch))
     if json_path:

@@ -59,14 +59,17 @@ class Stage:
     ca_file: str
     amount: Amount
     user: Client
+    _rooms: list[ForeignRoom] = field(default_factory=list)
     _labels: Iterator[int] = field(default_factory=itertools.count)
 
     def label(self, text: str) -> str:
         return f"{text}-{self.receiver.name}-{next(self._labels)}"
 
     async def rooms(self, version: str) -> list[ForeignRoom]:
-        """One room of each server, joined by the user."""
-        rooms = []
+        """One room of each server, joined by the user; works share them."""
+        if self._rooms:
+            return self._rooms
+        rooms = self._rooms
         for origin in self.foreign.origins:
             room = ForeignRoom(version, [origin], self.amount.room_members, self.label("room"))
             self.foreign.offer(room)
@@ -79,6 +82,10 @@ class Stage:
 
         await each(rooms, join)
         return rooms
+
+    def use_up_rooms(self) -> None:
+        """What is written into them from here on the other servers do not follow, so later works need new ones."""
+        self._rooms = []
 
     async def at_rest(self) -> None:
         """Return when the receiver does nothing any more."""
@@ -194,6 +201,7 @@ async def _until_there(user: Client, path: str) -> None:
 async def send(stage: Stage) -> list[Work]:
     """The user's messages into the rooms, each of which one other server is in; 32 in flight."""
     rooms = await stage.rooms(ROOM_VERSION)
+    stage.use_up_rooms()
     users = [stage.user.another() for _ in rooms]
 
     async def step(lane: int) -> None:
