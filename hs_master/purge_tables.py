@@ -113,6 +113,17 @@ STAGES: Final[dict[str, tuple[Write, ...]]] = {
 }
 ORDER: Final[tuple[str, ...]] = tuple(STAGES)
 
+# What was stored for joins that failed: see `left_behind` of `federated_rooms`.
+SWEPT_AT_ONCE: Final = ROWS_OF_A_SLICE
+SWEEP_STORED = with_rows(
+    "sweep_stored_events",
+    _ROOM,
+    "DELETE FROM events USING (SELECT e.event_id FROM {new} CROSS JOIN LATERAL (SELECT event_id FROM events "
+    "WHERE events.room_id = new.room_id AND status <> 0 AND NOT EXISTS (SELECT FROM local_membership AS m "
+    "WHERE m.room_id = events.room_id AND m.event_id = events.event_id) "
+    f"ORDER BY event_id LIMIT {SWEPT_AT_ONCE}) AS e) AS gone WHERE events.event_id = gone.event_id",
+)
+
 DELETION = with_rows(
     "room_deletion",
     (("delete_id", "text"), *_ROOM, ("status", "text"), ("told", "text"), ("started_ts", "bigint")),
@@ -127,5 +138,5 @@ DELETION_STATUS = with_rows(
 
 WRITES: Final[tuple[Write, ...]] = (
     *(write for writes in STAGES.values() for write in writes),
-    *(DELETION, DELETION_STATUS),
+    *(SWEEP_STORED, DELETION, DELETION_STATUS),
 )

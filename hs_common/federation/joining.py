@@ -2,7 +2,7 @@
 
 Joins of one room are made one after the other, in this process by waiting here and among processes by a row: whoever
 waited finds the room joined. What other servers send for the room meanwhile is kept by them who receive it, because of
-the same row. A join that fails leaves nothing but events without state, which nobody is shown.
+the same row. What a join that fails has stored is swept away.
 
 Spec: server-server API, #joining-rooms, #restricted-rooms.
 """
@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from hs_common.federation.fetching import Fetching, Room
 from hs_common.federation.interfaces import Remote
 from hs_common.federation.signatures import SignatureChecks
+from hs_common.federation.sweeping import sweep
 from hs_common.federation.templates import Template, Templates
 from hs_common.federation.told_state import BULK, ToldState
 from hs_common.matrix.errors import MatrixError, not_found, unknown
@@ -31,6 +32,8 @@ SERVERS_TRIED: Final = 10
 """A server that does not answer costs ten seconds."""
 LONGEST_S: Final = 1_800.0
 """Of one attempt, from the template on; the state of the largest rooms takes minutes to tell and to check."""
+LOGGED_EVENTS: Final = 10_000
+"""After so many events of an answer the log tells how far it is: every few seconds."""
 WAIT_S: Final = 0.5
 """Between two looks whether another process has joined the room."""
 FINAL: Final = ("M_FORBIDDEN", "M_INCOMPATIBLE_ROOM_VERSION", "M_UNSUPPORTED_ROOM_VERSION")
@@ -40,7 +43,7 @@ _log = Logger()
 
 
 class RemoteJoins:
-    """Joins rooms. `uuid` gives random ones, `on_progress` is told how many events of an answer have come."""
+    """Joins rooms. `uuid` gives random ones, `on_progress` is told how many more events of an answer have come."""
 
     def __init__(
         self,
@@ -105,8 +108,10 @@ class RemoteJoins:
             return False
         try:
             await self._enter(template, self._templates.signed(template, user_id, content))
-        finally:
-            await federated_rooms.end_joining(self._db, room.room_id, attempt)
+        except Exception:
+            await sweep(self._db, self._master, room.room_id, attempt)
+            raise
+        await federated_rooms.end_joining(self._db, room.room_id, attempt)
         return True
 
     async def _enter(self, template: Template, join: ReceivedPdu) -> None:
@@ -115,12 +120,16 @@ class RemoteJoins:
         path = f"/_matrix/federation/v2/send_join/{quote(room.room_id, safe='')}/{quote(join.event_id, safe='')}"
 
         async def take(data: bytes) -> None:
+            before = told.seen
             await told.take(data)
-            self._on_progress(told.seen)
+            self._on_progress(told.seen - before)
+            if told.seen // LOGGED_EVENTS > before // LOGGED_EVENTS:
+                _log.info("{room} is being joined: {count} events so far", room=room.room_id, count=told.seen)
 
         await self._remote.put_streaming(template.server, path, join.event.pdu, take)
         await told.end()
         join = await self._countersigned(join, told.members.get("event"), room)
+        _log.info("{room} is being joined: all {count} events are told", room=room.room_id, count=told.seen)
         await told.store()
         known = await federated_rooms.known_events(self._db, told.state)
         call = AdoptRoom(

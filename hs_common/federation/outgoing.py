@@ -23,7 +23,8 @@ from hs_common.storage.queries import Queries
 @dataclass(frozen=True, slots=True)
 class OtherServers:
     """The way to other servers, and who we are to them. `quick` is for what a client waits for, `now_ms` the time of
-    day, `random(n)` gives n unpredictable bytes, `uuid` random ones."""
+    day, `random(n)` gives n unpredictable bytes, `uuid` random ones, `on_told` is told how many events
+    joins were told."""
 
     remote: Remote
     quick: Remote
@@ -34,6 +35,7 @@ class OtherServers:
     now_ms: Callable[[], int]
     random: Callable[[int], bytes]
     uuid: Callable[[], str]
+    on_told: Callable[[int], None] = lambda events: None
 
 
 class Outgoing:
@@ -47,7 +49,9 @@ class Outgoing:
         self.invites = RemoteInvites(db, remote, self.checks, name)
         self.policy_server: PolicyServer = RemotePolicyServers(others.quick)
         templates = Templates(remote, name, others.key, others.now_ms, others.random)
-        self.joins = RemoteJoins(db, master, remote, templates, self.checks, self.fetching, others.clock, others.uuid)
+        self.joins = RemoteJoins(
+            *(db, master, remote, templates, self.checks, self.fetching, others.clock, others.uuid, others.on_told)
+        )
         memberships = RemoteMemberships(master, remote, templates, self.fetching)
         self.backfilling = Backfilling(db, master, Fetching(others.quick, self.checks), name)
         self.rooms = OutsideRooms(db, self.joins, memberships, name)

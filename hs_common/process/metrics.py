@@ -105,6 +105,11 @@ class Metrics:
         self._fetches = Counter(
             "viaduct_federation_fetches", "Requests to other servers for what events cite", ("what",), registry=registry
         )
+        self._told = Counter(
+            "viaduct_federation_join_events",
+            "Events that other servers told of rooms that are joined",
+            registry=registry,
+        )
         self._watched = _Watched()
         registry.register(self._watched)
         registry.register(_GarbageCollection())
@@ -153,6 +158,10 @@ class Metrics:
     def federation_fetched(self, what: str) -> None:
         """Another server was asked for what an event cites."""
         self._fetches.labels(what).inc()
+
+    def joins_were_told(self, events: int) -> None:
+        """So many more events have come of a room that is being joined."""
+        self._told.inc(events)
 
     # The database, the log and its followers
 

@@ -92,6 +92,20 @@ class AdoptRoom(Call, frozen=True, kw_only=True):
     state: list[str]
 
 
+class SweptEvents(Answer, frozen=True, kw_only=True):
+    is_all: bool  # nothing is left to be removed
+
+
+class SweepStoredEvents(Call, frozen=True, kw_only=True):
+    """A join has failed: what was stored for it goes, some of it with each call. Nothing does if the room is known by
+    now, or another attempt than this one goes on. To be called until all is gone.
+    """
+
+    answer: ClassVar[type[Answer]] = SweptEvents
+    room_id: str
+    attempt: str
+
+
 class SetOutOfBandMembership(Call, frozen=True, kw_only=True):
     """A membership of a local user in a room that this server is not in: invited, knocking, rejected, taken back.
 
@@ -159,5 +173,5 @@ class WakeDestinations(Call, frozen=True, kw_only=True):
 
 FEDERATION_CALLS: tuple[type[Call], ...] = (
     ReceiveEvents, StoreEvents, AdoptRoom, SetOutOfBandMembership, ComposeTemplate, InsertHistory,
-    WakeDestinations,
+    WakeDestinations, SweepStoredEvents,
 )  # fmt: skip

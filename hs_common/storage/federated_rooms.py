@@ -50,6 +50,37 @@ async def end_joining(db: Queries, room_id: str, attempt: str) -> None:
     await db.execute("DELETE FROM joining_rooms WHERE room_id = %s AND joiner = %s::uuid", (room_id, attempt))
 
 
+async def give_up_joining(db: Queries, room_id: str, attempt: str) -> None:
+    """The attempt is over, but what it has stored is still to be swept away; another may begin."""
+    await db.execute(
+        "UPDATE joining_rooms SET until = now() WHERE room_id = %s AND joiner = %s::uuid", (room_id, attempt)
+    )
+
+
+async def abandoned_joins(db: Queries, limit: int) -> list[tuple[str, str]]:
+    """(room, attempt) of attempts that were given up, or whose process ended, those longest ago first."""
+    rows = await db.fetch(
+        "SELECT room_id, joiner::text FROM joining_rooms WHERE until <= now() ORDER BY until LIMIT %s", (limit,)
+    )
+    return [(room_id, attempt) for room_id, attempt in rows]
+
+
+async def left_behind(db: Queries, room_id: str, attempt: str, limit: int) -> int:
+    """How many events without state, at most `limit`, are here of a room that is not known and that no other attempt
+    than this is about to join. Invites and knocks of users here are none of them."""
+    row = await db.fetch_one(
+        "SELECT count(*) FROM (SELECT FROM events AS e WHERE e.room_id = %s AND e.status <> 0"
+        " AND NOT EXISTS (SELECT FROM rooms AS r WHERE r.room_id = e.room_id)"
+        " AND NOT EXISTS (SELECT FROM joining_rooms AS j WHERE j.room_id = e.room_id AND j.until > now()"
+        " AND j.joiner <> %s::uuid)"
+        " AND NOT EXISTS (SELECT FROM local_membership AS m WHERE m.room_id = e.room_id AND m.event_id = e.event_id)"
+        " LIMIT %s) AS one",
+        (room_id, attempt, limit),
+    )
+    assert row is not None, "a count has a row"
+    return int(row[0])
+
+
 async def is_being_joined(db: Queries, room_id: str) -> bool:
     """Whether an attempt to join the room goes on."""
     row = await db.fetch_one("SELECT 1 FROM joining_rooms WHERE room_id = %s AND until > now()", (room_id,))
@@ -121,8 +152,8 @@ async def rooms_we_are_in(db: Queries, room_ids: Sequence[str], server_name: str
     return {room_id for (room_id,) in rows}
 
 
-async def state_before(db: Queries, room_id: str, event_id: str) -> dict[str, str] | None:
-    """The PDUs (JSON) of the state before an event by their ids; None if that is not known."""
+async def state_before(db: Queries, room_id: str, event_id: str) -> list[str] | None:
+    """The ids of the state before an event; None if that is not known."""
     place = await db.fetch_one(
         "SELECT state_pos, delta_id FROM timeline WHERE event_id = %s AND room_id = %s AND order_sub = 0"
         " UNION ALL SELECT state_pos, delta_id FROM event_state WHERE event_id = %s AND room_id = %s",
@@ -131,23 +162,14 @@ async def state_before(db: Queries, room_id: str, event_id: str) -> dict[str, st
     if place is None:
         return None
     rows = await db.fetch(
-        "SELECT s.type, s.state_key, s.event_id, e.json FROM state AS s JOIN events AS e ON e.event_id = s.event_id"
-        " WHERE s.room_id = %s AND s.to_pos > %s AND s.from_pos <= %s",
+        "SELECT type, state_key, event_id FROM state WHERE room_id = %s AND to_pos > %s AND from_pos <= %s",
         (room_id, place[0], place[0]),
     )
-    state = {(kind, state_key): (entry_id, json) for kind, state_key, entry_id, json in rows}
+    state: dict[tuple[str, str], str | None] = {(kind, state_key): entry for kind, state_key, entry in rows}
     if place[1] is not None:
-        rows = await db.fetch(
-            "SELECT d.type, d.state_key, d.event_id, e.json FROM state_delta AS d"
-            " LEFT JOIN events AS e ON e.event_id = d.event_id WHERE d.delta_id = %s",
-            (place[1],),
-        )
-        for kind, state_key, entry_id, json in rows:
-            if entry_id is None:
-                state.pop((kind, state_key), None)
-            else:
-                state[(kind, state_key)] = (entry_id, json)
-    return dict(state.values())
+        rows = await db.fetch("SELECT type, state_key, event_id FROM state_delta WHERE delta_id = %s", (place[1],))
+        state.update(((kind, state_key), entry) for kind, state_key, entry in rows)
+    return [entry for entry in state.values() if entry is not None]
 
 
 async def pdus(db: Queries, event_ids: Sequence[str]) -> dict[str, str]:

@@ -12,10 +12,10 @@ import orjson
 from hs_common.matrix.errors import MatrixError, unsupported_room_version
 from hs_common.matrix.event import Event
 from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
-from hs_common.replication.federation_calls import StoredEvents, StoreEvents
-from hs_common.storage import room_forks
+from hs_common.replication.federation_calls import StoredEvents, StoreEvents, SweepStoredEvents, SweptEvents
+from hs_common.storage import federated_rooms, room_forks
 from hs_common.storage.queries import Queries
-from hs_master import tables
+from hs_master import purge_tables, tables
 from hs_master.rooms.receive import AuthEvents
 from hs_master.step import Step
 
@@ -71,6 +71,22 @@ class StoreEventsDecider:
             loaded.auth.add(event, is_rejected)
             _write(step, call.room_id, event, pdu.pdu, is_rejected)
         return StoredEvents(pos=step.pos, rejected=rejected, missing=sorted(missing))
+
+
+class SweepStoredEventsDecider:
+    """Decides `SweepStoredEvents`."""
+
+    def queue(self, call: SweepStoredEvents) -> str:
+        # That of `StoreEvents`: what another attempt stores comes before this looks, or after it is done.
+        return f"store {call.room_id}"
+
+    async def load(self, call: SweepStoredEvents, db: Queries) -> int:
+        return await federated_rooms.left_behind(db, call.room_id, call.attempt, purge_tables.SWEPT_AT_ONCE + 1)
+
+    def decide(self, call: SweepStoredEvents, step: Step, loaded: int) -> SweptEvents:
+        if loaded:
+            step.row(purge_tables.SWEEP_STORED, call.room_id)
+        return SweptEvents(pos=step.pos, is_all=loaded <= purge_tables.SWEPT_AT_ONCE)
 
 
 def _events(call: StoreEvents, version: RoomVersion) -> list[Event]:

@@ -59,6 +59,7 @@ def deciders(composer: Composer, server_name: str, preparing: Preparing) -> Deci
             calls.CreateRoom: create_room.CreateRoomDecider(composer, appender),
             calls.AppendReady: receiving.AppendReadyDecider(preparing),
             federation_calls.StoreEvents: storing.StoreEventsDecider(),
+            federation_calls.SweepStoredEvents: storing.SweepStoredEventsDecider(),
             federation_calls.AdoptRoom: adopting.AdoptRoomDecider(preparing),
             federation_calls.SetOutOfBandMembership: out_of_band.SetOutOfBandMembershipDecider(preparing),
             federation_calls.InsertHistory: history.InsertHistoryDecider(server_name),

@@ -4,7 +4,7 @@ Spec: server-server API, #joining-rooms.
 """
 
 from hs_common.http.endpoint import Auth, Rate, endpoint
-from hs_common.http.reply import Encoded, Reply
+from hs_common.http.reply import Reply
 from hs_common.http.request import Request
 from hs_common.matrix.identifiers import check_room_id
 from hs_workers.federation_inbound.handshakes import Templates
@@ -42,4 +42,4 @@ class JoinsV1:
     )
     async def send(self, request: Request) -> Reply:
         """The join happens. The answer has its status in it."""
-        return Encoded(b"[200," + await self._joins.answer(request) + b"]")
+        return await self._joins.answer(request, b"[200,", b"]")

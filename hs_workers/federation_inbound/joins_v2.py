@@ -6,7 +6,7 @@ Spec: server-server API, #joining-rooms.
 import orjson
 
 from hs_common.http.endpoint import Auth, Rate, endpoint
-from hs_common.http.reply import Encoded, Reply
+from hs_common.http.reply import JSON_CONTENT_TYPE, Reply, Streamed
 from hs_common.http.request import Request
 from hs_common.matrix.identifiers import check_room_id
 from hs_workers.federation_inbound.handshakes import Handshakes
@@ -30,21 +30,17 @@ class JoinsV2:
     )
     async def send(self, request: Request) -> Reply:
         """The join happens. The answer is the room as it was before it."""
-        return Encoded(await self.answer(request))
+        return await self.answer(request)
 
-    async def answer(self, request: Request) -> bytes:
-        """The answer's JSON."""
+    async def answer(self, request: Request, before: bytes = b"", after: bytes = b"") -> Reply:
+        """The answer, between two pieces of JSON."""
         room_id, event_id = check_room_id(request.path["roomId"]), request.path["eventId"]
         room, event = await self._handshakes.receive(request.origin, room_id, event_id, request.json(), "join")
-        state, chain = await self._answers.state_and_chain(room, event_id)
         head = {
             "origin": self._server_name,
             "members_omitted": False,
             "servers_in_room": await self._answers.servers(room_id),
             "event": orjson.Fragment(event.encoded),
         }
-        return b"".join((orjson.dumps(head)[:-1], b',"state":', _list(state), b',"auth_chain":', _list(chain), b"}"))
-
-
-def _list(pdus: list[str]) -> bytes:
-    return b"[" + ",".join(pdus).encode() + b"]"
+        source = await self._answers.told(room, event, before + orjson.dumps(head)[:-1], b"}" + after)
+        return Streamed(200, {"Content-Type": JSON_CONTENT_TYPE}, None, source)

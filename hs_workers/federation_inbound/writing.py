@@ -4,6 +4,9 @@ from collections.abc import Callable, Collection, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from hs_common.federation.sweeping import AbandonedJoins
+from twisted.internet.defer import CancelledError, Deferred
+
 from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.federation.completing import Completing
 from hs_common.federation.device_lists import DUTY as DEVICES_DUTY
@@ -90,7 +93,9 @@ class WritingParts:
         self.lists = DeviceLists(db, master, outgoing.others.remote, clock, name)
         receipts = RemoteReceipts(master, clock, outside.background)
         devices = DeviceUpdates(db, master, self.lists, name)
+        self._abandoned = AbandonedJoins(db, master, clock)
         self._edus = EduReception(db, master, self._admission, receipts, devices, name)
+        self._looking: Deferred[None] | None = None
         self._keepers = [
             self._keeper(DUTY),
             self._keeper(DEVICES_DUTY),
@@ -131,11 +136,15 @@ class WritingParts:
         for keeper in self._keepers:
             keeper.start()
         self.queues.start(self._keepers[0])
+        self._looking = Deferred.fromCoroutine(self._abandoned.look_on())
+        self._looking.addErrback(lambda failure: failure.trap(CancelledError))
         self.lists.start(self._keepers[1])
 
     async def stop(self) -> None:
         """Start nothing more, and let others go on."""
         self.queues.stop()
+        if self._looking is not None:
+            self._looking.cancel()
         self.lists.stop()
         for keeper in self._keepers:
             await keeper.stop()

@@ -90,6 +90,7 @@ class RoleParts:
                 now_ms=node.outside.now_ms,
                 random=node.outside.random_bytes,
                 uuid=node.outside.uuid,
+                on_told=node.metrics.joins_were_told,
             )
             self.made_outgoing = made = Outgoing(node.db, self.link, others)
             node.metrics.watch_queue("rooms being joined", lambda: len(made.joins))

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -51,17 +51,26 @@ def federation(
     amount = amount if slices is None else replace(amount, slices=slices, name=f"{amount.name}, {slices} slices")
     amount = amount if members is None else replace(amount, joined_members=members)
     watch = Profile(profile, profile_dir, say) if profile else None
-    document = asyncio.run(_measure(works or tuple(WORKS), layouts or ("split", "synapse"), amount, watch))
-    if json_path:
-        json_path.write_text(json.dumps(document, indent=1) + "\n")
+
+    def keep(found: dict[str, Any]) -> None:
+        if json_path:
+            json_path.write_text(json.dumps(found, indent=1) + "\n")
+
+    document = asyncio.run(_measure(works or tuple(WORKS), layouts or ("split", "synapse"), amount, watch, keep))
+    keep(document)
     show_document(document, tables.aligned)
     if tables.errors_of(document):
         raise SystemExit(1)
 
 
 async def _measure(
-    works: Sequence[str], layouts: Sequence[str], amount: Amount, profile: Profile | None
+    works: Sequence[str],
+    layouts: Sequence[str],
+    amount: Amount,
+    profile: Profile | None,
+    keep: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
+    """`keep` is given what was found so far."""
     quiet_us = quiet_loop_us()
     async with AsyncExitStack() as stack:
         metronome = await stack.enter_async_context(Metronome())
@@ -72,6 +81,7 @@ async def _measure(
         servers: list[Server] = [stage.receiver for stage in stages]
         for name in works:
             await found.works(name, [WORKS[name](stage) for stage in stages], servers)
+            keep(found.document(servers, min(quiet_us, metronome.quiet_us())))
         for server in servers:
             found.remember_memory(server, "after all")
         for stage in stages:

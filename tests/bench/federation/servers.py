@@ -7,6 +7,7 @@ All run on the benchmark's own event loop; what they take is not counted as the 
 import asyncio
 import ssl
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
@@ -78,17 +79,14 @@ class ForeignServers:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         port = writer.get_extra_info("sockname")[1]
         origin = next(one for one in self.origins if one.name == f"localhost:{port}")
-        try:
+        with suppress(OSError, asyncio.IncompleteReadError):  # the other side has gone
             while (question := await _question(reader)) is not None:
                 status, body = self._answer(origin, question)
                 head = f"HTTP/1.1 {status} OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
                 writer.write(head.encode())
                 writer.write(body)
                 await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
-            pass  # gone
-        finally:
-            writer.close()
+        writer.close()
 
     def _answer(self, origin: Origin, question: Question) -> Answer:
         match question.method, question.path:

@@ -10,6 +10,7 @@ from hs_common.matrix.room_versions import ROOM_VERSIONS
 from hs_common.matrix.seal import seal
 from hs_common.matrix.signing import verify_event
 from hs_common.replication.calls import NewRoomEvent
+from hs_workers.federation_inbound import room_answers
 from tests.common.federation.far_server import key_of
 from tests.master.harness import KEY, SERVER
 from tests.workers.federation_inbound.writing_world import ALICE, FAR, WritingWorld, play, v1, v2
@@ -35,6 +36,28 @@ def _signed(template: Json, **changes: Any) -> Event:
         pdu["event_id"] = f"$join{changes.get('depth', '')}:{FAR}"
     sealed = seal(pdu, version, FAR, key_of(FAR))
     return Event.from_pdu(sealed.pdu, version, sealed.event_id)
+
+
+def test_a_large_state_is_read_in_pages(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room_id = await world.master.create_room(ALICE, version="10")
+        answers = []
+        for pages in (2, 1_000):
+            monkeypatch.setattr(room_answers, "PAGE_EVENTS", pages)
+            join = _signed(await _template(world, room_id), depth=40 + pages)
+            answers.append(await world.ask("PUT", v2("send_join", room_id, join.event_id), dict(join.pdu)))
+            leave = _signed(await _template(world, room_id, "leave"))
+            await world.ask("PUT", v2("send_leave", room_id, leave.event_id), dict(leave.pdu))
+        small, large = ({_id(pdu) for pdu in answer["state"]} for answer in answers)
+        assert len(small) > 4
+        assert small <= large
+        assert {_id(pdu) for pdu in answers[0]["auth_chain"]} <= {_id(pdu) for pdu in answers[1]["auth_chain"]}
+
+    play(database_url, scenario)
+
+
+def _id(pdu: Json) -> str:
+    return read_pdu(pdu, ROOM_VERSIONS["10"]).event_id
 
 
 @pytest.mark.parametrize("version", ["1", "6", "10", "12"])

@@ -6,9 +6,13 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from hs_common.federation.sweeping import AbandonedJoins, sweep
+from hs_common.matrix.canonical_json import encode
 from hs_common.matrix.errors import MatrixError, forbidden
-from hs_common.replication.federation_calls import AdoptRoom
+from hs_common.replication.federation_calls import AdoptRoom, Pdu, StoreEvents, SweepStoredEvents
+from hs_common.storage import federated_rooms
 from tests.common.federation.far_server import FarRoom, FarServer
+from tests.reactor import reactor
 from tests.workers.federation_inbound.writing_world import ALICE, FAR, WritingWorld, play
 
 OTHER = "other.example"
@@ -24,7 +28,7 @@ async def _fails(world: WritingWorld, room: FarRoom, *via: str) -> tuple[int, st
 
 
 async def _nothing_is_left(world: WritingWorld, room: FarRoom) -> None:
-    for table in ("rooms", "timeline", "state", "local_membership", "room_servers", "joining_rooms"):
+    for table in ("rooms", "timeline", "state", "local_membership", "room_servers", "joining_rooms", "events"):
         rows = await world.db.fetch(f"SELECT 1 FROM {table} WHERE room_id = %s", (room.room_id,))
         assert rows == [], table
 
@@ -59,6 +63,48 @@ def test_answers_that_are_not_believed(database_url: str) -> None:
         assert await world.membership(room.room_id) == "join"
 
     play(database_url, scenario)
+
+
+def _without_rules(told: Json) -> None:
+    told["state"] = [pdu for pdu in told["state"] if pdu["type"] != "m.room.join_rules"]
+
+
+def test_what_a_failed_join_has_stored_is_swept_away(database_url: str) -> None:
+    """The master finds at last that the state does not allow the join; by then all of it is stored."""
+
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room("11")
+        for number in range(600):
+            room.join(f"@user{number}:{FAR}")
+        _answering(world, room, _without_rules)
+        assert await _fails(world, room) == (403, "M_FORBIDDEN")
+        assert sum(isinstance(call, SweepStoredEvents) for call in world.link.calls) == 2
+        await _nothing_is_left(world, room)
+
+    play(database_url, scenario)
+
+
+def test_what_was_left_behind_is_found_later(database_url: str) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room("11")
+        stored = [Pdu(event_id=one.event_id, pdu=encode(one.pdu)) for one in room.state.values()]
+        call = StoreEvents(room_id=room.room_id, room_version="11", events=stored)
+        abandoned = AbandonedJoins(world.db, world.link, reactor)
+        attempts = ["00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"]
+        assert await federated_rooms.begin_joining(world.db, room.room_id, "11", attempts[0], 1_000.0)
+        await world.link.call(call)
+        await sweep(world.db, world.link, room.room_id, attempts[1])
+        await abandoned.look()
+        assert await _count(world, room) == len(stored), "another attempt goes on"
+        await federated_rooms.give_up_joining(world.db, room.room_id, attempts[0])
+        await abandoned.look()
+        await _nothing_is_left(world, room)
+
+    play(database_url, scenario)
+
+
+async def _count(world: WritingWorld, room: FarRoom) -> int:
+    return len(await world.db.fetch("SELECT 1 FROM events WHERE room_id = %s", (room.room_id,)))
 
 
 def test_templates_that_are_not_believed(database_url: str) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 import orjson
 
 from hs_common.federation.outgoing import OtherServers, Outgoing
-from hs_common.http.reply import Response, to_response
+from hs_common.http.reply import to_response
 from hs_common.http.request import Request
 from hs_common.http.router import Router
 from hs_common.matrix.errors import MatrixError
@@ -26,6 +26,7 @@ from hs_workers.federation_inbound.writing import WritingOutside, WritingParts
 from tests.common.federation.far_server import FarRoom, FarServer, FarServers, Keys
 from tests.master.harness import KEY, SERVER, START_MS, TestMaster, master
 from tests.reactor import reactor, run, sleep, until
+from tests.workers.client.room_world import whole
 
 FAR = "far.example"
 ALICE = f"@alice:{SERVER}"
@@ -103,9 +104,9 @@ class WritingWorld:
             json=None if body is None else orjson.loads(orjson.dumps(body, default=dict)),
         )
         response = to_response(await match.target.call(request))
-        assert isinstance(response, Response)
-        assert isinstance(response.body, bytes)
-        return orjson.loads(response.body)
+        answered = (await whole(response)).body
+        assert isinstance(answered, bytes)
+        return orjson.loads(answered)
 
     async def refused(self, method: str, path: str, body: Json | None = None, **more: Any) -> tuple[int, str]:
         """Status and errcode of an error."""
