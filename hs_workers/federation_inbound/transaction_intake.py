@@ -81,11 +81,18 @@ class TransactionIntake:
         pdus, edus = _list(body, "pdus"), _list(body, "edus")
         if len(pdus) > MAXIMUM_PDUS or len(edus) > MAXIMUM_EDUS:
             raise too_large(f"A transaction has at most {MAXIMUM_PDUS} PDUs and {MAXIMUM_EDUS} EDUs; send it in parts")
-        # Both at once: what is ephemeral never waits for events.
-        results, _ = await _both(self._receive_pdus(origin, pdus), self._edus.apply(origin, edus))
+        # Both at once: what is ephemeral never waits for events. But these enter their rooms after it, since an
+        # encrypted message is of use to those who have its key.
+        staged: dict[str, list[ReceivedPdu]] = {}
+        try:
+            results, _ = await _both(self._receive_pdus(origin, pdus, staged), self._edus.apply(origin, edus))
+        finally:
+            for room_id, of_room in staged.items():
+                self._queues.offer(room_id, origin, of_room)
         return results
 
-    async def _receive_pdus(self, origin: str, pdus: Sequence[Any]) -> Results:
+    async def _receive_pdus(self, origin: str, pdus: Sequence[Any], staged: dict[str, list[ReceivedPdu]]) -> Results:
+        """What is kept goes into `staged`, by room."""
         if not pdus:
             return {}
         await self._check_backlog(origin, len(pdus))
@@ -105,7 +112,7 @@ class TransactionIntake:
         failures = await self._checks.failures(well_formed)
         for event_id, reason in failures.items():
             results[event_id] = {"error": reason}
-        await self._stage(origin, [event for event in well_formed if event.event_id not in failures], results)
+        await self._stage(origin, [event for event in well_formed if event.event_id not in failures], results, staged)
         return results
 
     async def _read(
@@ -132,17 +139,17 @@ class TransactionIntake:
             return None
         return event
 
-    async def _stage(self, origin: str, events: Sequence[ReceivedPdu], results: Results) -> None:
+    async def _stage(
+        self, origin: str, events: Sequence[ReceivedPdu], results: Results, staged: dict[str, list[ReceivedPdu]]
+    ) -> None:
         if not events:
             return
-        by_room: dict[str, list[ReceivedPdu]] = {}
+        await self._staging.keep(
+            [StagedPdu(event.event.room_id, event.event_id, origin, event.encoded) for event in events]
+        )
         for event in events:
-            by_room.setdefault(event.event.room_id, []).append(event)
+            staged.setdefault(event.event.room_id, []).append(event)
             results[event.event_id] = {}
-        staged = [StagedPdu(event.event.room_id, event.event_id, origin, event.encoded) for event in events]
-        await self._staging.keep(staged)
-        for room_id, of_room in by_room.items():
-            self._queues.offer(room_id, origin, of_room)
 
     async def _check_backlog(self, origin: str, more: int) -> None:
         now = self._seconds()

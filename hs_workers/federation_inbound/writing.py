@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hs_common.federation.sweeping import AbandonedJoins
 from twisted.internet.defer import CancelledError, Deferred
 
 from hs_common.appservices.service_queries import ServiceQueries
@@ -17,6 +16,7 @@ from hs_common.federation.policy_checks import PolicyChecks
 from hs_common.federation.policy_servers import PolicyServers
 from hs_common.federation.restricted_rooms import RestrictedRooms
 from hs_common.federation.sending import Sending
+from hs_common.federation.sweeping import AbandonedJoins
 from hs_common.process.shares import ShareKeeper
 from hs_common.replication.clock import Clock
 from hs_common.replication.link_interface import Link
