@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from nio import (
     DeleteDevicesAuthResponse,
@@ -18,6 +18,9 @@ from nio import (
 from tests.scenarios.client import PASSWORD
 from tests.scenarios.nio_client import SpreadClient, good, registered
 from tests.scenarios.test_play_nio_encryption import ENCRYPTION, keep_keys, read, say
+
+_ROUNDS: Final = 30
+_ROUND_MS: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,6 @@ async def _converse(one: Side, other: Side, folder: Path) -> None:
             # With a new key, which goes to the device of a server that is not there.
             speaker.invalidate_outbound_session(room_id)
             await say(speaker, room_id, f"while {away.urls[0]} is away")
-            await asyncio.to_thread(lambda: None)  # what was sent is on its way before the other comes back
             away.start()
             await read(listener, room_id, f"while {away.urls[0]} is away")
 
@@ -79,9 +81,12 @@ async def _meet(alice: SpreadClient, bob: SpreadClient) -> str:
     for client in (alice, bob):
         await keep_keys(client)
         await client.sync_until(lambda response: room_id in response.rooms.join)
-        await keep_keys(client)
-    if bob.user_id not in alice.rooms[room_id].users:
-        await alice.sync_until(lambda response: bob.user_id in alice.rooms[room_id].users)
+    for client, other in ((alice, bob), (bob, alice)):
+        for _ in range(_ROUNDS):
+            await keep_keys(client)
+            if list(client.device_store.active_user_devices(other.user_id)):
+                break
+            good(await client.sync(timeout=_ROUND_MS), SyncResponse)
     return room_id
 
 
