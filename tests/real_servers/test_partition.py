@@ -9,7 +9,7 @@ from tests.real_servers.test_reading import play
 from tests.scenarios.client import User, event_ids, unique
 
 ROOMS = 20
-MESSAGES = 25  # in each room, while the other server is away
+MESSAGES = 50  # in each room, while the other server is away: a thousand in all, and as many the other way
 
 
 async def rooms_of_both(alice: User, bob: User) -> list[str]:
