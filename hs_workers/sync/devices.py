@@ -116,7 +116,8 @@ class Devices:
         device = self._of_known(reader.user_id, reader.device_id, since.to_device)
         if device is None or device.told is None or device.told != device.counts:
             return None
-        return self.from_memory(reader, since)
+        assert device.reading is not None, "it is known"
+        return DeviceNews(device.reading.messages, device.told.one_time, device.told.fallback)
 
     async def refresh(self, reader: Reader, since: SyncToken, upto: int) -> None:
         """Reads what is not known, up to a position; what the token says was received is deleted."""
@@ -165,8 +166,10 @@ class Devices:
         reading = device.reading
         if device.arrived > reading.upto:
             return None
+        if received <= reading.received or not (reading.messages or reading.is_cut):
+            return device
         waits = reading.is_cut or any(one.pos <= received for one in reading.messages)
-        return device if received <= reading.received or not waits else None
+        return None if waits else device
 
     async def _read(
         self, user_id: str, device_id: str, received: int, upto: int, count: bool = False

@@ -220,9 +220,8 @@ class _Poll:
     def _is_nothing_new(self, question: Question) -> bool:
         """Whether there is nothing after the token that could be looked at."""
         memory, since = self._memory, self._since
-        has_messages = bool(question.device.messages)
         is_last = memory.recent.is_last(since.position) and memory.view.position <= ephemeral.counter_of(since)
-        return is_last and not has_messages
+        return is_last and not question.device.messages
 
     def _is_there(self) -> None:
         self._presence.syncs(self.reader.user_id, self._parameters.set_presence)

@@ -2,6 +2,7 @@
 
 from io import BytesIO
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 import orjson
@@ -20,6 +21,21 @@ def refused(errcode: str, status: int = 400) -> Any:
 
 def with_body(raw: bytes) -> Request:
     return Request(content=BytesIO(raw))
+
+
+@given(
+    st.lists(st.from_regex(rb"[\w.~!:&=-]{,12}", fullmatch=True) | st.sampled_from([b"a=1", b"%41", b"+"]), max_size=25)
+)
+def test_plain_queries_are_split_as_others_are_parsed(pairs: list[bytes]) -> None:
+    query_string = b"&".join(pairs)
+    try:
+        expected = parse_qsl(query_string.decode(), keep_blank_values=True, max_num_fields=200)
+    except ValueError:
+        return
+    query = Query(query_string)
+    names = dict.fromkeys(name for name, _ in expected)
+    assert [name for name, _ in query.items()] == list(names)
+    assert all(query.strings(name) == [value for key, value in expected if key == name] for name in names)
 
 
 class Ban(msgspec.Struct):
