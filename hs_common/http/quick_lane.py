@@ -27,6 +27,9 @@ class QuickEndpoint(Protocol):
     def declaration(self) -> EndpointDeclaration:
         """The endpoint's facts."""
 
+    def may_want(self, query_string: bytes) -> bool:
+        """False for a request that is certainly not for the quick way: seen at a glance, before anything is done."""
+
     def take(self, exchange: QuickExchange) -> bool:
         """Whether it keeps the request: then it has begun it, and answers it now or later."""
 
@@ -52,7 +55,7 @@ class QuickLane:
             facts = place.declaration
             is_fit = facts.method == "GET" and facts.rate is Rate.NONE and not facts.reads and b"{" not in path
             assert is_fit and facts.auth in (Auth.USER, Auth.USER_OR_GUEST), f"{facts.path} has no place in the lane"  # noqa: PT018
-        self._requests = QuickRequests(self._places)
+        self._requests = QuickRequests({path: place.endpoint.may_want for path, place in self._places.items()})
 
     def take(self, channel: Any, data: bytes) -> bool:
         """Whether it took the bytes, which came between two requests of the channel. If not, nothing happened."""

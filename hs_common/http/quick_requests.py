@@ -8,7 +8,7 @@ is not kept.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -53,10 +53,12 @@ class QuickRequest(NamedTuple):
 
 
 class QuickRequests:
-    """Reads requests to certain paths."""
+    """Reads requests to certain paths. For each there is a first look at the query string that may decline it."""
 
-    def __init__(self, paths: Collection[bytes], remembered_limit: int = REMEMBERED_LIMIT) -> None:
-        self._paths = frozenset(paths)
+    def __init__(
+        self, paths: Mapping[bytes, Callable[[bytes], bool]], remembered_limit: int = REMEMBERED_LIMIT
+    ) -> None:
+        self._paths = paths
         self._remembered_limit = remembered_limit
         self._remembered: dict[bytes, QuickHeaders] = {}
 
@@ -67,7 +69,8 @@ class QuickRequests:
             return None
         target = first[4:-9]
         path, mark, query_string = target.partition(b"?")
-        if path not in self._paths or not mark or len(data) > REQUEST_LIMIT_BYTES:
+        may_want = self._paths.get(path)
+        if may_want is None or not mark or len(data) > REQUEST_LIMIT_BYTES or not may_want(query_string):
             return None
         if _TARGET.fullmatch(target) is None or b"access_token" in query_string:
             return None

@@ -68,6 +68,10 @@ class QuickPolls:
         self._seconds = seconds
         self._maximum_timeout_ms = maximum_timeout_ms
 
+    def may_want(self, query_string: bytes) -> bool:
+        """False for what does not wait: without a token, or without a time."""
+        return b"since=" in query_string and b"timeout=" in query_string and b"timeout=0" not in query_string
+
     def take(self, exchange: QuickExchange) -> bool:
         """Whether it keeps the request: then it has begun it, and answers it now or later."""
         try:

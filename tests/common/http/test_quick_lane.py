@@ -65,13 +65,16 @@ class Poll:
 
 
 class QuickPoll:
-    """The same on the quick lane. With `long` in the query it does not want the request; with `late`, when it is let
-    go; with `bug` it fails at once, with `later_bug` after it has begun."""
+    """The same on the quick lane. With `long` or `decline` in the query it does not want the request; with `late`, when
+    it is let go; with `bug` it fails at once."""
 
     declaration = next(declarations_of(Poll))[1]
 
     def __init__(self) -> None:
         self.waiting: list[QuickExchange] = []
+
+    def may_want(self, query_string: bytes) -> bool:
+        return b"long=" not in query_string
 
     def take(self, exchange: QuickExchange) -> bool:
         try:
@@ -79,7 +82,7 @@ class QuickPoll:
             "wait" in query  # noqa: B015  (parses)
         except MatrixError:
             return False
-        if "long" in query:
+        if "decline" in query:
             return False
         assert "bug" not in query, "a bug that is played"
         exchange.begin()
@@ -208,8 +211,8 @@ def request(query: str = "", headers: tuple[str, ...] = (GOOD,), path: str = PAT
 
 
 queries = st.sampled_from(
-    ["", "a=b", "wait=", "wait=&late=", "wait=&refuse=", "long=", "late=", "refuse=", "wait=&x=%E2%9C%93+&y", "x=%zz",
-     "access_token=good", "access_token=bad", "a=1&&b", "?", "#", "a b", "é", "\t"]
+    ["", "a=b", "wait=", "wait=&late=", "wait=&refuse=", "long=", "decline=", "late=", "refuse=", "x=%zz",
+     "wait=&x=%E2%9C%93+&y", "access_token=good", "access_token=bad", "a=1&&b", "?", "#", "a b", "é", "\t"]
 )  # fmt: skip
 header_lines = st.sampled_from(
     [GOOD, "authorization: bearer good", "Authorization:Bearer  good ", "Authorization: Bearer bad", "User-Agent: Me",
@@ -297,6 +300,7 @@ def test_what_is_not_usual_does_not() -> None:
     before = server.taken
     for data in (
         request("long="),
+        request("decline="),
         request(headers=()),
         request(headers=("Authorization: Bearer bad",)),
         request(headers=("Authorization: Bearer locked",)),

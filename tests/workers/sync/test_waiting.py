@@ -72,7 +72,10 @@ class Poller:
         if self.is_quick:
             await self._remember(query)
             exchange: Any = HandExchange(self.requester, query, started_s)
-            if self.live.parts.quick.take(exchange):
+            quick = self.live.parts.quick
+            taken = quick.take(exchange)
+            assert quick.may_want(query.encode()) or not taken
+            if taken:
                 assert exchange.has_begun
                 json = await exchange.done
                 self.went.append("over" if json is None else "quick")
