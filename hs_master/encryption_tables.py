@@ -9,9 +9,6 @@ _DEVICE_COLUMNS: Final = (("user_id", "text"), ("device_id", "text"))
 # Messages of one device that wait at most: a phone that is off for weeks in busy rooms gets some thousands. Of more,
 # the oldest are dropped, so that a device that comes back can read what is new.
 INBOX_LIMIT: Final = 10_000
-TRIMMED_EVERY: Final = 64
-"""Messages to a device, so that most messages cost nothing but their row: so many more may wait."""
-TRIMMED_AT_ONCE: Final = 100
 # Of the worker-owned tables only rows that nobody holds are deleted: this transaction waits for no other. A row that is
 # held is being given out or deleted by its holder, and what is left of a device is deleted when one of its name begins.
 DEVICE_KEYS_END = with_rows(
@@ -102,31 +99,39 @@ INBOX_END = with_rows(
 INBOX = with_rows(
     "inbox",
     (*_DEVICE_COLUMNS, ("pos", "bigint"), ("message", "text")),
+    """
+    INSERT INTO inbox (user_id, device_id, pos, seq, message)
+    SELECT new.user_id, new.device_id, new.pos, 0, new.message FROM {new} JOIN devices USING (user_id, device_id)
+    """,
+)
+"""Messages to devices by their names."""
+INBOX_OF_ALL = with_rows(
+    "inbox_of_all",
+    (("user_id", "text"), ("pos", "bigint"), ("message", "text"), ("named", "text")),
+    """
+    INSERT INTO inbox (user_id, device_id, pos, seq, message)
+    SELECT new.user_id, known.device_id, new.pos, 0, new.message FROM {new} JOIN devices AS known USING (user_id)
+     WHERE NOT new.named::jsonb ? known.device_id
+    """,
+)
+"""A message to all devices of a user but for those that are `named`: a list of ids as JSON."""
+INBOX_TRIM = with_rows(
+    "inbox_trim",
+    (("user_id", "text"),),
     f"""
-    WITH written AS (
-        INSERT INTO inbox (user_id, device_id, pos, seq, message)
-        SELECT one.user_id, one.device_id, one.pos,
-               row_number() OVER (PARTITION BY one.user_id, one.device_id ORDER BY one.pos) + coalesce((
-                   SELECT last.seq FROM inbox AS last WHERE last.user_id = one.user_id
-                      AND last.device_id = one.device_id ORDER BY last.pos DESC LIMIT 1), 0),
-               one.message
-          FROM (SELECT DISTINCT ON (known.user_id, known.device_id, new.pos)
-                       known.user_id, known.device_id, new.pos, new.message
-                  FROM {{new}} JOIN devices AS known ON known.user_id = new.user_id
-                   AND new.device_id IN (known.device_id, '*')
-                 ORDER BY known.user_id, known.device_id, new.pos, new.device_id = '*') AS one
-        RETURNING user_id, device_id, seq
-    )
-    DELETE FROM inbox AS old USING (
-        SELECT held.user_id, held.device_id, held.pos
-          FROM (SELECT user_id, device_id, max(seq) AS seq FROM written WHERE seq % {TRIMMED_EVERY} = 0
-                 GROUP BY user_id, device_id) AS newest
+    WITH newest AS MATERIALIZED (
+        SELECT devices.user_id, devices.device_id, last.pos
+          FROM (SELECT DISTINCT user_id FROM {{new}}) AS written
+          JOIN devices USING (user_id)
          CROSS JOIN LATERAL (
-            SELECT * FROM inbox AS first WHERE first.user_id = newest.user_id AND first.device_id = newest.device_id
-             ORDER BY pos LIMIT {TRIMMED_AT_ONCE}) AS oldest
-          JOIN inbox AS held ON held.user_id = oldest.user_id AND held.device_id = oldest.device_id
-           AND held.pos = oldest.pos
-         WHERE oldest.seq <= newest.seq - {INBOX_LIMIT} FOR UPDATE OF held SKIP LOCKED) AS free
+            SELECT pos FROM inbox AS kept WHERE kept.user_id = devices.user_id AND kept.device_id = devices.device_id
+             ORDER BY pos DESC OFFSET {INBOX_LIMIT} LIMIT 1) AS last
+    ), free AS MATERIALIZED (
+        SELECT held.user_id, held.device_id, held.pos
+          FROM newest JOIN inbox AS held ON held.user_id = newest.user_id AND held.device_id = newest.device_id
+           AND held.pos <= newest.pos FOR UPDATE OF held SKIP LOCKED
+    )
+    DELETE FROM inbox AS old USING free
      WHERE (old.user_id, old.device_id, old.pos) = (free.user_id, free.device_id, free.pos)
     """,
 )
@@ -139,5 +144,6 @@ SERVICE_TO_DEVICE = insert(
 # Before devices are written, and after.
 ENDS: Final[tuple[Write, ...]] = (DEVICE_KEYS_END, INBOX_END, CROSS_SIGNING_KEYS_END)
 BEGINS: Final[tuple[Write, ...]] = (
-    DEVICE_KEYS, CROSS_SIGNING_KEYS, KEY_SIGNATURE, PRIVATE_KEY_CHANGE, INBOX, SERVICE_TO_DEVICE,
+    DEVICE_KEYS, CROSS_SIGNING_KEYS, KEY_SIGNATURE, PRIVATE_KEY_CHANGE,
+    INBOX, INBOX_OF_ALL, INBOX_TRIM, SERVICE_TO_DEVICE,
 )  # fmt: skip

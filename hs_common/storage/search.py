@@ -3,7 +3,7 @@
 A *scope* is a query over the words that stand for rooms and senders, so that the index leaves out what is elsewhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hs_common.storage.queries import Queries, Row
 
@@ -68,22 +68,11 @@ async def matches(
     )
 
 
-async def ranks(db: Queries, term: str, event_ids: Sequence[str]) -> dict[str, float]:
-    """How well events match, by id."""
-    return dict(
-        await db.fetch(
-            "SELECT event_id, ts_rank_cd(words, websearch_to_tsquery('viaduct', %s)) FROM search"
-            " WHERE event_id = ANY(%s)",
-            (term, list(event_ids)),
-        )
+async def ranked(db: Queries, term: str, texts: Mapping[str, str]) -> list[Row]:
+    """(event_id, how well it matches, its text with marks around the words that match) of events with their texts."""
+    return await db.fetch(
+        "SELECT t.event_id, ts_rank_cd(s.words, q.asked), ts_headline('viaduct', t.body, q.asked, %s)"
+        " FROM unnest(%s::text[], %s::text[]) AS t (event_id, body) JOIN search AS s ON s.event_id = t.event_id"
+        " CROSS JOIN websearch_to_tsquery('viaduct', %s) AS q (asked)",
+        (_MARKS, list(texts), list(texts.values()), term),
     )
-
-
-async def marked(db: Queries, term: str, texts: Sequence[str]) -> list[str]:
-    """The texts with marks around the words that match."""
-    rows = await db.fetch(
-        "SELECT ts_headline('viaduct', t.body, websearch_to_tsquery('viaduct', %s), %s)"
-        " FROM unnest(%s::text[]) AS t (body)",
-        (term, _MARKS, list(texts)),
-    )
-    return [text for (text,) in rows]

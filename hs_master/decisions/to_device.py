@@ -7,7 +7,7 @@ Spec: client-server-api/#send-to-device-messaging.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -17,6 +17,16 @@ from hs_common.replication.items import DestinationsItem, ToDeviceItem
 from hs_master import encryption_tables, tables
 from hs_master.rooms.needs import Needs
 from hs_master.step import Knowledge, Step
+
+ALL_DEVICES: Final = "*"
+TRIMMED_ONE_IN: Final = 64
+"""Messages: looking for those that are too many at each would cost more than the message does."""
+_SPREAD: Final = 0x9E3779B97F4A7C15
+
+
+def is_trimmed_at(pos: int) -> bool:
+    """Whether inboxes are cut to their limit at a position: at one of so many, in whatever steps positions come."""
+    return (pos * _SPREAD & 0xFFFF_FFFF_FFFF_FFFF) * TRIMMED_ONE_IN < 1 << 64
 
 
 class SendToDeviceDecider:
@@ -54,7 +64,13 @@ def _deliver(step: Step, messages: Mapping[str, Mapping[str, bytes]]) -> None:
         for service_id in told[user_id]:
             step.row(encryption_tables.SERVICE_TO_DEVICE, service_id, pos, user_id)
         for device_id, message in devices.items():
-            step.row(encryption_tables.INBOX, user_id, device_id, pos, message.decode())
+            if device_id != ALL_DEVICES:
+                step.row(encryption_tables.INBOX, user_id, device_id, pos, message.decode())
+        if ALL_DEVICES in devices:
+            named = orjson.dumps(devices_of[user_id]).decode()
+            step.row(encryption_tables.INBOX_OF_ALL, user_id, pos, devices[ALL_DEVICES].decode(), named)
+        if is_trimmed_at(pos):
+            step.row(encryption_tables.INBOX_TRIM, user_id)
 
 
 def _send_out(step: Step, sender: str, messages: Mapping[str, Mapping[str, bytes]]) -> None:

@@ -68,7 +68,7 @@ class Search:
         auth=Auth.USER,
         rate=Rate.SEARCH,
         aliases=(r0, v1),
-        reads=True,
+        reads=False,
         suspended_ok=True,
         spec="client-server-api/#post_matrixclientv3search",
     )

@@ -81,12 +81,13 @@ class Searching:
             place = Place(0, await log.head(self._db))
         assert place.upto is not None, "a new search is of what is there now"
         rooms = await self._rooms(requester, wanted, place)
-        rows = await self._matches(rooms, wanted, place, place.upto) if rooms else []
+        matches = await self._matches(rooms, wanted, place, place.upto) if rooms else []
+        rows = await self._of_readable_words(matches)
         found = await self._page(requester, rows, wanted, place.offset)
-        ranks = await search.ranks(self._db, positive(wanted.term), [event.event_id for _, event in found.results])
+        ranks, highlights = await self._ranked(wanted.term, [event for _, event in found.results])
         answer: dict[str, Any] = {
-            "count": rows[0][3] if rows else 0,
-            "highlights": await self._highlights(wanted.term, [event for _, event in found.results]),
+            "count": matches[0][3] - len(matches) + len(rows) if matches else 0,
+            "highlights": highlights,
             "results": await self._results([event for _, event in found.results], ranks, found.views, wanted),
         }
         if found.upto < len(rows):
@@ -108,9 +109,7 @@ class Searching:
             rooms = await self._with_predecessors(sorted(named))
         within = [value for key, value in place.groups if key == ROOM]
         rooms = [room_id for room_id in rooms if wanted.filter.rooms.unwanted.isdisjoint([room_id])]
-        rooms = [room_id for room_id in rooms if all(room_id == value for value in within)]
-        encrypted = await search.encrypted_rooms(self._db, rooms) if rooms else set()
-        return [room_id for room_id in rooms if room_id not in encrypted]
+        return [room_id for room_id in rooms if all(room_id == value for value in within)]
 
     async def _with_predecessors(self, room_ids: list[str]) -> list[str]:
         rooms = dict.fromkeys(room_ids[:MAXIMUM_ROOMS])
@@ -146,6 +145,12 @@ class Searching:
             by_rank=wanted.by_rank,
         )
 
+    async def _of_readable_words(self, matches: list[Row]) -> list[Row]:
+        """Without what was said in rooms that are encrypted by now. Few have matches: only these are looked at."""
+        rooms = {room_id for _, room_id, *_ in matches}
+        encrypted = await search.encrypted_rooms(self._db, sorted(rooms)) if rooms else set()
+        return [row for row in matches if row[1] not in encrypted] if encrypted else matches
+
     async def _page(self, requester: Requester, rows: Sequence[Row], wanted: Wanted, offset: int) -> _Found:
         found = _Found(upto=min(offset, len(rows)))
         last = min(len(rows), offset + MAXIMUM_EXAMINED)
@@ -180,12 +185,14 @@ class Searching:
 
     # --- how it is told ---
 
-    async def _highlights(self, term: str, events: Iterable[StoredEvent]) -> list[str]:
-        texts = [searched_text(event.type, event.state_key, event.content) for event in events]
-        bodies = [text.text for text in texts if text is not None]
-        marked = await search.marked(self._db, positive(term), bodies) if bodies else []
-        words = (part.partition(search.END_MARK)[0] for text in marked for part in text.split(search.BEGIN_MARK)[1:])
-        return sorted({word.casefold() for word in words})
+    async def _ranked(self, term: str, events: Iterable[StoredEvent]) -> tuple[dict[str, float], list[str]]:
+        """How well the events match, by id, and the words in them that do."""
+        searched = {event.event_id: searched_text(event.type, event.state_key, event.content) for event in events}
+        texts = {event_id: text.text for event_id, text in searched.items() if text is not None}
+        rows = await search.ranked(self._db, positive(term), texts) if texts else []
+        parts = (part for _, _, marked in rows for part in marked.split(search.BEGIN_MARK)[1:])
+        words = {part.partition(search.END_MARK)[0].casefold() for part in parts}
+        return {event_id: rank for event_id, rank, _ in rows}, sorted(words)
 
     async def _results(
         self, events: Sequence[StoredEvent], ranks: Mapping[str, float], views: Mapping[str, RoomView], wanted: Wanted

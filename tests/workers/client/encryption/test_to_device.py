@@ -1,9 +1,11 @@
 """Messages to devices: to whom they go, once each, over the real master and over several."""
 
 import orjson
+import pytest
 
 from hs_common.replication.calls import SendToDevice
-from hs_master.encryption_tables import INBOX_LIMIT, TRIMMED_EVERY
+from hs_master.decisions import to_device
+from hs_master.encryption_tables import INBOX_LIMIT
 from tests.master.harness import master
 from tests.reactor import run
 from tests.workers.client.encryption.world import EncryptionWorld, play
@@ -96,21 +98,25 @@ def test_wrong_messages_are_refused(database_url: str) -> None:
     play(database_url, scenario)
 
 
-def test_an_inbox_is_bounded_and_keeps_the_newest(database_url: str) -> None:
+def test_an_inbox_is_bounded_and_keeps_the_newest(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(to_device, "TRIMMED_ONE_IN", 1)
+
     async def scenario(world: RoomWorld) -> None:
         alice = await world.user("alice")
         await world.db.execute(
             "INSERT INTO inbox SELECT %s, 'D', n, n, '{}' FROM generate_series(1, %s) AS n",
             (alice.user_id, INBOX_LIMIT),
         )
-        for number in range(TRIMMED_EVERY):
+        for number in range(3):
             message = b'{"number":%d}' % number
             await world.link.call(SendToDevice(sender=alice.user_id, messages={alice.user_id: {"*": message}}))
-        row = await world.db.fetch_one("SELECT count(*), max(seq) - min(seq), max(seq) FROM inbox")
-        assert row is not None
-        count, span, newest = row
-        assert newest == INBOX_LIMIT + TRIMMED_EVERY
-        assert count == span + 1
-        assert INBOX_LIMIT <= count < INBOX_LIMIT + TRIMMED_EVERY
+        row = await world.db.fetch_one("SELECT count(*), min(pos) FROM inbox")
+        assert row == (INBOX_LIMIT, 4)
 
     play(database_url, scenario)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 64, 128, 1_000, 4_096])
+def test_inboxes_are_trimmed_in_whatever_steps_positions_come(step: int) -> None:
+    trimmed = [number for number in range(6_400) if to_device.is_trimmed_at(1_790_000_000_000_000 + number * step)]
+    assert 50 <= len(trimmed) <= 200
