@@ -14,7 +14,8 @@ from hs_common.http.request import Query, Requester
 from hs_common.matrix.errors import MatrixError, forbidden
 from hs_common.storage.devices import device
 from hs_common.storage.queries import Queries
-from hs_common.storage.users import Account, account
+from hs_common.storage.shared_reads import SharedReads
+from hs_common.storage.users import Account, accounts
 
 REMEMBERED_LIMIT: Final = 100_000
 """Some 20 MiB: ghosts that act, of all services. Whom we forgot costs a query."""
@@ -29,6 +30,7 @@ class ServiceRequesters:
         self._registry = registry
         self._is_fresh = is_fresh
         self._accounts: dict[str, Account] = {}
+        self._reads = SharedReads[str, Account](lambda user_ids: accounts(db, user_ids))
         self._changes = 0
 
     async def requester(self, token_hash: bytes, query: Query) -> Requester | None:
@@ -69,7 +71,7 @@ class ServiceRequesters:
         if remembered is not None:
             return remembered
         changes = self._changes
-        found = await account(self._db, user_id)
+        found = await self._reads.read(user_id)
         if found is not None and changes == self._changes and self._is_fresh():
             if len(self._accounts) >= REMEMBERED_LIMIT:
                 del self._accounts[next(iter(self._accounts))]

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -19,23 +19,29 @@ from hs_common.process.greeting import Greeting
 from hs_common.process.options import say
 from hs_common.process.supervisor import MASTER, Program, Supervisor
 
-_WORKER_ROLES = (
-    "client",
-    "client",
-    "sync",
-    "sync",
-    "appservice",
-    "media",
-    "push",
-    "federation-inbound",
-    "federation-sender",
-)
+WORKERS: Mapping[str, int] = {
+    "client": 2,
+    "sync": 2,
+    "appservice": 1,
+    "media": 1,
+    "push": 1,
+    "federation-inbound": 1,
+    "federation-sender": 1,
+}
 _FRONT = "front"
 FIRST_ANSWER_S = 10.0  # the others are started then even if nothing answers yet
 _PORT_SPAN = 200  # free ports are looked for in this many above the front door's
 
 
-def run_split(config: Config, config_path: Path, *, masters: int, look: Callable[[], None], greeting: Greeting) -> None:
+def run_split(
+    config: Config,
+    config_path: Path,
+    *,
+    masters: int,
+    workers: Mapping[str, int],
+    look: Callable[[], None],
+    greeting: Greeting,
+) -> None:
     """Run everything until SIGINT or SIGTERM. The children get the services' URLs of `config` by environment.
 
     `look` is called often, for what else has to be looked after, the greeting too. What the first answer does not need
@@ -45,7 +51,7 @@ def run_split(config: Config, config_path: Path, *, masters: int, look: Callable
     supervisor = Supervisor(environment, say)
     _stop_on_signals(supervisor)
     try:
-        first, others = in_order_of_need(programs(config, config_path, masters))
+        first, others = in_order_of_need(programs(config, config_path, masters, workers))
         _start(supervisor, first)
         waiting = [others]
 
@@ -86,7 +92,7 @@ def _start(supervisor: Supervisor, found: Sequence[Program]) -> None:
         say(f"{program.name:<10} process {process_id:<7} port {program.port}")
 
 
-def programs(config: Config, config_path: Path, masters: int) -> list[Program]:
+def programs(config: Config, config_path: Path, masters: int, workers: Mapping[str, int] = WORKERS) -> list[Program]:
     """The processes of the split, in the order of their start, each with free ports of its own."""
     ports = _free_ports(config.listen.port + 1)
     # Nothing drains: no proxy has to notice that a process ends, as the front door sees the members.
@@ -98,7 +104,8 @@ def programs(config: Config, config_path: Path, masters: int) -> list[Program]:
         options = ["--call-port", str(port), "--metrics-port", str(metrics)]
         found.append(Program(f"master-{number}", MASTER, port, [*command, "master", *common, *options]))
     counts: dict[str, int] = {}
-    for role in (*_WORKER_ROLES, _FRONT):
+    roles = [role for role, count in workers.items() for _ in range(count)]
+    for role in (*roles, _FRONT):
         counts[role] = counts.get(role, 0) + 1
         port = config.listen.port if role == _FRONT else next(ports)
         options = ["--port", str(port), "--metrics-port", str(next(ports))]

@@ -52,6 +52,7 @@ from hs_workers.client.room.hierarchy import Hierarchies
 from hs_workers.client.room.marking import Marking
 from hs_workers.client.room.members import Members
 from hs_workers.client.room.memberships import Memberships
+from hs_workers.client.room.newcomers import Newcomers
 from hs_workers.client.room.notices import Notices
 from hs_workers.client.room.notified import Notified
 from hs_workers.client.room.pages import Pages
@@ -155,7 +156,8 @@ def _writing(config: Config, outside: Outside, sending: Sending, policies: Polic
     invitees = Invitees(db, name, outside.queries)
     settling, closed = Settling(db, UserAccountData(db, master)), ClosedRooms(db, outside.seconds)
     restricted, elsewhere = RestrictedRooms(db, name), outside.outgoing.rooms
-    memberships = Memberships(db, sending, invitees, restricted, settling, elsewhere, closed)
+    newcomers = Newcomers(db, name)
+    memberships = Memberships(db, sending, invitees, restricted, settling, elsewhere, closed, newcomers)
     aliases = _aliases(config, outside, sending)
     room_ids = RoomIds(name, outside.random)
     by_address = ThirdPartyInviting(db, sending, memberships, outside.identity_servers)

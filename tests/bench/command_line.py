@@ -5,7 +5,7 @@ import json
 import resource
 import secrets
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Any
 
 import click
 
+from hs_common.process.local_split import WORKERS
+from hs_common.process.role_count import RoleCount
 from tests.bench import tables
 from tests.bench.bridge import Bridge
 from tests.bench.calibration import Metronome, quiet_loop_us
@@ -22,7 +24,7 @@ from tests.bench.processes import Root
 from tests.bench.profiling import Profile, ProfilerMissingError
 from tests.bench.run import Run
 from tests.bench.scenarios import LIFECYCLE, OF_BRIDGES, SCENARIOS
-from tests.bench.servers import OWN_LAYOUTS, OwnServer, RunningServer, ServerError, StartedServer
+from tests.bench.servers import OWN_LAYOUTS, OwnServer, RunningServer, Server, ServerError, StartedServer
 from tests.bench.service import Registration, Service
 from tests.bench.showing import say, show_document
 from tests.bench.size import FULL, QUICK, SIZES, Size
@@ -77,17 +79,20 @@ class _Wish:
 
     scenarios: Sequence[str]
     layouts: Sequence[str]
+    scale: Mapping[str, int]
     running: Sequence[RunningServer]
     size: Size
     quiet_loop_us: float | None
     data_folder: Path | None
     profile: str | None
     profile_folder: Path
+    json_path: Path | None
 
 
 @main.command()
 @click.argument("scenarios", nargs=-1, type=click.Choice(_NAMES))
 @click.option("--layout", "layouts", multiple=True, type=click.Choice(_LAYOUTS), help="Start one here; more: in turn.")
+@click.option("--scale", multiple=True, type=RoleCount(WORKERS), help="So many workers of a role, in our own splits.")
 @click.option("--url", help="Measure the server that runs there, which must let anybody register.")
 @click.option("--against", help="Measure this one too, slice by slice in turn.")
 @click.option("--pids", multiple=True, type=_RootType(), help="Processes of --url, each with all below it.")
@@ -131,12 +136,14 @@ def run(**options: Any) -> None:
     wish = _Wish(
         scenarios=options["scenarios"] or _NAMES,
         layouts=options["layouts"] or (() if options["url"] else ("split",)),
+        scale=dict(options["scale"]),
         running=running,
         size=size,
         quiet_loop_us=options["quiet_loop_us"],
         data_folder=options["data_dir"],
         profile=options["profile"],
         profile_folder=options["profile_dir"],
+        json_path=options["json_path"],
     )
     _allow_many_connections()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also then stop what was started
@@ -144,8 +151,6 @@ def run(**options: Any) -> None:
         document = asyncio.run(_run(wish))
     except (ServerError, ProfilerMissingError) as error:
         raise click.ClickException(str(error)) from error
-    if options["json_path"]:
-        options["json_path"].write_text(json.dumps(document, indent=1) + "\n")
     show_document(document, tables.aligned)
     if tables.errors_of(document):
         raise SystemExit(1)
@@ -191,7 +196,7 @@ async def _run(wish: _Wish) -> dict[str, Any]:
     profile = Profile(wish.profile, wish.profile_folder, say) if wish.profile else None
     async with AsyncExitStack() as stack:
         metronome = await stack.enter_async_context(Metronome())
-        own = [await _started(layout, wish.data_folder, stack) for layout in wish.layouts]
+        own = [await _started(layout, wish, stack) for layout in wish.layouts]
         servers: list[StartedServer | RunningServer] = [*own, *wish.running]
         found = Run(wish.size, metronome, say, profile)
         wants_bridges = any(name in OF_BRIDGES for name in wish.scenarios)
@@ -202,6 +207,7 @@ async def _run(wish: _Wish) -> dict[str, Any]:
         for name in wish.scenarios:
             if name in SCENARIOS:
                 await found.scenario(name, servers, populations)
+                _write(wish, servers, found, quiet_at_start_us, metronome)
         for server in servers:
             found.remember_memory(server, "after load")
         if "start" in wish.scenarios:
@@ -210,8 +216,18 @@ async def _run(wish: _Wish) -> dict[str, Any]:
         if "idle" in wish.scenarios:
             for any_server in servers:
                 await found.idle(any_server)
-        quiet_us = wish.quiet_loop_us or min(quiet_at_start_us, metronome.quiet_us())
-    return found.document(servers, quiet_us)
+        return _write(wish, servers, found, quiet_at_start_us, metronome)
+
+
+def _write(
+    wish: _Wish, servers: Sequence[Server], found: Run, quiet_at_start_us: float, metronome: Metronome
+) -> dict[str, Any]:
+    """What was found so far, in the file too: a run that is interrupted leaves what it has."""
+    document = found.document(servers, wish.quiet_loop_us or min(quiet_at_start_us, metronome.quiet_us()))
+    if wish.json_path is not None:
+        wish.json_path.write_text(json.dumps(document, indent=1) + "
+")
+    return document
 
 
 async def _bridge(server: StartedServer | RunningServer, stack: AsyncExitStack) -> Bridge | None:
@@ -229,9 +245,12 @@ async def _bridge(server: StartedServer | RunningServer, stack: AsyncExitStack) 
     return Bridge(server.address, known, service)
 
 
-async def _started(layout: str, data_folder: Path | None, stack: AsyncExitStack) -> StartedServer:
-    is_synapse = layout in SYNAPSE_LAYOUTS
-    server: StartedServer = SynapseServer(layout, data_folder) if is_synapse else OwnServer(layout, data_folder)
+async def _started(layout: str, wish: _Wish, stack: AsyncExitStack) -> StartedServer:
+    server: StartedServer
+    if layout in SYNAPSE_LAYOUTS:
+        server = SynapseServer(layout, wish.data_folder)
+    else:
+        server = OwnServer(layout, wish.data_folder, wish.scale)
     stack.callback(server.remove)
     stack.push_async_callback(server.stop)
     seconds = await server.start()

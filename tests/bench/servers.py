@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -99,9 +99,11 @@ class RunningServer:
 class OwnServer:
     """A server of this checkout, in a data folder of its own."""
 
-    def __init__(self, layout: str, parent_folder: Path | None) -> None:
+    def __init__(self, layout: str, parent_folder: Path | None, scale: Mapping[str, int] | None = None) -> None:
+        """`scale`: other numbers of workers of some roles, in a split."""
         self.name = layout
         self._layout = layout
+        self._scale = scale or {}
         self._folder = Path(tempfile.mkdtemp(prefix="viaduct-bench-", dir=parent_folder))
         self._folder.chmod(0o711)  # the database's user must reach what lies in it, if we are root
         self._process: subprocess.Popen[bytes] | None = None
@@ -136,7 +138,8 @@ class OwnServer:
     async def start(self) -> float:
         """Start it, on existing data if there are any; answers the seconds to the first answer."""
         began = time.monotonic()
-        layout = [] if self._layout == "all-in-one" else ["--split"]
+        scale = [part for role, count in self._scale.items() for part in ("--scale", f"{role}={count}")]
+        layout = [] if self._layout == "all-in-one" else ["--split", *scale]
         said_before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = spawn(

@@ -18,9 +18,10 @@ from hs_common.process.embedded_postgres import EmbeddedPostgres, EmbeddedPostgr
 from hs_common.process.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 from hs_common.process.embedded_services import EmbeddedServices
 from hs_common.process.greeting import Greeting
-from hs_common.process.local_split import run_split
+from hs_common.process.local_split import WORKERS, run_split
 from hs_common.process.options import PORT, data_folder_option, failing_with, overridden, say
 from hs_common.process.programs import ProgramNotFoundError
+from hs_common.process.role_count import RoleCount
 from hs_common.storage.migrate import MigrationError, migrate
 
 _DATABASE_NAME = "viaduct"
@@ -45,6 +46,9 @@ _ERRORS = (
 @click.option("--dev", is_flag=True, help="Open registration, no rate limits: for tests and demonstrations only.")
 @click.option("--split", is_flag=True, help="Run master, workers and Redis as separate processes.")
 @click.option("--masters", type=click.IntRange(1, 4), default=1, help="With --split: more than one means standbys.")
+@click.option(
+    "--scale", multiple=True, type=RoleCount(WORKERS), help="With --split: another number of workers of a role."
+)
 @failing_with(*_ERRORS)
 def up(
     data_dir: Path,
@@ -54,6 +58,7 @@ def up(
     dev: bool,
     split: bool,
     masters: int,
+    scale: tuple[tuple[str, int], ...],
 ) -> None:
     """Run a whole server here, with an embedded database unless one is configured. Ctrl-C stops it."""
     folder = DataFolder(data_dir)
@@ -77,7 +82,9 @@ def up(
                 services.look()
                 greeting.look()
 
-            run_split(config, config_path or folder.config_path, masters=masters, look=look, greeting=greeting)
+            workers = {**WORKERS, **dict(scale)}
+            path = config_path or folder.config_path
+            run_split(config, path, masters=masters, workers=workers, look=look, greeting=greeting)
         else:
             greeting.when_it_answers()
             _run_all_in_one(config)

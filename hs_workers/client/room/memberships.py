@@ -22,6 +22,7 @@ from hs_common.storage.queries import Queries
 from hs_workers.client.room.admission import STATE_LOOKED_AT, check_guest
 from hs_workers.client.room.closed_rooms import ClosedRooms
 from hs_workers.client.room.event_content import check_content
+from hs_workers.client.room.newcomers import Newcomers
 from hs_workers.client.room.profiles import member_profiles
 from hs_workers.client.room.settling import Settling
 
@@ -45,6 +46,7 @@ class Memberships:
         settling: Settling,
         outside: OutsideRooms,
         closed: ClosedRooms,
+        newcomers: Newcomers,
     ) -> None:
         self._db = db
         self._outside = outside
@@ -53,6 +55,7 @@ class Memberships:
         self._restricted = restricted
         self._settling = settling
         self._closed = closed
+        self._newcomers = newcomers
 
     async def join(
         self,
@@ -64,11 +67,9 @@ class Memberships:
     ) -> None:
         """Nothing, if the user is in the room. `via`: servers through which it can be joined, if it is not known here.
         403 `M_FORBIDDEN` or `M_GUEST_ACCESS_FORBIDDEN`, 404 `M_NOT_FOUND`, or what another server has against it."""
-        user_id = requester.user_id
         await self._closed.check(room_id)
-        content = {"membership": "join", **await self._profile(user_id), **_reason(reason)}
         for _ in range(JOIN_ATTEMPTS):
-            if await self._join_once(room_id, requester, content, third_party_signed, via):
+            if await self._join_once(room_id, requester, reason, third_party_signed, via):
                 return
         raise unknown("Others are just joining this room, and it takes long; try again", 503)
 
@@ -76,19 +77,21 @@ class Memberships:
         self,
         room_id: str,
         requester: Requester,
-        content: dict[str, Any],
+        reason: str | None,
         third_party_signed: dict[str, Any] | None,
         via: Sequence[str],
     ) -> bool:
         """False if it has to be tried again, since somebody else was just joining the room."""
         user_id = requester.user_id
-        if not await self._outside.is_here(room_id):
+        newcomer = await self._newcomers.of(room_id, user_id)
+        content = {"membership": "join", **newcomer.profile, **_reason(reason)}
+        if not newcomer.is_here:
             if requester.is_guest:
                 raise MatrixError(403, "M_GUEST_ACCESS_FORBIDDEN", "Guests cannot join rooms of other servers")
             joined = await self._outside.join(room_id, user_id, content, via)
         else:
             try:
-                await self._join_here(room_id, requester, content, third_party_signed)
+                await self._join_here(room_id, requester, newcomer.state or {}, content, third_party_signed)
                 return True
             except MatrixError as error:
                 if not is_for_another_server(error):
@@ -100,10 +103,14 @@ class Memberships:
         return joined
 
     async def _join_here(
-        self, room_id: str, requester: Requester, content: dict[str, Any], third_party_signed: dict[str, Any] | None
+        self,
+        room_id: str,
+        requester: Requester,
+        state: State,
+        content: dict[str, Any],
+        third_party_signed: dict[str, Any] | None,
     ) -> None:
         user_id = requester.user_id
-        state = await self._state(room_id, user_id)
         membership = _membership(state, user_id)
         if membership == "join":
             return

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import click
 import pytest
 from msgspec.structs import replace
 
 from hs_common.config import Config
 from hs_common.process.data_folder import DataFolder
 from hs_common.process.greeting import Greeting, base_url
-from hs_common.process.local_split import in_order_of_need, programs
+from hs_common.process.local_split import WORKERS, in_order_of_need, programs
+from hs_common.process.role_count import RoleCount
 
 _POLL_S = 0.02  # how soon the server notices that it should end
 
@@ -45,6 +47,15 @@ def answering_port() -> Iterator[int]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_a_role_may_have_other_numbers_of_workers() -> None:
+    found = programs(config_on(18800), Path("viaduct.toml"), 1, {"client": 3, "sync": 1})
+    assert [program.name for program in found] == ["master-1", "client-1", "client-2", "client-3", "sync-1", "front-1"]
+    assert RoleCount(WORKERS).convert("sync=4", None, None) == ("sync", 4)
+    for wrong in ("sync", "sync=0", "sync=17", "sync=x", "master=2"):
+        with pytest.raises(click.BadParameter):
+            RoleCount(WORKERS).convert(wrong, None, None)
 
 
 def test_split_is_a_master_workers_of_each_role_and_a_front_door() -> None:
