@@ -225,8 +225,7 @@ def _write(
     """What was found so far, in the file too: a run that is interrupted leaves what it has."""
     document = found.document(servers, wish.quiet_loop_us or min(quiet_at_start_us, metronome.quiet_us()))
     if wish.json_path is not None:
-        wish.json_path.write_text(json.dumps(document, indent=1) + "
-")
+        wish.json_path.write_text(json.dumps(document, indent=1) + "\n")
     return document
 
 
