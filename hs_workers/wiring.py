@@ -19,6 +19,7 @@ from hs_common.http.rate_limits import RateLimits, buckets_of
 from hs_common.http.reception import Reception
 from hs_common.http.router import Router
 from hs_common.http.tls import CertificateFiles
+from hs_common.http.turns import Turns
 from hs_common.process.node import Node
 from hs_common.process.request_log import RequestLog
 from hs_common.process.worker_threads import WorkerThreads
@@ -81,6 +82,8 @@ class WorkerParts:
         node, config, following = self._node, self._node.config, self._following
         forwarder = Forwarder(node.reactor, node.find_workers, node.look_again)
         federation = self._parts.made_federation
+        turns = Turns(node.reactor.callLater, node.reactor.seconds)
+        node.metrics.watch_queue("requests", lambda: turns.waiting)
         dispatcher = Dispatcher(
             following.authenticator,
             self.limits,
@@ -89,6 +92,7 @@ class WorkerParts:
             None if federation is None else federation.authenticator,
             following.oauth_tokens,
             ConsentGate(config.terms, config.cluster.secret, config.server.public_baseurl),
+            turns,
         )
         is_proxy = trusted_networks(config.listen.trusted_proxies)
         log_all = config.logging.level == "debug"

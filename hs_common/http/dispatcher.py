@@ -25,6 +25,7 @@ from hs_common.http.reply import Response, Streamed, to_response
 from hs_common.http.request import Query, Request, Requester, RequestHeaders
 from hs_common.http.router import EndpointMethod
 from hs_common.http.server_calls import ServerAuthenticator
+from hs_common.http.turns import Turns
 from hs_common.matrix.errors import MatrixError, missing_token
 from hs_common.process.request_id import CURRENT_ORIGIN, CURRENT_REQUEST_ID
 
@@ -45,6 +46,7 @@ class Dispatcher:
         servers: ServerAuthenticator | None = None,
         oauth: OAuthTokens | None = None,
         consent: ConsentGate | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._limits = limits
@@ -53,6 +55,7 @@ class Dispatcher:
         self._servers = servers
         self._oauth = oauth
         self._consent = consent
+        self._turns = turns
         self._log = Logger()
 
     async def answer(
@@ -65,17 +68,32 @@ class Dispatcher:
                 return await self._answer_server(incoming, declaration, path, call)
             requester = await self._requester(incoming, declaration)
             self._limits.check(declaration.rate, requester, incoming.client_ip)
-            if requester is not None:
-                CURRENT_ORIGIN.set(requester.app_service_id or requester.user_id)
-                user_agent = incoming.headers.getRawHeaders(b"user-agent", [b""])[0].decode("utf-8", "replace")
-                self.note_seen(requester, incoming.client_ip, user_agent)
-            if declaration.reads and self._barrier is not None:
-                requester = await self._still(incoming, declaration, has_seen_all=await self._barrier())
-            return to_response(await call(_request(incoming, declaration, path, requester=requester)))
+            if requester is None or self._turns is None or declaration.waits:
+                return await self._answer_known(incoming, declaration, path, call, requester)
+            with self._turns.taking(requester.app_service_id or requester.user_id) as turn:
+                if turn is not None:
+                    await turn
+                return await self._answer_known(incoming, declaration, path, call, requester)
         except CancelledError:
             raise
         except Exception as error:
             return response_for(error, incoming.request_id, self._log)
+
+    async def _answer_known(
+        self,
+        incoming: Incoming,
+        declaration: EndpointDeclaration,
+        path: dict[str, str],
+        call: EndpointMethod,
+        requester: Requester | None,
+    ) -> Response | Streamed:
+        if requester is not None:
+            CURRENT_ORIGIN.set(requester.app_service_id or requester.user_id)
+            user_agent = incoming.headers.getRawHeaders(b"user-agent", [b""])[0].decode("utf-8", "replace")
+            self.note_seen(requester, incoming.client_ip, user_agent)
+        if declaration.reads and self._barrier is not None:
+            requester = await self._still(incoming, declaration, has_seen_all=await self._barrier())
+        return to_response(await call(_request(incoming, declaration, path, requester=requester)))
 
     async def _still(
         self, incoming: Incoming, declaration: EndpointDeclaration, *, has_seen_all: bool

@@ -19,11 +19,19 @@ from hs_common.matrix.errors import MatrixError, too_large
 from hs_common.process.request_id import CURRENT_ORIGIN, CURRENT_REQUEST_ID
 from hs_common.replication import calls
 from hs_common.replication.clock import Clock, DelayedCall, pause
+from hs_common.replication.credits import Credits, granted
 from hs_common.replication.frame_protocol import Dial
 from hs_common.replication.frames import BrokenFrame, Busy, CallFrame, Done, Failed, Frame
 from hs_common.replication.keys import call_key
 from hs_common.replication.link_connection import LinkIdentity, MasterConnection
-from hs_common.replication.link_interface import CALL_SECONDS, DEFAULT_OPTIONS, CallOptions, busy, unknown_outcome
+from hs_common.replication.link_interface import (
+    CALL_SECONDS,
+    DEFAULT_OPTIONS,
+    UNKNOWN_RETRY_MS,
+    CallOptions,
+    busy,
+    unknown_outcome,
+)
 from hs_common.replication.names import KEY_LENGTH
 
 DIAL_SECONDS = 2.0  # to reach an address and be welcomed there
@@ -75,6 +83,7 @@ class MasterLink:
         self._find_leader = find_leader
         self._dial = dial
         self._highest_epoch = highest_epoch
+        self._credits = Credits()
         self._waiting: dict[int, _Waiting] = {}  # by rising id: the order in which they were made
         self._last_id = 0
         self._connection: MasterConnection | None = None
@@ -89,8 +98,8 @@ class MasterLink:
 
     @property
     def waiting(self) -> int:
-        """Calls without an answer."""
-        return len(self._waiting)
+        """Calls without an answer, those included that are not sent yet."""
+        return len(self._waiting) + self._credits.waiting
 
     def start(self) -> None:
         """Looks for the leader, and keeps a connection to it until stopped."""
@@ -109,10 +118,20 @@ class MasterLink:
         self, call: calls.Call, key: bytes | None = None, options: CallOptions = DEFAULT_OPTIONS
     ) -> calls.Answer:
         """See Link.call."""
-        if self._stopped or len(self._waiting) >= CALLS_LIMIT:
+        if self._stopped or self.waiting >= CALLS_LIMIT:
             raise unknown_outcome()
-        waiting = self._remember(call, key, options)
-        timer = self._clock.callLater(CALL_SECONDS, _give, waiting, Failure(unknown_outcome()))
+        deadline = self._clock.seconds() + CALL_SECONDS
+        with self._credits.taking(options.origin or CURRENT_ORIGIN.get()) as turn:
+            if turn is not None and not await granted(turn, self._clock, CALL_SECONDS):
+                raise busy(options.lane, UNKNOWN_RETRY_MS)
+            return await self._call(call, key, options, deadline)
+
+    async def _call(self, call: calls.Call, key: bytes | None, options: CallOptions, deadline: float) -> calls.Answer:
+        if self._stopped:
+            raise unknown_outcome()
+        waiting = self._remember(call, key, options, deadline)
+        left_s = max(0.0, deadline - self._clock.seconds())
+        timer = self._clock.callLater(left_s, _give, waiting, Failure(unknown_outcome()))
         try:
             self._send(waiting)
             answer = await waiting.answer
@@ -121,11 +140,10 @@ class MasterLink:
             del self._waiting[waiting.id]
         return _read_answer(type(call), answer, options.lane)
 
-    def _remember(self, call: calls.Call, key: bytes | None, options: CallOptions) -> _Waiting:
+    def _remember(self, call: calls.Call, key: bytes | None, options: CallOptions, deadline: float) -> _Waiting:
         key = call_key(self._random_bytes(KEY_LENGTH)) if key is None else key
         assert len(key) == KEY_LENGTH, "a call's key has 16 bytes"
         self._last_id += 1
-        deadline = self._clock.seconds() + CALL_SECONDS
         request_id = options.request_id or CURRENT_REQUEST_ID.get()
         origin = options.origin or CURRENT_ORIGIN.get()
         name, body = type(call).__name__, calls.encode(call)

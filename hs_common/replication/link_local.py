@@ -16,8 +16,16 @@ from hs_common.matrix.errors import MatrixError, unknown
 from hs_common.process.request_id import CURRENT_ORIGIN, CURRENT_REQUEST_ID
 from hs_common.replication import calls
 from hs_common.replication.clock import Clock, pause
+from hs_common.replication.credits import Credits, granted
 from hs_common.replication.keys import call_key
-from hs_common.replication.link_interface import CALL_SECONDS, DEFAULT_OPTIONS, CallOptions, busy, unknown_outcome
+from hs_common.replication.link_interface import (
+    CALL_SECONDS,
+    DEFAULT_OPTIONS,
+    UNKNOWN_RETRY_MS,
+    CallOptions,
+    busy,
+    unknown_outcome,
+)
 from hs_common.replication.link_server import CallInfo, CallWork, LeaderElsewhere, TooBusy
 from hs_common.replication.names import KEY_LENGTH
 
@@ -33,6 +41,7 @@ class LocalLink:
         self._clock = clock
         self._random_bytes = random_bytes
         self._work = work
+        self._credits = Credits()
 
     async def call(
         self, call: calls.Call, key: bytes | None = None, options: CallOptions = DEFAULT_OPTIONS
@@ -40,10 +49,17 @@ class LocalLink:
         """See Link.call. A caller that gives up does not stop the work, as between processes."""
         key = call_key(self._random_bytes(KEY_LENGTH)) if key is None else key
         assert len(key) == KEY_LENGTH, "a call's key has 16 bytes"
+        deadline = self._clock.seconds() + CALL_SECONDS
+        with self._credits.taking(options.origin or CURRENT_ORIGIN.get()) as turn:
+            if turn is not None and not await granted(turn, self._clock, CALL_SECONDS):
+                raise busy(options.lane, UNKNOWN_RETRY_MS)
+            return await self._call(call, key, options, deadline)
+
+    async def _call(self, call: calls.Call, key: bytes, options: CallOptions, deadline: float) -> calls.Answer:
         answer: Deferred[bytes] = Deferred()
-        working = Deferred.fromCoroutine(self._do(type(call).__name__, calls.encode(call), key, options))
+        working = Deferred.fromCoroutine(self._do(type(call).__name__, calls.encode(call), key, options, deadline))
         working.addBoth(lambda outcome: None if answer.called else answer.callback(outcome))
-        timer = self._clock.callLater(CALL_SECONDS, answer.cancel)
+        timer = self._clock.callLater(max(0.0, deadline - self._clock.seconds()), answer.cancel)
         try:
             body = await answer
         except CancelledError:
@@ -55,9 +71,8 @@ class LocalLink:
                 timer.cancel()
         return calls.decode_answer(type(call), body)
 
-    async def _do(self, name: str, body: bytes, key: bytes, options: CallOptions) -> bytes:
+    async def _do(self, name: str, body: bytes, key: bytes, options: CallOptions, deadline: float) -> bytes:
         await pause(self._clock, 0)
-        deadline = self._clock.seconds() + CALL_SECONDS
         request_id = options.request_id or CURRENT_REQUEST_ID.get()
         origin = options.origin or CURRENT_ORIGIN.get()
         for tries in itertools.count(1):

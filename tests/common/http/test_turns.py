@@ -1,0 +1,105 @@
+"""Whoever asks for much at once waits for his turn, and nobody else does."""
+
+from collections.abc import Callable
+
+import pytest
+from twisted.internet.defer import CancelledError, Deferred
+
+from hs_common.http import turns
+from hs_common.http.turns import FREE, SLICE_S, Turns
+from hs_common.matrix.errors import MatrixError
+
+COST_S = SLICE_S / 4
+
+
+class Office:
+    """Requests, each of which costs some time and then waits for others."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.due: list[Callable[[], None]] = []
+        self.turns = Turns(lambda _, call: self.due.append(call), lambda: self.now_s)
+        self.begun: list[str] = []
+
+    def ask(self, origin: str) -> "tuple[Deferred[None], Deferred[None]]":
+        """One request: the whole of it, and what ends it."""
+        over: Deferred[None] = Deferred()
+
+        async def work() -> None:
+            with self.turns.taking(origin) as turn:
+                if turn is not None:
+                    await turn
+                self.begun.append(origin)
+                self.now_s += COST_S
+                await over
+
+        return Deferred.fromCoroutine(work()), over
+
+    def turn(self) -> list[str]:
+        """What one turn of the reactor begins."""
+        before = len(self.begun)
+        due, self.due = self.due, []
+        for call in due:
+            call()
+        return self.begun[before:]
+
+
+def test_who_asks_for_little_never_waits() -> None:
+    office = Office()
+    for _ in range(FREE):
+        office.ask("@human")
+    assert office.begun == ["@human"] * FREE
+    _, over = office.ask("@browser")
+    over.callback(None)
+    assert office.turns.waiting == 0
+    assert office.due == []
+
+
+def test_a_flood_is_begun_in_slices_and_others_pass() -> None:
+    office = Office()
+    for _ in range(FREE + 10):
+        office.ask("bridge")
+    assert len(office.begun) == FREE
+    assert office.turn() == ["bridge"] * 4
+    office.ask("@human")
+    assert office.begun[-1] == "@human"
+    assert [len(office.turn()) for _ in range(3)] == [4, 2, 0]
+    assert office.turns.waiting == 0
+
+
+def test_floods_take_turns() -> None:
+    office = Office()
+    for origin in ("one", "two"):
+        for _ in range(FREE + 4):
+            office.ask(origin)
+    assert office.turn() == ["one", "two", "one", "two"]
+
+
+def test_requests_that_have_ended_make_room() -> None:
+    office = Office()
+    asked = [office.ask("bridge") for _ in range(FREE)]
+    asked[0][1].callback(None)
+    office.ask("bridge")
+    assert len(office.begun) == FREE + 1
+
+
+def test_who_has_gone_is_passed_over_and_holds_up_nobody() -> None:
+    office = Office()
+    for _ in range(FREE):
+        office.ask("bridge")
+    gone, _ = office.ask("bridge")
+    office.ask("bridge")
+    gone.addErrback(lambda failure: failure.trap(CancelledError))
+    gone.cancel()
+    assert office.turn() == ["bridge"]
+
+
+def test_far_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "WAITING_LIMIT", 2)
+    office = Office()
+    asked = [office.ask("bridge")[0] for _ in range(FREE + 3)]
+    refused: list[MatrixError] = []
+    asked[-1].addErrback(lambda failure: refused.append(failure.value))
+    assert [(error.status, error.errcode) for error in refused] == [(429, "M_LIMIT_EXCEEDED")]
+    office.ask("@human")
+    assert office.begun[-1] == "@human"
