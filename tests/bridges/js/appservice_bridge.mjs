@@ -16,9 +16,9 @@ export async function play({ url, path, registration, alice, until }) {
         disableStores: true,
         controller: {
             onUserQuery: () => ({ name: "Asked for" }),
-            onAliasQuery: (alias) => {
+            onAliasQuery: (alias, localpart) => {
                 heard.aliases.push(alias);
-                return { creationOpts: { preset: "public_chat", name: "Asked for" } };
+                return { creationOpts: { preset: "public_chat", room_alias_name: localpart } };
             },
             onEvent: (request) => heard.events.push(request.getData()),
         },
