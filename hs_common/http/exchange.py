@@ -10,7 +10,6 @@ from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import Any, Final
 
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -33,9 +32,6 @@ from hs_common.matrix.errors import MatrixError, too_large
 DISCARDED_BODY_LIMIT_BYTES: Final = 16 * 1024 * 1024
 """What we go on reading of a refused body. Closing at once would reset the connection and lose the answer on its way;
 a client that still sends after this much does not read it anyway."""
-
-STREAMED_READ_BYTES: Final = 256 * 1024
-"""Read at once of a body that is streamed: a piece costs the same whatever its size."""
 
 CLIENT_GONE: Final = 499
 """Counted as the status of a request whose client went away before the answer; never sent."""
@@ -88,7 +84,6 @@ class Exchange(http.Request):
         if self._match is not None and self._match.target.declaration.streams and length != 0:
             self.content = BytesIO()
             self._stream = BodyStream(length, self._pause_reading, self._resume_reading)
-            self.channel.transport.bufferSize = STREAMED_READ_BYTES
             self._begin_work()
             return
         self._body_limit = self._reception.body_limit(self._match)
@@ -114,7 +109,6 @@ class Exchange(http.Request):
         if self._refused:
             self.finish()
         elif self._stream is not None:
-            self.channel.transport.bufferSize = FileDescriptor.bufferSize
             self._stream.end()
         else:
             self.content.seek(0)
