@@ -52,9 +52,18 @@ EVENT_RECEIVED = _insert(
     EVENT.columns,
     "ON CONFLICT (event_id) DO UPDATE SET pos = excluded.pos, status = excluded.status, "
     "replaces_state = excluded.replaces_state, redacted_by = excluded.redacted_by, json = excluded.json "
-    "WHERE events.status = 3",
+    "WHERE events.status IN (3, 5)",
 )
-EVENT_STORED = _insert("event_stored", "events", EVENT.columns, "ON CONFLICT (event_id) DO NOTHING")
+# An event that was kept for its user alone becomes one of the room when its auth events have come.
+EVENT_STORED = _with_rows(
+    "event_stored",
+    EVENT.columns,
+    "WITH stored AS (SELECT * FROM {new}), raised AS (UPDATE events SET pos = stored.pos, status = stored.status "
+    "FROM stored WHERE events.event_id = stored.event_id AND events.status = 5) "
+    "INSERT INTO events (event_id, room_id, pos, status, replaces_state, redacted_by, json) "
+    "SELECT event_id, room_id, pos, status, replaces_state, redacted_by, json FROM stored "
+    "ON CONFLICT (event_id) DO NOTHING",
+)
 EVENT_STATE = _insert(
     "event_state",
     "event_state",

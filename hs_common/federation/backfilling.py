@@ -143,7 +143,7 @@ class Backfilling:
         of_page = {event.event_id: event.event for event in events}
         absent = [one for one in cited if one not in known and one not in of_page][:SINGLE_EVENTS]
         if absent:
-            fetched = await self._fetching.events(server, room, absent)
+            fetched, _ = await self._fetching.events(server, room, absent)
             of_page.update((event.event_id, event.event) for event in fetched)
             await self._storing.store(room, fetched)
         stored = {
@@ -162,7 +162,8 @@ class Backfilling:
         known = await federated_rooms.known_events(self._db, ids)
         unknown = [one for one in ids if one not in known]
         if len(unknown) <= SINGLE_EVENTS:
-            await self._storing.store(room, await self._fetching.events(server, room, unknown))
+            fetched, _ = await self._fetching.events(server, room, unknown)
+            await self._storing.store(room, fetched)
         people = {event.event.sender for event in events}
         people.update(str(event.event.state_key) for event in events if event.event.type == "m.room.member")
         facts = await room_forks.state_facts(self._db, ids)

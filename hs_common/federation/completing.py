@@ -1,8 +1,9 @@
 """Taking events into a room of this server, fetching of other servers what the master finds missing.
 
 First the way back is walked (`/get_missing_events`), so that the timeline has no hole; where that does not reach what
-is here, the state at the oldest event found is asked for. Bounded in rounds, events and time: what cannot be completed
-now is answered as such, and nothing of it was kept but events without state, which do no harm.
+is here, the state at the oldest event found is asked for. What is less deep than the event by which this server came
+into the room is history, never news: it is left to backfill. Bounded in rounds, events and time: what cannot be
+completed now is answered as such, and nothing of it was kept but events without state, which do no harm.
 
 Spec: server-server API, #checks-performed-on-receipt-of-a-pdu, #backfilling-and-retrieving-missing-events.
 """
@@ -11,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import orjson
 from twisted.logger import Logger
 
 from hs_common.federation.fetching import Fetching, Room
@@ -159,9 +161,12 @@ class Completing:
         """Events before those whose prev events are missing."""
         earliest = await federated_rooms.extremities(self._db, bundle.room.room_id)
         latest = [verdict.event_id for verdict in verdicts]
+        entered_by = await federated_rooms.entered_by(self._db, bundle.room.room_id, self._server_name)
+        min_depth = 0 if entered_by is None else int(orjson.loads(entered_by)["depth"])
 
         async def ask(server: str) -> list[ReceivedPdu]:
-            return await self._fetching.missing_events(server, bundle.room, earliest, latest)
+            found = await self._fetching.missing_events(server, bundle.room, earliest, latest, min_depth)
+            return [event for event in found if event.event.depth >= min_depth]
 
         found = await self._first(bundle, "missing events", ask)
         new = [event for event in found if event.event_id not in bundle.waiting and not self._is_decided(bundle, event)]
@@ -212,11 +217,14 @@ class Completing:
         wanted = [*dict.fromkeys([*ids.state, *ids.auth_chain])]
         known = await federated_rooms.known_events(self._db, wanted)
         unknown = [one for one in wanted if one not in known]
+        failure = None
         if len(unknown) > SINGLE_EVENTS:
             found = await self._unknown(await self._fetching.state(server, room, event_id))
         else:
-            found = await self._fetching.events(server, room, unknown)
+            found, failure = await self._fetching.events(server, room, unknown)
         await self._storing.store(room, found)
+        if failure is not None:
+            raise failure  # a state with a hole is another state; what has come is not asked for again
         known = await federated_rooms.known_events(self._db, ids.state)
         return [one for one in ids.state if one in known]
 

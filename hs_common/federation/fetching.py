@@ -59,10 +59,16 @@ class Fetching:
         room: Room,
         earliest: Sequence[str],
         latest: Sequence[str],
+        min_depth: int = 0,
         limit: int = MAXIMUM_MISSING,
     ) -> list[ReceivedPdu]:
-        """Events between those that are here and those that came. Raises MatrixError."""
-        body = {"earliest_events": list(earliest), "latest_events": list(latest), "limit": limit, "min_depth": 0}
+        """Events between those that are here and those that came, from a depth on. Raises MatrixError."""
+        body = {
+            "earliest_events": list(earliest),
+            "latest_events": list(latest),
+            "limit": limit,
+            "min_depth": min_depth,
+        }
         answer = await self._remote.post(server, f"{V1}/get_missing_events/{_escaped(room.room_id)}", body)
         return await self.checked(_list(answer, "events")[:limit], room)
 
@@ -94,23 +100,29 @@ class Fetching:
         answer = await self._remote.get(server, f"{V1}/backfill/{_escaped(room.room_id)}", query)
         return await self.checked(_list(answer, "pdus")[:limit], room)
 
-    async def events(self, server: str, room: Room, event_ids: Collection[str]) -> list[ReceivedPdu]:
-        """Events by their ids, one request each; those that the server does not give are left out."""
-        waiting, found = list(event_ids), []
-        while waiting:
+    async def events(
+        self, server: str, room: Room, event_ids: Collection[str]
+    ) -> tuple[list[ReceivedPdu], MatrixError | None]:
+        """Events by their ids, one request each; those that the server does not have are left out. And why some could
+        not be asked for, so that another time may give them."""
+        waiting, found, failure = list(event_ids), [], None
+        while waiting and failure is None:
             batch, waiting = waiting[:SINGLE_AT_ONCE], waiting[SINGLE_AT_ONCE:]
             asked = [Deferred.fromCoroutine(self._event(server, event_id)) for event_id in batch]
-            values = [value for values in await gatherResults(asked) for value in values]
+            answers = await gatherResults(asked)
+            values = [answer for answer in answers if not isinstance(answer, MatrixError | None)]
+            failure = next((answer for answer in answers if isinstance(answer, MatrixError)), None)
             wanted = set(batch)
             found += [event for event in await self.checked(values, room) if event.event_id in wanted]
-        return found
+        return found, failure
 
-    async def _event(self, server: str, event_id: str) -> list[Any]:
+    async def _event(self, server: str, event_id: str) -> Any:
+        """The event; None: the server does not have it; an error: it did not say."""
         try:
             answer = await self._remote.get(server, f"{V1}/event/{_escaped(event_id)}")
-        except MatrixError:
-            return []
-        return _list(answer, "pdus")[:1]
+            return next(iter(_list(answer, "pdus")), None)
+        except MatrixError as error:
+            return error if error.status >= 500 or error.status == 429 else None
 
     async def checked(self, values: Iterable[Any], room: Room) -> list[ReceivedPdu]:
         """The events among decoded JSON values that are well-formed, of the room, and signed; each once."""

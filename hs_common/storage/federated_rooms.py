@@ -126,7 +126,7 @@ async def out_of_band(db: Queries, room_id: str, user_id: str) -> tuple[str, str
 
 async def known_events(db: Queries, event_ids: Sequence[str]) -> set[str]:
     """Those of the events that are here, in a timeline or without state."""
-    rows = await db.fetch("SELECT event_id FROM events WHERE event_id = ANY(%s)", (list(event_ids),))
+    rows = await db.fetch("SELECT event_id FROM events WHERE event_id = ANY(%s) AND status <> 5", (list(event_ids),))
     return {event_id for (event_id,) in rows}
 
 
@@ -150,6 +150,17 @@ async def rooms_we_are_in(db: Queries, room_ids: Sequence[str], server_name: str
         (server_name, list(room_ids)),
     )
     return {room_id for (room_id,) in rows}
+
+
+async def entered_by(db: Queries, room_id: str, server: str) -> str | None:
+    """The PDU (JSON) of the live event by which a server came to be in a room that it is in."""
+    row = await db.fetch_one(
+        "SELECT e.json FROM room_servers AS s JOIN timeline AS t ON t.room_id = s.room_id AND t.order_pos = s.from_pos"
+        " AND t.order_sub = 0 JOIN events AS e ON e.event_id = t.event_id"
+        " WHERE s.room_id = %s AND s.server = %s AND s.to_pos = 9223372036854775807",
+        (room_id, server),
+    )
+    return None if row is None else str(row[0])
 
 
 async def state_before(db: Queries, room_id: str, event_id: str) -> list[str] | None:
@@ -176,7 +187,7 @@ async def pdus(db: Queries, event_ids: Sequence[str]) -> dict[str, str]:
     """The PDUs (JSON) of those of the events that are here, by their ids. Neither rejected (2) nor imported ones (4):
     no other server knows these."""
     rows = await db.fetch(
-        "SELECT event_id, json FROM events WHERE event_id = ANY(%s) AND status NOT IN (2, 4)", (list(event_ids),)
+        "SELECT event_id, json FROM events WHERE event_id = ANY(%s) AND status NOT IN (2, 4, 5)", (list(event_ids),)
     )
     return dict(rows)
 

@@ -8,18 +8,24 @@ from collections.abc import Sequence
 from hs_common.storage.queries import Queries, Row
 
 ACCEPTED, SOFT_FAILED, REJECTED, WITHOUT_STATE = range(4)
-"""The values of `events.status`."""
+"""The values of `events.status`; 4 is `imports.IMPORTED`."""
+OUT_OF_BAND = 5
+"""Kept for the user alone whom it invites: its auth events are not here, so to the room it is not here either."""
 
 
 async def standings(db: Queries, event_ids: Sequence[str]) -> dict[str, int]:
     """The status of those of the events that are here."""
-    rows = await db.fetch("SELECT event_id, status FROM events WHERE event_id = ANY(%s)", [list(event_ids)])
+    rows = await db.fetch(
+        "SELECT event_id, status FROM events WHERE event_id = ANY(%s) AND status <> 5", [list(event_ids)]
+    )
     return dict(rows)
 
 
 async def events(db: Queries, event_ids: Sequence[str]) -> list[Row]:
     """Rows (event_id, status, json) of those of the events that are here."""
-    return await db.fetch("SELECT event_id, status, json FROM events WHERE event_id = ANY(%s)", [list(event_ids)])
+    return await db.fetch(
+        "SELECT event_id, status, json FROM events WHERE event_id = ANY(%s) AND status <> 5", [list(event_ids)]
+    )
 
 
 async def places(db: Queries, event_ids: Sequence[str]) -> list[Row]:
@@ -81,7 +87,7 @@ async def state_facts(db: Queries, event_ids: Sequence[str]) -> list[Row]:
     """Rows (event_id, status, type, state_key, membership) of state events, taken from what they say."""
     return await db.fetch(
         "SELECT event_id, status, pdu->>'type', pdu->>'state_key', pdu->'content'->>'membership' FROM ("
-        "SELECT event_id, status, json::json AS pdu FROM events WHERE event_id = ANY(%s)) AS e",
+        "SELECT event_id, status, json::json AS pdu FROM events WHERE event_id = ANY(%s) AND status <> 5) AS e",
         [list(event_ids)],
     )
 
@@ -90,7 +96,7 @@ async def arrivals(db: Queries, event_ids: Sequence[str]) -> list[Row]:
     """Rows (event_id, status or NULL, redaction's id or NULL, its json or NULL): those of the events that are here, and
     those whose redactions came before them."""
     return await db.fetch(
-        "SELECT event_id, status, NULL, NULL FROM events WHERE event_id = ANY(%s)"
+        "SELECT event_id, status, NULL, NULL FROM events WHERE event_id = ANY(%s) AND status <> 5"
         " UNION ALL SELECT h.target_id, NULL, h.event_id, e.json"
         " FROM held_redactions AS h JOIN events AS e ON e.event_id = h.event_id WHERE h.target_id = ANY(%s)",
         [list(event_ids), list(event_ids)],

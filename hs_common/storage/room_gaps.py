@@ -46,5 +46,7 @@ async def count_between(db: Queries, room_id: str, low: Place, high: Place, limi
 
 async def in_timeline(db: Queries, event_ids: Sequence[str]) -> set[str]:
     """Those of the events that are in a timeline, or were refused one."""
-    rows = await db.fetch("SELECT event_id FROM events WHERE event_id = ANY(%s) AND status <> 3", (list(event_ids),))
+    rows = await db.fetch(
+        "SELECT event_id FROM events WHERE event_id = ANY(%s) AND status NOT IN (3, 5)", (list(event_ids),)
+    )
     return {event_id for (event_id,) in rows}

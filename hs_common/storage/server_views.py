@@ -53,14 +53,14 @@ async def invited_spans(db: Queries, room_id: str, server: str) -> list[Row]:
 
 async def event_room(db: Queries, event_id: str) -> str | None:
     """The room of an event that was neither rejected nor imported."""
-    row = await db.fetch_one("SELECT room_id FROM events WHERE event_id = %s AND status NOT IN (2, 4)", (event_id,))
+    row = await db.fetch_one("SELECT room_id FROM events WHERE event_id = %s AND status NOT IN (2, 4, 5)", (event_id,))
     return None if row is None else str(row[0])
 
 
 async def event_json(db: Queries, room_id: str, event_ids: list[str]) -> dict[str, str]:
     """The PDUs of those of the events that are here and were not rejected, in a timeline or not."""
     rows = await db.fetch(
-        "SELECT event_id, json FROM events WHERE event_id = ANY(%s) AND room_id = %s AND status NOT IN (2, 4)",
+        "SELECT event_id, json FROM events WHERE event_id = ANY(%s) AND room_id = %s AND status NOT IN (2, 4, 5)",
         (event_ids, room_id),
     )
     return dict(rows)

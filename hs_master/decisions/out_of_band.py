@@ -52,7 +52,7 @@ class SetOutOfBandMembershipDecider:
         pos = step.next_pos()
         if call.event is not None:
             step.row(
-                tables.EVENT_STORED, event_id, call.room_id, pos, room_forks.WITHOUT_STATE, None, None,
+                tables.EVENT_STORED, event_id, call.room_id, pos, room_forks.OUT_OF_BAND, None, None,
                 call.event.pdu.decode(),
             )  # fmt: skip
             self._write_services(call, step, event_id, pos)

@@ -90,7 +90,9 @@ class Preparing:
             arrival = arrivals.get(event.event_id)
             if arrival is None:
                 continue
-            if arrival.status not in (None, room_forks.WITHOUT_STATE):
+            # The create event of a room that was joined later is here without state, and can never get one.
+            is_first = arrival.status is not None and not event.prev_event_ids
+            if is_first or arrival.status not in (None, room_forks.WITHOUT_STATE):
                 ready.known.add(event.event_id)
             for redaction_id, json in arrival.redactions[:1]:
                 ready.held[event.event_id] = Event.from_pdu(orjson.loads(json), head.version, redaction_id)
@@ -139,7 +141,12 @@ class Preparing:
             if isinstance(placed, Placement):
                 if state is not None:
                     here = await room_forks.standings(db, event.prev_event_ids)
-                    ready.absent[event.event_id] = [one for one in event.prev_event_ids if one not in here]
+                    # What is here without state has no place in the timeline either.
+                    ready.absent[event.event_id] = [
+                        one
+                        for one in event.prev_event_ids
+                        if here.get(one, room_forks.WITHOUT_STATE) == room_forks.WITHOUT_STATE
+                    ]
                 ready.placements[event.event_id] = placed
                 return
             ready.missing[event.event_id] = placed.missing

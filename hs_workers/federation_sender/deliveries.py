@@ -78,7 +78,7 @@ class Deliveries:
         self._senders: dict[str, DestinationSender] = {}
         self._ending: set[DestinationSender] = set()
         self._clean: dict[int, int] = {}  # of the shards held and looked at
-        self._servers: dict[str, frozenset[str]] = {}  # by room
+        self._servers: dict[str, tuple[str, ...]] = {}  # by room
         self._lasting: list[_Lasting] = []
         self._passing: list[_Passing] = []
         self._sorted_to = 0
@@ -209,11 +209,12 @@ class Deliveries:
         wanted = [room_id for room_id in rooms if room_id not in self._servers]
         if not wanted:
             return
-        found: dict[str, set[str]] = {room_id: set() for room_id in wanted}
+        found: dict[str, list[str]] = {room_id: [] for room_id in wanted}
         for room_id, server in await destinations.servers_of_rooms(self._db, wanted):
-            found[room_id].add(server)
+            if server != self._server_name:
+                found[room_id].append(server)
         for room_id, servers in found.items():
-            self._servers[room_id] = frozenset(servers - {self._server_name})
+            self._servers[room_id] = tuple(servers)
         while len(self._servers) > ROOMS_LIMIT:
             del self._servers[next(iter(self._servers))]
 
@@ -228,13 +229,13 @@ class Deliveries:
                 users.add(item.user_id)
         if users:
             rows = await destinations.servers_of_users(self._db, sorted(users))
-            self._wake({server for _, server in rows})
+            self._wake(dict.fromkeys(server for _, server in rows))
 
-    def _concerned(self, item: items.EventItem) -> set[str]:
+    def _concerned(self, item: items.EventItem) -> Iterable[str]:
         """Who is in the room, who has just left it, and the server of the user that a membership is about."""
-        concerned = {*self._servers.get(item.room_id, ()), *item.servers_left}
+        concerned = dict.fromkeys((*self._servers.get(item.room_id, ()), *item.servers_left))
         if item.type == "m.room.member" and item.state_key is not None:
-            concerned.add(item.state_key.partition(":")[2])
+            concerned[item.state_key.partition(":")[2]] = None
         return concerned
 
     async def _sort_passing(self, passing: Sequence[_Passing]) -> None:
@@ -244,7 +245,7 @@ class Deliveries:
             for user_id, server in await destinations.servers_of_users(self._db, users):
                 sharing[user_id].add(server)
         for kind, whose, key, edu in passing:
-            servers = sharing[whose] if kind == "user" else self._servers.get(whose, frozenset())
+            servers = sharing[whose] if kind == "user" else self._servers.get(whose, ())
             mine = [server for server in servers if self._is_mine(server)]
             self.lane.put(mine, key, edu)
             for server in mine:
@@ -305,11 +306,15 @@ class Deliveries:
         if not new:
             return
         # From here on what the log tells of these shards is heard; what came before is looked for.
-        self._clean.update(await destinations.clean_to(self._db, new))
-        lowest = min(self._clean[shard] for shard in new)
-        concerned = {*await destinations.behind(self._db)}
-        concerned.update(await destinations.concerned_since(self._db, self._suffix, lowest))
-        self._wake(server for server in concerned if shard_of(server) in new)
+        read = await destinations.clean_to(self._db, new)
+        clean = {shard: pos for shard, pos in read.items() if self.keeper.held.get(shard) == held[shard]}
+        if not clean:
+            return
+        self._clean.update(clean)
+        lowest = min(clean.values())
+        behind = await destinations.behind(self._db)
+        concerned = await destinations.concerned_since(self._db, self._suffix, lowest)
+        self._wake(server for server in dict.fromkeys((*behind, *concerned)) if shard_of(server) in clean)
 
     async def _clean_on(self) -> None:
         while True:

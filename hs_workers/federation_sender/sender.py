@@ -82,6 +82,7 @@ class DestinationSender:
         self._events_to = 0
         self._devices_to = 0
         self._under: Under | None = None
+        self._is_behind = True  # by its row, once that is claimed
         self._pdus: list[str] | None = None  # of what is under way; None: to be read
         self._has_news = True  # something may wait in the tables
         self._was_long_away = False
@@ -138,13 +139,13 @@ class DestinationSender:
         if not self.work.is_stopping:
             received, under = await self._next(events_to, devices_to)
         was_waiting = self._under is not None or received != (self._events_to, self._devices_to)
-        if under is None and not was_waiting:
-            return False
         is_behind = under is not None or self._has_news
+        if under is None and not was_waiting and is_behind == self._is_behind:
+            return False
         db, name, term = self._world.db, self.destination, self.term
         if not await self._insist(lambda: destinations.advance(db, name, term, received, under, is_behind)):
             raise ShareLost
-        (self._events_to, self._devices_to), self._under = received, under
+        (self._events_to, self._devices_to), self._under, self._is_behind = received, under, is_behind
         return under is not None or self._has_news
 
     async def _next(self, events_to: int, devices_to: int) -> tuple[tuple[int, int], Under | None]:

@@ -226,7 +226,47 @@ def test_what_cannot_be_placed_is_named(database_url: str) -> None:
             (verdict,) = await receive(m, graph, seen, state=list(seen.before.values()))
             assert verdict.status == "accepted", verdict
             assert await state_before(m, graph.room_id, seen.event_id) == seen.before
+            gap = await room_forks.gap(m.db, graph.room_id, (await places(m, seen))[3])
+            assert gap == (-1, [dave.event_id]), "what is here without state has no place in the timeline"
             assert await current_state(m, graph.room_id) == graph.state_after([join, seen])
+
+    run(play())
+
+
+def test_the_create_event_stays_as_it_is_when_it_comes_again(database_url: str) -> None:
+    async def play() -> None:
+        async with master(database_url) as m:
+            graph, join = new_room("10")
+            await adopt(m, graph, join)
+            create = next(iter(graph.nodes.values()))
+            (verdict,) = await receive(m, graph, create)
+            assert verdict.status == "known"
+            hello = graph.send(BOB, "the room is alive", [join])
+            assert (await receive_all(m, graph, [hello]))[hello.event_id] == "accepted"
+
+    run(play())
+
+
+def test_an_invite_from_outside_gives_no_right_before_what_allows_it_is_here(database_url: str) -> None:
+    async def play() -> None:
+        async with master(database_url) as m:
+            graph, join = new_room()
+            eve, dora = "@eve:there", "@dora:test"
+            eve_joins = graph.join(eve, [join])
+            invite = graph.add(eve, "m.room.member", {"membership": "invite"}, dora, prevs=[eve_joins])
+            dora_joins = graph.join(dora, [invite])
+            facts: Facts = {"room_id": graph.room_id, "room_version": "12", "user_id": dora}
+            await m.call(SetOutOfBandMembership(membership="invite", event=pdu(invite), sender=eve, **facts))
+            await adopt(m, graph, join)
+            (verdict,) = await receive(m, graph, dora_joins)
+            assert (verdict.status, set(verdict.missing_auth)) == ("missing", {invite.event_id})
+            call = StoreEvents(room_id=graph.room_id, room_version="12", events=[pdu(invite)])
+            answer = await m.call(call)
+            assert isinstance(answer, StoredEvents)
+            assert answer.missing == [eve_joins.event_id]
+            await store(m, graph, [eve_joins, invite])
+            (verdict,) = await receive(m, graph, dora_joins, state=list(dora_joins.before.values()))
+            assert verdict.status == "accepted"
 
     run(play())
 

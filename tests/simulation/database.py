@@ -38,11 +38,12 @@ class Written:
 
 
 class SimulatedLog(MemoryLog):
-    """See the module."""
+    """See the module. `make_tables`: what the tables are that its writes leave."""
 
-    def __init__(self, clock: VirtualClock, random: Random) -> None:
+    def __init__(self, clock: VirtualClock, random: Random, make_tables: Callable[[], Tables] = Tables) -> None:
         super().__init__(lambda: int((clock.now + self.jump_s) * 1_000_000))
-        self.tables = Tables()
+        self._make_tables = make_tables
+        self.tables = make_tables()
         self.history: list[Written] = []
         self.broken: list[str] = []
         self.lost_tails = 0
@@ -143,7 +144,7 @@ class SimulatedLog(MemoryLog):
         self.answers = {answer.key: answer for batch in kept for answer in batch.answers}
         self.epochs = [act.row for act in taken]
         self.leader = taken[-1].leader if taken else Observation(0, 0, None, None, 1)
-        self.tables = Tables()
+        self.tables = self._make_tables()
         for batch in kept:
             self._write_tables(batch)
 

@@ -34,6 +34,6 @@ def kept() -> Iterator[None]:
 
 def collect() -> None:
     """Forget all worlds that have ended."""
-    with mock.patch.object(defer.DebugInfo, "__del__", return_value=None):
+    with mock.patch.object(defer.DebugInfo, "__del__", return_value=None), mock.patch("sys.unraisablehook"):
         gc.collect()
     gc.enable()

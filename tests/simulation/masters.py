@@ -9,6 +9,7 @@ from hs_common.replication.carrier import Beat, Position
 from hs_common.replication.carrier_memory import Faults, MemoryCarrier
 from hs_common.replication.clock import pause
 from hs_common.replication.link_server import LinkServer
+from hs_common.storage.queries import Queries
 from hs_master.desk import Desk
 from hs_master.ephemeral import EphemeralDesk
 from hs_master.leadership import Election
@@ -59,15 +60,23 @@ class FastKey:
 class MasterProcess:
     """One life of a master: from its start to its death or its clean end."""
 
-    def __init__(self, world: Surroundings, address: str) -> None:
+    def __init__(
+        self,
+        world: Surroundings,
+        address: str,
+        server_name: str = SERVER,
+        key: Any = None,
+        reads_of: Callable[[Road], Queries] = Reads,
+    ) -> None:
         self.address = address
+        self._server_name = server_name
         self.process = Process(world.clock, f"master {address}")
         self._world = world
         road = Road(self.process, world.database, world.latency)
         self.session = Session(road, CommitFaults(world.random, self._befall))
-        self.reads = Reads(road)
+        self.reads = reads_of(road)
         candidate = Candidate(self._uuid(), address, 1, 1)
-        self._key = FastKey(lambda: world.ended(self.process))
+        self._key: Any = FastKey(lambda: world.ended(self.process)) if key is None else key
         self.election = Election(
             self.session, candidate, self.process, self._member_beat, self._stream_epoch, now=self.process.seconds
         )
@@ -112,8 +121,8 @@ class MasterProcess:
             desk=self.desk,
             db=self.reads,
             clock=self.process,
-            composer=Composer(SERVER, self._key, self._event_id),  # type: ignore[arg-type]
-            server_name=SERVER,
+            composer=Composer(self._server_name, self._key, self._event_id),
+            server_name=self._server_name,
             publish=master.publish,
             on_new_epoch=master.take_new_epoch,
             ephemeral=EphemeralDesk(self.process, world.now_ms, master.publish_ephemeral),
@@ -162,7 +171,7 @@ class MasterProcess:
         return str(uuid.UUID(int=self._world.random.getrandbits(128)))
 
     def _event_id(self) -> str:
-        return f"${self._world.random.getrandbits(64):x}:{SERVER}"
+        return f"${self._world.random.getrandbits(64):x}:{self._server_name}"
 
     def _failed(self, error: Exception) -> None:
         self._world.violation(f"{self.process.name} can never lead: {error!r}")

@@ -16,27 +16,34 @@ Answerer = Callable[[SimulatedLog, Sequence[Any]], list[Row]]
 
 
 class _Listener(Exception):
-    """A database that answers nothing and remembers what it was asked."""
+    """A database that answers nothing and remembers what it was asked. `first`: rows of the statements before."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: Sequence[Row | None]) -> None:
         self.sql = ""
+        self._first = list(first)
 
     async def fetch(self, sql: str, args: Arguments = ()) -> list[Row]:
-        self.sql = sql
-        raise self
+        row = await self.fetch_one(sql, args)
+        return [] if row is None else [row]
 
     async def fetch_one(self, sql: str, args: Arguments = ()) -> Row | None:
+        if self._first:
+            return self._first.pop(0)
         self.sql = sql
         raise self
 
     async def execute(self, sql: str, args: Arguments = ()) -> int:
+        self.sql = sql
         raise self
 
 
-def _text(function: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> str:
-    listener = _Listener()
+def text_of(
+    function: Callable[..., Coroutine[Any, Any, Any]], *args: Any, first: Sequence[Row | None] = (), **more: Any
+) -> str:
+    """The statement that a storage function sends; of several the one after those that answered `first`."""
+    listener = _Listener(first)
     try:
-        function(listener, *args).send(None)
+        function(listener, *args, **more).send(None)
     except _Listener:
         return listener.sql
     raise AssertionError(f"{function.__name__} asked nothing")
@@ -131,24 +138,24 @@ def _leader(database: SimulatedLog, args: Sequence[Any]) -> list[Row]:
 
 
 ANSWERERS: dict[str, Answerer] = {
-    _text(room_heads.rooms, ["!r"]): _rooms,
-    _text(room_heads.newest_events, ["!r"]): _newest_events,
-    _text(room_heads.forks, ["!r"]): _no_rows,
-    _text(room_heads.state_positions, ["!r"]): _state_positions,
-    _text(room_heads.joined_by_server, ["!r"]): _joined_by_server,
-    _text(room_heads.state_entries, [("!r", "t", "k")]): _state_entries,
-    _text(room_heads.known_events, ["$e"]): _known_events,
-    _text(room_heads.annotations, [("$e", "@u", "t", "k")]): _annotations,
-    _text(master_reads.account_data_pos, "@u", "!r", "t"): _account_data_pos,
-    _text(master_reads.restricted_users): _no_rows,
-    _text(jobs.next_jobs, 1): _no_rows,
-    _text(appservices.registered): _no_rows,  # nobody here makes an alias, a job or a service
-    _text(appservices.joined_users, ["!r"]): _no_rows,
-    _text(appservices.aliases, ["!r"]): _no_rows,
-    _text(appservices.open_causes, ["!r"]): _no_rows,
-    _text(log.head): _head,
-    _text(log.last): _last,
-    _text(log.read, 0, 1): _read,
-    _text(log.lost_history_before, 0): _lost_before,
-    _text(log.leader): _leader,
+    text_of(room_heads.rooms, ["!r"]): _rooms,
+    text_of(room_heads.newest_events, ["!r"]): _newest_events,
+    text_of(room_heads.forks, ["!r"]): _no_rows,
+    text_of(room_heads.state_positions, ["!r"]): _state_positions,
+    text_of(room_heads.joined_by_server, ["!r"]): _joined_by_server,
+    text_of(room_heads.state_entries, [("!r", "t", "k")]): _state_entries,
+    text_of(room_heads.known_events, ["$e"]): _known_events,
+    text_of(room_heads.annotations, [("$e", "@u", "t", "k")]): _annotations,
+    text_of(master_reads.account_data_pos, "@u", "!r", "t"): _account_data_pos,
+    text_of(master_reads.restricted_users): _no_rows,
+    text_of(jobs.next_jobs, 1): _no_rows,
+    text_of(appservices.registered): _no_rows,  # nobody here makes an alias, a job or a service
+    text_of(appservices.joined_users, ["!r"]): _no_rows,
+    text_of(appservices.aliases, ["!r"]): _no_rows,
+    text_of(appservices.open_causes, ["!r"]): _no_rows,
+    text_of(log.head): _head,
+    text_of(log.last): _last,
+    text_of(log.read, 0, 1): _read,
+    text_of(log.lost_history_before, 0): _lost_before,
+    text_of(log.leader): _leader,
 }

@@ -38,12 +38,12 @@ class Road:
         self.database = database
         self.process = process
         self._clock = process._clock
-        self._latency = latency
+        self.latency = latency
 
     async def ask(self, operation: Callable[[], Awaitable[T]], given_up: Callable[[], None] = lambda: None) -> T:
         """Have the database do something. Raises DatabaseUnavailable while it is away."""
         reply: Deferred[T] = Deferred(lambda _: given_up())
-        self._clock.callLater(self._latency(), self._arrive, operation, reply)
+        self._clock.callLater(self.latency(), self._arrive, operation, reply)
         return await reply
 
     def _arrive(self, operation: Callable[[], Awaitable[T]], reply: "Deferred[T]") -> None:
@@ -58,7 +58,7 @@ class Road:
         return await operation()
 
     def _send_back(self, outcome: Any, reply: "Deferred[T]") -> None:
-        self.process.callLater(self._latency(), lambda: None if reply.called else reply.callback(outcome))
+        self.process.callLater(self.latency(), lambda: None if reply.called else reply.callback(outcome))
 
 
 class Session:

@@ -60,10 +60,11 @@ class Surroundings:
     ended: Callable[[Process], None] = nothing_follows  # a process ended by itself
     slowness: float = 1.0
     wall_jump_ms: int = 0
+    make_database: Callable[[VirtualClock, Random], SimulatedLog] = SimulatedLog
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
-        self.database = SimulatedLog(self.clock, self.random)
+        self.database = self.make_database(self.clock, self.random)
         self.network = Network(self.clock, self.random, self.latency)
 
     def latency(self) -> float:

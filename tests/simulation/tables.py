@@ -33,9 +33,10 @@ class StateRow:
 class TimelineRow:
     """An event's place in its room."""
 
-    __slots__ = ("event_id", "order_pos", "state_pos", "thread_root")
+    __slots__ = ("event_id", "order_pos", "row", "state_pos", "thread_root")
 
     def __init__(self, row: Row) -> None:
+        self.row = row
         self.order_pos: Any = row[1]
         self.event_id: Any = row[3]
         self.thread_root: Any = row[8]

@@ -4,7 +4,7 @@ In the quiet at the end nobody writes, and the carriers have just lost the last 
 follower has to reach the head by itself (invariant 6).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, Final
@@ -58,7 +58,7 @@ class World:
 
     def run(self) -> None:
         """The whole life of the world. What went wrong is in `surroundings.violations`."""
-        with _failures_noted(self.surroundings):
+        with failures_noted(self.surroundings.violation):
             for worker in self.workers:
                 worker.start()
             for master in self.masters:
@@ -141,7 +141,7 @@ class World:
 
 
 @contextmanager
-def _failures_noted(world: Surroundings) -> Iterator[None]:
+def failures_noted(violation: Callable[[str], None]) -> Iterator[None]:
     """Whatever the code logs as a failure of its own is a violation: nothing else may be logged so."""
 
     def note(event: Any) -> None:
@@ -150,7 +150,7 @@ def _failures_noted(world: Surroundings) -> Iterator[None]:
             if failure is not None and failure.check(Ended):
                 return  # of the dead
             text = failure.getTraceback() if failure is not None else event.get("log_format")
-            world.violation(f"a failure was logged: {text}")
+            violation(f"a failure was logged: {text}")
 
     observer: Any = note
     globalLogPublisher.addObserver(observer)

@@ -1,5 +1,7 @@
 """Every event reaches every server that is meant to have it, in order, once per transaction id, whoever fails."""
 
+from typing import Any
+
 import orjson
 
 from hs_common.federation.signs_of_life import SignsOfLife
@@ -224,5 +226,51 @@ def test_a_server_that_is_there_again_is_tried_at_once(database_url: str) -> Non
                 await sleep(0.02)
             (row,) = await destinations.listed(w.master.db)
             assert row[:2] == ("there", False)
+
+    run(play())
+
+
+def test_who_has_received_all_is_not_noted_as_behind(database_url: str) -> None:
+    async def play() -> None:
+        async with world(database_url) as w:
+            first = w.start_worker()
+            room = await w.shared_room(BOB)
+            await w.master.send(room, ALICE, "one")
+            await until(lambda: w.elsewhere.bodies("there") == ["one"])
+            await w.kill(first)
+            # Its row says that it was behind; nothing has come since.
+            await w.master.db.execute(
+                "UPDATE destinations SET is_behind = true, events_to = %s", (w.master.entries[-1].pos,)
+            )
+            w.start_worker()
+            for _ in range(200):
+                if not await destinations.behind(w.master.db):
+                    break
+                await sleep(0.02)
+            assert await destinations.behind(w.master.db) == []
+
+    run(play())
+
+
+def test_shares_are_looked_at_again_when_the_log_jumps_meanwhile(database_url: str) -> None:
+    """What is known of the shares is forgotten while they are read: the answer counts all the same, and for all."""
+
+    async def play() -> None:
+        async with world(database_url) as w:
+            worker = w.start_worker()
+            forget = worker.deliveries.subscription().reset
+            read = worker.db.fetch
+
+            async def fetch(sql: str, args: Any = ()) -> Any:
+                rows = await read(sql, args)
+                if "federation_shards" in sql and "SELECT" in sql:
+                    worker.db.fetch = read  # type: ignore[method-assign]
+                    forget(w.master.entries[-1].pos if w.master.entries else 0)
+                return rows
+
+            worker.db.fetch = fetch  # type: ignore[method-assign]
+            room = await w.shared_room(BOB)
+            await w.master.send(room, ALICE, "one")
+            await until(lambda: w.elsewhere.bodies("there") == ["one"])
 
     run(play())

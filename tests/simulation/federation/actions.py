@@ -1,0 +1,226 @@
+"""What users of all servers do, drawn from the seed: enter and leave rooms, talk, and change their state.
+
+Whatever a server answers is fine, but no fault of its own (500). What is asked of a process that dies stays unanswered.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final
+
+import orjson
+from twisted.internet.defer import Deferred
+
+from hs_common.matrix.errors import MatrixError
+from hs_common.replication.calls import CreateRoom, Intent, NewRoomEvent, RoomCreated
+from tests.simulation.federation.homeserver import Homeserver
+from tests.simulation.federation.processes import Inbound
+
+VERSIONS: Final = ("6", "9", "10", "11", "12")
+CREATOR_VERSIONS: Final = ("6", "9", "10")
+CALM: Final = ("message", "topic", "invite", "redact")
+WILD: Final = ("levels", "kick", "ban", "unban", "rules", "leave", "visibility")
+Json = dict[str, Any]
+
+
+@dataclass
+class Room:
+    room_id: str
+    version: str
+    creator: str
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What kind of world: how many rooms, what users do. In a calm one nobody loses a right."""
+
+    kinds: tuple[str, ...]
+    rooms: int
+    users_default: int
+    state_default: int
+    is_calm: bool
+
+
+def draw_style(random: Random) -> Style:
+    is_calm = random.random() < 0.2
+    kinds = CALM if is_calm else (*CALM, *(kind for kind in WILD if random.random() < 0.7))
+    levels = (0, 0) if is_calm else random.choice(((0, 50), (50, 50), (0, 0), (100, 50)))
+    return Style(kinds, random.choice((1, 1, 2, 3)), *levels, is_calm)
+
+
+class Actions:
+    """`violation`: is told of faults."""
+
+    def __init__(
+        self,
+        random: Random,
+        homes: list[Homeserver],
+        style: Style,
+        counts: Counter[str],
+        violation: Callable[[str], None],
+    ) -> None:
+        self.rooms: list[Room] = []
+        self.under_way: dict[Deferred[None], Inbound] = {}
+        self._random = random
+        self._homes = homes
+        self._style = style
+        self._counts = counts
+        self._violation = violation
+        self._marks = 0
+
+    def busy(self) -> bool:
+        """Whether anything is under way in a process that lives."""
+        return any(inbound.process.is_alive for inbound in self.under_way.values())
+
+    def next(self) -> None:
+        """Somebody does something."""
+        home = self._random.choice(self._homes)
+        if home.inbound is None:
+            return
+        if len(self.rooms) < self._style.rooms and (not self.rooms or self._random.random() < 0.2):
+            self._start("create", home.inbound, self._create(home.inbound, self._random.choice(home.users)))
+            return
+        if not self.rooms:
+            return
+        room, user_id = self._random.choice(self.rooms), self._random.choice(home.users)
+        membership = home.membership(room.room_id, user_id)
+        if membership == "join":
+            kind = self._random.choice((*self._style.kinds, "message", "message", "topic"))
+            self._start(kind, home.inbound, self._inside(home, home.inbound, room, user_id, kind))
+        elif membership == "invite" and self._random.random() < 0.2:
+            self._start("reject", home.inbound, self._leave(home.inbound, room, user_id))
+        else:
+            self._start("join", home.inbound, self._join(home.inbound, room, user_id))
+
+    def say(self, home: Homeserver, room: Room) -> bool:
+        """One of the server's users says something in a room; false if none is there to."""
+        users = [user_id for user_id in home.users if home.membership(room.room_id, user_id) == "join"]
+        if home.inbound is None or not users:
+            return False
+        intent = self._intent(room, users[0], "m.room.message", {})
+        self._start("last words", home.inbound, self._send(home.inbound, intent))
+        return True
+
+    def _start(self, kind: str, inbound: Inbound, doing: Any) -> None:
+        self._counts[f"action: {kind}"] += 1
+        work: Deferred[None] = Deferred.fromCoroutine(self._watched(kind, doing))
+        self.under_way[work] = inbound
+        work.addBoth(lambda _: self.under_way.pop(work))
+
+    async def _watched(self, kind: str, doing: Any) -> None:
+        try:
+            await doing
+            self._counts[f"done: {kind}"] += 1
+        except MatrixError as error:
+            self._counts[f"refused {error.status}: {kind}"] += 1
+            if error.status == 500:
+                self._violation(f"{kind} was answered 500: {error.error}")
+
+    # --- what ---
+
+    async def _create(self, inbound: Inbound, creator: str) -> None:
+        random, version = self._random, self._random.choice(VERSIONS)
+        self._marks += 1
+        levels: Json = {"users_default": self._style.users_default, "state_default": self._style.state_default}
+        levels |= {"users": {} if version == "12" else {creator: 100}, "invite": 0}
+        content: Json = {"room_version": version, "mark": self._marks}
+        if version in CREATOR_VERSIONS:
+            content["creator"] = creator
+        events = [
+            NewRoomEvent(type="m.room.member", state_key=creator, content={"membership": "join"}),
+            NewRoomEvent(type="m.room.power_levels", state_key="", content=levels),
+            NewRoomEvent(type="m.room.join_rules", state_key="", content={"join_rule": "public"}),
+            NewRoomEvent(
+                type="m.room.history_visibility",
+                state_key="",
+                content={"history_visibility": random.choice(("shared", "joined", "invited"))},
+            ),
+        ]
+        room_id = None if version == "12" else f"!r{self._marks}:{inbound.site.name}"
+        call = CreateRoom(sender=creator, room_version=version, room_id=room_id, create_content=content, events=events)
+        answer = await inbound.link.call(call)
+        assert isinstance(answer, RoomCreated)
+        self.rooms.append(Room(answer.room_id, version, creator))
+
+    async def _join(self, inbound: Inbound, room: Room, user_id: str) -> None:
+        content: Json = {"membership": "join"}
+        if await inbound.outgoing.rooms.is_here(room.room_id):
+            await self._send(inbound, self._intent(room, user_id, "m.room.member", content, user_id))
+            return
+        via = [home.name for home in self._homes if home.is_in(room.room_id)]
+        self._random.shuffle(via)
+        await inbound.outgoing.rooms.join(room.room_id, user_id, content, via)
+
+    async def _leave(self, inbound: Inbound, room: Room, user_id: str) -> None:
+        if not await inbound.outgoing.rooms.leave(room.room_id, user_id, {"membership": "leave"}):
+            await self._send(inbound, self._intent(room, user_id, "m.room.member", {"membership": "leave"}, user_id))
+
+    async def _inside(self, home: Homeserver, inbound: Inbound, room: Room, user_id: str, kind: str) -> None:
+        if kind == "leave":
+            await self._leave(inbound, room, user_id)
+            return
+        intent = self._wish(home, room, user_id, kind)
+        if intent is not None:
+            await self._send(inbound, intent)
+
+    def _wish(self, home: Homeserver, room: Room, user_id: str, kind: str) -> Intent | None:
+        random = self._random
+        if kind == "topic":
+            return self._intent(room, user_id, "m.room.topic", {}, "")
+        if kind == "levels":
+            return self._intent(room, user_id, "m.room.power_levels", self._levels(home, room), "")
+        if kind == "rules":
+            rule = random.choice(("public", "public", "invite"))
+            return self._intent(room, user_id, "m.room.join_rules", {"join_rule": rule}, "")
+        if kind == "visibility":
+            content = {"history_visibility": random.choice(("shared", "joined", "invited", "world_readable"))}
+            return self._intent(room, user_id, "m.room.history_visibility", content, "")
+        if kind in ("invite", "kick", "ban", "unban"):
+            return self._about_member(home, room, user_id, kind)
+        if kind == "redact":
+            target = random.choice(home.tables.timeline[room.room_id][-20:]).event_id
+            return self._intent(room, user_id, "m.room.redaction", {}, None, redacts=target)
+        return self._intent(room, user_id, "m.room.message", {})
+
+    def _about_member(self, home: Homeserver, room: Room, user_id: str, kind: str) -> Intent | None:
+        everybody = [one for other in self._homes for one in other.users]
+        inside = home.members(room.room_id)
+        candidates = {
+            "invite": [one for one in everybody if one not in inside],
+            "kick": [*inside, *home.members(room.room_id, "invite")],
+            "ban": everybody,
+            "unban": home.members(room.room_id, "ban"),
+        }[kind]
+        candidates = [one for one in candidates if one != user_id]
+        if not candidates:
+            return None
+        membership = {"invite": "invite", "ban": "ban"}.get(kind, "leave")
+        target = self._random.choice(candidates)
+        return self._intent(room, user_id, "m.room.member", {"membership": membership}, target)
+
+    def _levels(self, home: Homeserver, room: Room) -> Json:
+
+        row = home.tables.current(room.room_id, "m.room.power_levels", "")
+        content: Json = {} if row is None else dict(orjson.loads(home.tables.events[row.event_id][1])["content"])
+        random = self._random
+        everybody = [one for other in self._homes for one in other.users]
+        if random.random() < 0.7:
+            target = random.choice(everybody)
+            if room.version != "12" or target != room.creator:
+                content["users"] = {**content.get("users", {}), target: random.choice((0, 50, 50, 100))}
+        else:
+            content[random.choice(("state_default", "invite", "kick", "ban", "redact"))] = random.choice((0, 50))
+        return content
+
+    def _intent(
+        self, room: Room, sender: str, event_type: str, content: Json, state_key: str | None = None, **more: Any
+    ) -> Intent:
+        self._marks += 1
+        content = {**content, "mark": self._marks}
+        return Intent(
+            room_id=room.room_id, sender=sender, type=event_type, content=content, state_key=state_key, **more
+        )
+
+    async def _send(self, inbound: Inbound, intent: Intent) -> None:
+        await inbound.sending.send(intent)

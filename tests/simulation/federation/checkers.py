@@ -1,0 +1,184 @@
+"""What must be true at the end of a world of servers."""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import orjson
+
+from hs_common.matrix import hashes
+from hs_common.matrix.room_versions import ROOM_VERSIONS
+from hs_common.storage.room_forks import ACCEPTED, REJECTED, SOFT_FAILED
+from hs_master.rooms.placing import MAXIMUM_EXTREMITIES
+from tests.simulation.federation.actions import Room
+from tests.simulation.federation.homeserver import Homeserver
+from tests.simulation.federation.world import World
+
+
+def failures(world: World) -> Iterator[str]:
+    """Everything that is wrong, said so that one finds it again."""
+    for text in _all(world):
+        yield f"seed {world.seed}: {text}"
+
+
+def _all(world: World) -> Iterator[str]:
+    yield from world.violations
+    for home in world.homes:
+        yield from (f"{home.name}: {text}" for text in (*home.world.violations, *home.database.broken))
+        yield from _nobody_is_rejected(world, home)
+    yield from _transactions(world)
+    for room in world.actions.rooms:
+        inside = [home for home in world.homes if home.is_in(room.room_id)]
+        for home in inside:
+            yield from _one(home, room)
+        for one, other in combinations(inside, 2):
+            if _are_together(one, other, room):
+                yield from _two(world, one, other, room)
+                yield from _everything_came(one, other, room)
+                yield from _everything_came(other, one, room)
+            else:
+                world.counts["servers that are parted for good"] += 1
+                if set(one.tables.extremities(room.room_id)) == set(other.tables.extremities(room.room_id)):
+                    yield f"{one.name} and {other.name} have the same newest events in {room.room_id}, and are parted"
+
+
+def _are_together(one: Homeserver, other: Homeserver, room: Room) -> bool:
+    """Both know of both. Who has left by one branch and stays by another is told nothing any more, and cannot be: a
+    server sends to those that are in the room by the state that it knows."""
+    return other.name in one.tables.servers_now(room.room_id) and one.name in other.tables.servers_now(room.room_id)
+
+
+def _nobody_is_rejected(world: World, home: Homeserver) -> Iterator[str]:
+    """All servers here are honest."""
+    for event_id, status in home.tables.status.items():
+        pdu = orjson.loads(home.tables.events[event_id][1])
+        # Who is invited by one server and joins by another has two memberships, of which one comes too late.
+        is_calm = world.style.is_calm and pdu["type"] != "m.room.member"
+        if status == REJECTED or (status == SOFT_FAILED and is_calm):
+            word = "rejected" if status == REJECTED else "soft failed in a calm world"
+            yield f"{home.name} {word}: {event_id} {pdu['type']} of {pdu['sender']}, {pdu['content']}"
+
+
+def _one(home: Homeserver, room: Room) -> Iterator[str]:
+    """A server's rows of one room agree with each other."""
+    tables, room_id = home.tables, room.room_id
+    ends = tables.extremities(room_id)
+    if len(ends) > MAXIMUM_EXTREMITIES:
+        yield f"{home.name} has {len(ends)} extremities in {room_id}"
+    current = {key: row.event_id for key, row in tables.current_rows(room_id)}
+    if len(ends) == 1:
+        after = _state_after(home, ends[0])
+        if after is not None and after != current:
+            different = _difference(current, after)
+            yield f"{home.name}: the state of {room_id} is not that after its one newest event: {different}"
+    for user_id in home.users:
+        row = tables.current(room_id, "m.room.member", user_id)
+        mine, in_state = home.membership(room_id, user_id), row.membership if row else None
+        if mine != in_state:
+            yield f"{home.name}: {user_id} in {room_id} is {mine}, in the state {in_state}"
+    servers = {user_id.partition(":")[2] for user_id in home.members(room_id)}
+    if servers != set(tables.servers_now(room_id)):
+        yield f"{home.name}: the servers of {room_id} are {tables.servers_now(room_id)}, by the state {servers}"
+
+
+def _state_after(home: Homeserver, event_id: str) -> dict[tuple[str, str], str] | None:
+    state = home.tables.state_before(event_id)
+    if state is None:
+        return None
+    pdu = orjson.loads(home.tables.events[event_id][1])
+    return {**state, (pdu["type"], pdu["state_key"]): event_id} if "state_key" in pdu else state
+
+
+def _two(world: World, one: Homeserver, other: Homeserver, room: Room) -> Iterator[str]:
+    """Two servers in a room have the same of it."""
+    room_id = room.room_id
+    states = [{key: row.event_id for key, row in home.tables.current_rows(room_id)} for home in (one, other)]
+    names = f"{one.name} and {other.name} in {room_id} (version {room.version})"
+    for event_id in one.tables.places:
+        if event_id in other.tables.places and one.tables.events[event_id][0] == room_id:
+            mine, theirs = one.tables.state_before(event_id), other.tables.state_before(event_id)
+            if mine != theirs:
+                pdu = orjson.loads(one.tables.events[event_id][1])
+                yield f"{names}: another state before {event_id} {pdu['type']}: {_difference(mine or {}, theirs or {})}"
+                break
+    ends = [set(home.tables.extremities(room_id)) for home in (one, other)]
+    if ends[0] == ends[1]:
+        if states[0] != states[1]:
+            yield f"{names}: another state: {_difference(*states)}"
+        return
+    # What is soft failed is built upon by its own server alone, which so may keep a branch that others have not.
+    world.counts["servers with other newest events"] += 1
+    for home, only in ((other, ends[0] - ends[1]), (one, ends[1] - ends[0])):
+        unknown = [one for one in only if home.tables.status.get(one) not in (ACCEPTED, SOFT_FAILED)]
+        if unknown:
+            yield f"{names}: {home.name} has never got {unknown}"
+    if all(home.tables.status.get(one) == ACCEPTED for home in (one, other) for one in ends[0] ^ ends[1]):
+        yield f"{names}: other newest events, though all are accepted by both: {ends}"
+
+
+def _difference(one: dict[tuple[str, str], str], other: dict[tuple[str, str], str]) -> str:
+    different = sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
+    return ", ".join(f"{'|'.join(key)}: {one.get(key)} / {other.get(key)}" for key in different)
+
+
+def _everything_came(home: Homeserver, other: Homeserver, room: Room) -> Iterator[str]:
+    """A server has every event that another has got since this came in, if it is not of before it came itself."""
+    pdus = {
+        place.event_id: orjson.loads(one.tables.events[place.event_id][1])
+        for one in (home, other)
+        for place in one.tables.timeline[room.room_id]
+    }
+    join, known = _entered_by(home, room), home.tables.status
+    # What was not told when it was asked for is a gap of the timeline, which is filled when somebody reads there.
+    gaps = [one for (room_id, _), (_, wanted) in home.tables.gaps.items() if room_id == room.room_id for one in wanted]
+    before = _ancestors(pdus, [*gaps, *([] if join is None else [join])], room)
+    depth = 0 if join is None else pdus[join]["depth"]
+    since = other.tables.servers[room.room_id][other.name][-1].from_pos
+    got = [place.event_id for place in other.tables.timeline[room.room_id] if place.order_pos >= since]
+    new = [one for one in got if one not in before and pdus[one]["depth"] >= depth]
+    lacking = [one for one in new if known.get(one, REJECTED) > SOFT_FAILED]
+    if lacking:
+        kinds = [pdus[one]["type"] for one in lacking[:3]]
+        yield f"{home.name} lacks {len(lacking)} events of {other.name} in {room.room_id}: {lacking[:3]} {kinds}"
+
+
+def _entered_by(home: Homeserver, room: Room) -> str | None:
+    """The event by which the server came in, or came back."""
+    span = home.tables.servers[room.room_id][home.name][-1]
+    places = home.tables.timeline[room.room_id]
+    return next((place.event_id for place in places if place.order_pos == span.from_pos), None)
+
+
+def _ancestors(pdus: dict[str, dict[str, object]], event_ids: list[str], room: Room) -> set[str]:
+    by_id = ROOM_VERSIONS[room.version].event_id_is_hash
+    found: set[str] = set()
+    pending = list(event_ids)
+    while pending:
+        one = pending.pop()
+        if one in pdus and one not in found:
+            found.add(one)
+            cited = pdus[one]["prev_events"]
+            assert isinstance(cited, list)
+            pending += cited if by_id else [reference[0] for reference in cited]
+    return found
+
+
+def _transactions(world: World) -> Iterator[str]:
+    """No event under two transaction ids, no id with two contents, and to each server in the order of the log."""
+    told: dict[tuple[str, str, str], list[str]] = {}
+    sent: dict[tuple[str, str], list[str]] = {}
+    versions = {room.room_id: ROOM_VERSIONS[room.version] for room in world.actions.rooms}
+    for destination, question in world.wire.asked:
+        head, _, txn_id = question.uri.rpartition("/")
+        if not head.endswith("/v1/send"):
+            continue
+        place, pdus = (question.origin, destination, txn_id), orjson.loads(question.body or b"")["pdus"]
+        # By their ids: what was redacted meanwhile is repeated redacted.
+        ids = [hashes.event_id(pdu, versions[pdu["room_id"]]) for pdu in pdus]
+        if place not in told:
+            told[place] = ids
+            sent.setdefault(place[:2], []).extend(ids)
+        elif told[place] != ids:
+            yield f"{question.origin} repeats {txn_id} to {destination} with other events"
+    for (origin, destination), pdus in sent.items():
+        if len(set(pdus)) < len(pdus):
+            yield f"{origin} sends {destination} an event under two transaction ids"

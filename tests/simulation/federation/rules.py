@@ -1,0 +1,88 @@
+"""Single rules of federating, switched off: the simulation must notice each of them.
+
+Where the code has no switch, the method that keeps the rule is replaced by one that does not.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+from unittest import mock
+
+from hs_common.federation.completing import Bundle, Completing
+from hs_common.matrix.event import Event
+from hs_common.replication.federation_calls import Verdict
+from hs_master.rooms import receive
+from hs_master.rooms.placing import Difference, Placer
+from hs_workers.federation_inbound.room_queues import RoomQueues
+from hs_workers.federation_sender.sender import DestinationSender
+
+
+async def _fetch_nothing(self: Completing, bundle: Bundle, missing: Sequence[Verdict]) -> bool:
+    return False
+
+
+def _gap_fetch() -> AbstractContextManager[Any]:
+    """What an event cites and is not here is never asked for."""
+    return mock.patch.object(Completing, "_complete", _fetch_nothing)
+
+
+def _retry() -> AbstractContextManager[Any]:
+    """A transaction that was not received is not sent again."""
+
+    async def received(self: DestinationSender, under: Any) -> bool:
+        await deliver(self, under)
+        return True
+
+    deliver = DestinationSender._deliver
+    return mock.patch.object(DestinationSender, "_deliver", received)
+
+
+def _intent() -> AbstractContextManager[Any]:
+    """What was under way when a sender died is put together anew, under another id."""
+
+    async def claim(self: DestinationSender) -> None:
+        await claimed(self)
+        self._under = None
+
+    claimed = DestinationSender._claim
+    return mock.patch.object(DestinationSender, "_claim", claim)
+
+
+def _resolution() -> AbstractContextManager[Any]:
+    """Where branches disagree the newest counts."""
+
+    async def joined(self: Placer, room: Any, branches: Sequence[Difference], known: Any) -> Difference:
+        return branches[0]
+
+    return mock.patch.object(Placer, "_joined", joined)
+
+
+def _state_before() -> AbstractContextManager[Any]:
+    """An event is judged by the current state of its room, not by the state before it."""
+
+    def judge(room: Any, event: Event, auth: Any, placement: Any) -> receive.Judgement:
+        return judged(room, event, auth, None)
+
+    judged = receive.judge
+    return mock.patch("hs_master.decisions.receiving.judge", judge)
+
+
+def _staging() -> AbstractContextManager[Any]:
+    """What could not be taken in is forgotten."""
+
+    async def settle(self: RoomQueues, room_id: str, bundle: Any, verdicts: Any) -> None:
+        done = {event.event_id: Verdict(event_id=event.event_id, status="known") for _, event, _ in bundle}
+        await settled(self, room_id, bundle, done)
+
+    settled = RoomQueues._settle
+    return mock.patch.object(RoomQueues, "_settle", settle)
+
+
+RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "missing events are fetched": _gap_fetch,
+    "transactions are repeated": _retry,
+    "what is under way is fixed": _intent,
+    "branches are resolved": _resolution,
+    "judged by the state before": _state_before,
+    "staged until taken in": _staging,
+}

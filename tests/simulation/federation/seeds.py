@@ -1,0 +1,58 @@
+"""Runs worlds of servers one after the other."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from unittest import mock
+
+from hs_common.process import shares
+from hs_common.process.shares import Timing
+from tests.simulation import clock, garbage
+from tests.simulation.federation import checkers
+from tests.simulation.federation.database import SHARDS
+from tests.simulation.federation.world import World
+from tests.simulation.seeds import Report
+from tests.simulation.world import failures_noted
+
+CALLS_LIMIT = 2_000_000
+TIMING = Timing(look_s=2.5, renew_s=2.5)  # seldom: most of what an idle world does is to look
+_SHARDED = (
+    "hs_workers.federation_inbound.staging.shard_of",
+    "hs_workers.federation_inbound.room_queues.shard_of",
+    "hs_workers.federation_sender.deliveries.shard_of",
+)
+
+
+def run_seeds(seeds: Iterable[int], stop_at_first: bool = False) -> Report:
+    report = Report()
+    for seed in seeds:
+        failures, world = run_seed(seed)
+        report.counts.update(world.counts)
+        for home in world.homes:
+            report.counts.update(home.world.counts)
+        if failures:
+            report.failures += failures
+            report.failed_seeds.append(seed)
+            if stop_at_first:
+                break
+    garbage.collect()
+    return report
+
+
+def run_seed(seed: int) -> tuple[list[str], World]:
+    """One world, and everything that is wrong in it."""
+    with garbage.kept(), ExitStack() as stack:
+        stack.enter_context(mock.patch.object(clock, "CALLS_LIMIT", CALLS_LIMIT))
+        stack.enter_context(mock.patch.object(shares, "Timing", return_value=TIMING))
+        for name in _SHARDED:
+            stack.enter_context(mock.patch(name, _shard_of))
+        world = World(seed)
+        stack.enter_context(failures_noted(world.violation))
+        try:
+            world.run()
+            return list(checkers.failures(world)), world
+        except Exception as error:
+            return [f"seed {seed}: at {world.clock.now:.3f} s: {error!r}", *checkers.failures(world)], world
+
+
+def _shard_of(target: str) -> int:
+    return sum(target.encode()) % SHARDS

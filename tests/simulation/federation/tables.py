@@ -1,0 +1,212 @@
+"""The tables of a server that federates: the master's, more of them than elsewhere here, and those that workers write.
+
+What a worker writes is there at once. What a constraint of the schema would refuse raises `Broken`.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from hs_common.storage.room_forks import OUT_OF_BAND, WITHOUT_STATE
+from hs_master.intervals import ALWAYS
+from tests.simulation.tables import Broken, Row, Tables
+
+
+@dataclass(slots=True)
+class Span:
+    """A row that holds from one position to another."""
+
+    values: tuple[Any, ...]
+    from_pos: int
+    to_pos: int
+
+    @property
+    def is_open(self) -> bool:
+        return self.to_pos == ALWAYS
+
+
+Spans = dict[str, dict[str, list[Span]]]
+
+
+class FederationTables(Tables):
+    """The master's tables."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status: dict[str, int] = {}
+        self.replaces: dict[str, Any] = {}
+        self.aside: dict[str, tuple[str, int, int | None]] = {}  # event → (room, state_pos, delta_id)
+        self.deltas: dict[int, list[tuple[str, str, str | None]]] = defaultdict(list)
+        self.forks: dict[str, tuple[list[str], int]] = {}
+        self.gaps: dict[tuple[str, int], tuple[int, list[str]]] = {}
+        self.held: dict[str, str] = {}  # target → redaction
+        self.outgoing: list[tuple[str, int, str, str | None]] = []  # (room, pos, event, target)
+        self.servers: Spans = defaultdict(dict)  # by room and server
+        self.memberships: Spans = defaultdict(dict)  # by room and user: (membership, event, sender, stripped, outside)
+        self._folds |= {
+            "event_received": self._event_received,
+            "event_stored": self._event_stored,
+            "event_state": self._event_state,
+            "state_delta": self._state_delta,
+            "outgoing_event": self._outgoing_event,
+            "gap": self._gap,
+            "fork": self._fork,
+            "held_redaction": self._held_redaction,
+            "held_redaction_end": self._held_redaction_end,
+            "server_close": lambda row: _close(self.servers, row),
+            "server_begin": lambda row: _begin(self.servers, str(row[0]), str(row[1]), row[2:]),
+            "membership_close": lambda row: _close(self.memberships, (row[1], row[0], row[2])),
+            "membership_begin": lambda row: _begin(self.memberships, str(row[1]), str(row[0]), row[2:]),
+        }
+
+    def state_before(self, event_id: str) -> dict[tuple[str, str], str] | None:
+        """The state before an event, as the rows tell it."""
+        place = self.places.get(event_id)
+        if place is not None:
+            room_id, state_pos, delta_id = str(place.row[0]), place.state_pos, place.row[11]
+        elif event_id in self.aside:
+            room_id, state_pos, delta_id = self.aside[event_id]
+        else:
+            return None
+        state = self.state_at(room_id, state_pos)
+        for event_type, state_key, entry in self.deltas[delta_id] if isinstance(delta_id, int) else ():
+            if entry is None:
+                state.pop((event_type, state_key), None)
+            else:
+                state[event_type, state_key] = entry
+        return state
+
+    def has(self, event_id: str) -> bool:
+        """Whether the event is here, to its room."""
+        return self.status.get(event_id, OUT_OF_BAND) != OUT_OF_BAND
+
+    def extremities(self, room_id: str) -> list[str]:
+        if room_id in self.forks:
+            return self.forks[room_id][0]
+        return [self.timeline[room_id][-1].event_id] if self.timeline.get(room_id) else []
+
+    def servers_now(self, room_id: str) -> list[str]:
+        return [server for server, spans in self.servers.get(room_id, {}).items() if spans[-1].is_open]
+
+    def membership_now(self, room_id: str, user_id: str) -> Span | None:
+        spans = self.memberships.get(room_id, {}).get(user_id)
+        return spans[-1] if spans and spans[-1].is_open else None
+
+    # --- the writes ---
+
+    def _event(self, row: Row) -> None:
+        super()._event(row)
+        self._note(row)
+
+    def _event_received(self, row: Row) -> None:
+        if self.status.get(str(row[0]), WITHOUT_STATE) in (WITHOUT_STATE, OUT_OF_BAND):
+            self.events[str(row[0])] = [row[1], row[6], row[5]]
+            self._note(row)
+
+    def _event_stored(self, row: Row) -> None:
+        if self.status.get(str(row[0]), OUT_OF_BAND) == OUT_OF_BAND:
+            self._event_received(row)
+
+    def _note(self, row: Row) -> None:
+        self.status[str(row[0])] = int(row[3])  # type: ignore[arg-type]
+        self.replaces[str(row[0])] = row[4]
+
+    def _event_state(self, row: Row) -> None:
+        event_id, room_id, state_pos, delta_id = row
+        self.aside.setdefault(str(event_id), (str(room_id), int(state_pos), delta_id))  # type: ignore[arg-type]
+
+    def _state_delta(self, row: Row) -> None:
+        delta_id, event_type, state_key, event_id = row
+        entries = self.deltas[int(delta_id)]  # type: ignore[arg-type]
+        if any(entry[:2] == (event_type, state_key) for entry in entries):
+            raise Broken(f"the delta {delta_id!r} has {event_type!r} {state_key!r} twice")
+        entries.append((str(event_type), str(state_key), None if event_id is None else str(event_id)))
+
+    def _outgoing_event(self, row: Row) -> None:
+        room_id, pos, event_id, target = row
+        self.outgoing.append((str(room_id), int(pos), str(event_id), target))  # type: ignore[arg-type]
+
+    def _gap(self, row: Row) -> None:
+        room_id, before_pos, next_sub, wanted = row
+        place = (str(room_id), int(before_pos))  # type: ignore[arg-type]
+        if wanted:
+            self.gaps[place] = (int(next_sub), str(wanted).split())  # type: ignore[arg-type]
+        else:
+            self.gaps.pop(place, None)
+
+    def _held_redaction(self, row: Row) -> None:
+        self.held.setdefault(str(row[0]), str(row[1]))
+
+    def _held_redaction_end(self, row: Row) -> None:
+        self.held.pop(str(row[0]), None)
+
+    def _fork(self, row: Row) -> None:
+        room_id, event_ids, depth = row
+        if event_ids:
+            self.forks[str(room_id)] = (str(event_ids).split(), int(depth))  # type: ignore[arg-type]
+        else:
+            self.forks.pop(str(room_id), None)
+
+
+def _close(table: Spans, row: Row) -> None:
+    first, second, to_pos = row
+    spans = table[str(first)].get(str(second))
+    if spans and spans[-1].is_open:
+        spans[-1].to_pos = int(to_pos)  # type: ignore[arg-type]
+
+
+def _begin(table: Spans, first: str, second: str, row: Row) -> None:
+    *values, from_pos, to_pos = row
+    spans = table[first].setdefault(second, [])
+    if spans and spans[-1].is_open:
+        raise Broken(f"two rows of {first} and {second} are open")
+    spans.append(Span(tuple(values), int(from_pos), int(to_pos)))  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class StagedRow:
+    """A row of `inbound_pdu`."""
+
+    seq: int
+    room_id: str
+    event_id: str
+    shard: int
+    origin: str
+    json: str
+    attempts: int = 0
+    retry_at: float = float("-inf")
+
+
+@dataclass(slots=True)
+class DestinationRow:
+    """A row of `destinations`. `under`: the columns of what is under way."""
+
+    term: int
+    events_to: int
+    devices_to: int
+    is_behind: bool = True
+    failures: int = 0
+    retry_at_ms: int = 0
+    under: tuple[Any, ...] = (None,) * 6
+
+
+@dataclass(slots=True)
+class ShareRow:
+    """A row of `shares`."""
+
+    holder: str | None = None
+    term: int = 0
+    beat: int = 0
+
+
+@dataclass
+class WorkerTables:
+    """What workers write."""
+
+    users: set[str] = field(default_factory=set)
+    staged: dict[tuple[str, str], StagedRow] = field(default_factory=dict)
+    sequence: int = 0
+    joining: dict[str, tuple[str, str, float]] = field(default_factory=dict)  # room → (version, attempt, until)
+    destinations: dict[str, DestinationRow] = field(default_factory=dict)
+    clean_to: dict[int, tuple[int, int]] = field(default_factory=dict)  # shard → (position, term)
+    shares: dict[str, dict[int, ShareRow]] = field(default_factory=dict)

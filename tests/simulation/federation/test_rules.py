@@ -1,0 +1,16 @@
+"""The simulation of servers fails when a single rule is off: so each of them carries weight, and is watched."""
+
+import pytest
+
+from tests.simulation.federation.rules import RULES
+from tests.simulation.federation.seeds import run_seeds
+
+SEEDS_LIMIT = 60
+
+
+@pytest.mark.parametrize("rule", list(RULES))
+def test_a_rule_that_is_off_is_noticed(rule: str) -> None:
+    with RULES[rule]():
+        report = run_seeds(range(SEEDS_LIMIT), stop_at_first=True)
+    assert report.failures, f"nothing fails in {SEEDS_LIMIT} worlds without the rule: {rule}"
+    assert report.failures[0].startswith(f"seed {report.failed_seeds[0]}: ")

@@ -1,0 +1,308 @@
+"""The statements by which workers take in what other servers send, answer them, and join rooms elsewhere."""
+
+from collections import Counter
+from typing import Any, Final
+
+import orjson
+
+from hs_common.storage import (
+    federated_rooms,
+    inbound_pdus,
+    remote_devices,
+    room_events,
+    room_members,
+    room_views,
+    server_views,
+    users,
+)
+from hs_common.storage.inbound_pdus import StagedPdu
+from hs_common.storage.queries import Row
+from hs_common.storage.room_forks import REJECTED, SOFT_FAILED
+from tests.simulation.federation.database import FederationDatabase as Db
+from tests.simulation.federation.tables import StagedRow
+from tests.simulation.queries import text_of
+from tests.simulation.tables import TimelineRow
+
+ACL: Final = ("m.room.server_acl", "")
+
+
+def _nothing(db: Db, args: Any) -> list[Row]:
+    return []
+
+
+# --- rooms ---
+
+
+def _acl(db: Db, room_id: str) -> str | None:
+    row = db.tables.current(room_id, *ACL)
+    return None if row is None else str(db.tables.events[row.event_id][1])
+
+
+def _joining(db: Db, room_id: str) -> str | None:
+    row = db.workers.joining.get(room_id)
+    return None if row is None or row[2] <= db.clock.now else row[0]
+
+
+def _room_facts(db: Db, args: Any) -> list[Row]:
+    name, rooms = args
+    tables = db.tables
+    return [
+        (one, tables.rooms.get(one), name in tables.servers_now(one), _joining(db, one), _acl(db, one)) for one in rooms
+    ]
+
+
+def _begin_joining(db: Db, args: Any) -> list[Row]:
+    room_id, version, attempt, seconds = args
+    if _joining(db, room_id) is not None:
+        return []
+    db.workers.joining[room_id] = (version, attempt, db.clock.now + seconds)
+    return [(1,)]
+
+
+def _end_joining(db: Db, args: Any) -> list[Row]:
+    row = db.workers.joining.get(args[0])
+    if row is not None and row[1] == args[1]:
+        del db.workers.joining[args[0]]
+    return []
+
+
+def _is_being_joined(db: Db, args: Any) -> list[Row]:
+    return [] if _joining(db, args[0]) is None else [(1,)]
+
+
+def _out_of_band(db: Db, args: Any) -> list[Row]:
+    span = db.tables.membership_now(args[1], args[0])
+    if span is None or not span.values[4] or span.values[0] not in ("invite", "knock"):
+        return []
+    return [span.values[:3]]
+
+
+def _known_ids(db: Db, args: Any) -> list[Row]:
+    return [(one,) for one in args[0] if db.tables.has(one)]
+
+
+def _fork(db: Db, args: Any) -> list[Row]:
+    return [(db.tables.forks[args[0]][0],)] if args[0] in db.tables.forks else []
+
+
+def _newest(db: Db, args: Any) -> list[Row]:
+    timeline = db.tables.timeline.get(args[0])
+    return [(timeline[-1].event_id,)] if timeline else []
+
+
+def _entered_by(db: Db, args: Any) -> list[Row]:
+    room_id, server = args
+    spans = db.tables.servers.get(room_id, {}).get(server, ())
+    at = [span.from_pos for span in spans if span.is_open]
+    places = db.tables.timeline.get(room_id, ())
+    return [(db.tables.events[place.event_id][1],) for place in places if place.order_pos in at and place.row[2] == 0]
+
+
+def _pdus(db: Db, args: Any) -> list[Row]:
+    tables = db.tables
+    return [(one, tables.events[one][1]) for one in args[0] if _may_be_told(db, one)]
+
+
+def _may_be_told(db: Db, event_id: str) -> bool:
+    return db.tables.has(event_id) and db.tables.status[event_id] != REJECTED
+
+
+def _room_version_told(db: Db, args: Any) -> list[Row]:
+    span = db.tables.membership_now(args[1], args[0])
+    shown = [] if span is None or span.values[3] is None else orjson.loads(span.values[3])
+    creates = [entry for entry in shown if entry["type"] == "m.room.create"]
+    return [(creates[0]["content"].get("room_version", "1") if creates else None,)] if span is not None else []
+
+
+def _servers_ever(db: Db, args: Any) -> list[Row]:
+    ever = [
+        (-max(span.to_pos for span in spans), spans[0].from_pos, server)
+        for server, spans in db.tables.servers.get(args[0], {}).items()
+    ]
+    return [(server,) for _, _, server in sorted(ever)[: args[1]]]
+
+
+def _accounts(db: Db, args: Any) -> list[Row]:
+    return [(one, None, False, False, False, False, False, False, None) for one in args[0] if one in db.workers.users]
+
+
+# --- what others may see ---
+
+
+def _standing(db: Db, args: Any) -> list[Row]:
+    room_id = args["room"]
+    if room_id not in db.tables.rooms:
+        return []
+    now = db.tables.servers_now(room_id)
+    return [(db.tables.rooms[room_id], args["own"] in now, args["server"] in now, _acl(db, room_id))]
+
+
+def _joined_spans(db: Db, args: Any) -> list[Row]:
+    return [(span.from_pos, span.to_pos) for span in db.tables.servers.get(args[0], {}).get(args[1], ())]
+
+
+def _visibilities(db: Db, args: Any) -> list[Row]:
+    rows = db.tables.state.get(args[0], {}).get(("m.room.history_visibility", ""), ())
+    return [(row.from_pos, row.to_pos, db.tables.events[row.event_id][1]) for row in rows]
+
+
+def _invited_spans(db: Db, args: Any) -> list[Row]:
+    room_id, _, suffix = args
+    return sorted(
+        (row.from_pos, row.to_pos)
+        for (event_type, state_key), rows in db.tables.state.get(room_id, {}).items()
+        for row in rows
+        if event_type == "m.room.member" and state_key.endswith(suffix) and row.membership == "invite"
+    )
+
+
+def _event_room(db: Db, args: Any) -> list[Row]:
+    return [(db.tables.events[args[0]][0],)] if _may_be_told(db, args[0]) else []
+
+
+def _event_json(db: Db, args: Any) -> list[Row]:
+    return [row for row in _pdus(db, args) if db.tables.events[row[0]][0] == args[1]]
+
+
+def _soft_failed(db: Db, args: Any) -> list[Row]:
+    tables = db.tables
+    found: list[Row] = []
+    for one in args[0]:
+        if tables.status.get(one) == SOFT_FAILED and tables.events[one][0] == args[1] and one in tables.aside:
+            _, json, redacted_by = tables.events[one]
+            found.append((one, *tables.aside[one][1:], tables.replaces[one], redacted_by, json))
+    return found
+
+
+def _shown(db: Db, place: TimelineRow) -> Row:
+    _, json, redacted_by = db.tables.events[place.event_id]
+    row = place.row
+    rest = (row[8], row[10], row[11], row[12], row[13], db.tables.replaces.get(place.event_id), redacted_by, json)
+    return (*row[:8], *rest)
+
+
+def _timeline_events(db: Db, args: Any) -> list[Row]:
+    places = (db.tables.places.get(one) for one in args[0])
+    return [_shown(db, place) for place in places if place is not None and place.row[0] == args[1]]
+
+
+def _page_back(db: Db, args: Any) -> list[Row]:
+    low, high = (args["low_pos"], args["low_sub"]), (args["high_pos"], args["high_sub"])
+    places = [
+        place for place in db.tables.timeline.get(args["room"], ()) if low < (place.order_pos, place.row[2]) <= high
+    ]
+    places.sort(key=lambda place: (-place.order_pos, -int(place.row[2])))  # type: ignore[arg-type]
+    return [_shown(db, place) for place in places[: args["limit"]]]
+
+
+def _overrides(db: Db, args: Any) -> list[Row]:
+    looked_at = (("m.room.history_visibility", ""), ("m.room.member", args[1]))
+    events = db.tables.events
+    return [
+        (delta_id, event_type, None if event_id is None else events[event_id][1])
+        for delta_id in args[0]
+        for event_type, state_key, event_id in db.tables.deltas.get(delta_id, ())
+        if (event_type, state_key) in looked_at
+    ]
+
+
+# --- what waits ---
+
+
+def _stage(db: Db, args: Any) -> list[Row]:
+    gone_rooms, gone_events, *new = args
+    _remove(db, (gone_rooms, gone_events))
+    workers = db.workers
+    for room_id, event_id, shard, origin, json in zip(*new, strict=True):
+        row = workers.staged.get((room_id, event_id))
+        if row is not None:
+            row.retry_at = float("-inf")
+            continue
+        workers.sequence += 1
+        workers.staged[room_id, event_id] = StagedRow(workers.sequence, room_id, event_id, shard, origin, json)
+    return []
+
+
+def _due(db: Db) -> list[StagedRow]:
+    return [row for row in db.workers.staged.values() if row.retry_at <= db.clock.now]
+
+
+def _waiting_rooms(db: Db, args: Any) -> list[Row]:
+    shards, limit = args
+    rooms = Counter(row.room_id for row in _due(db) if row.shard in shards)
+    return [*rooms.items()][:limit]
+
+
+def _of_room(db: Db, args: Any) -> list[Row]:
+    room_id, limit = args
+    rows = [row for row in _due(db) if row.room_id == room_id][:limit]
+    return [(row.room_id, row.event_id, row.origin, row.json, row.attempts) for row in rows]
+
+
+def _remove(db: Db, args: Any) -> list[Row]:
+    for place in zip(*args, strict=True):
+        db.workers.staged.pop(place, None)
+    return []
+
+
+def _retry_later(db: Db, args: Any) -> list[Row]:
+    seconds, room_id, event_ids = args
+    for row in _wait(db, seconds, room_id, event_ids):
+        row.attempts += 1
+    return []
+
+
+def _wait(db: Db, seconds: float, room_id: str, event_ids: list[str]) -> list[StagedRow]:
+    staged = db.workers.staged
+    rows = [staged[room_id, one] for one in event_ids if (room_id, one) in staged]
+    for row in rows:
+        row.retry_at = db.clock.now + seconds
+    return rows
+
+
+def _wait_on(db: Db, args: Any) -> list[Row]:
+    _wait(db, *args)
+    return []
+
+
+def _count_of_origin(db: Db, args: Any) -> list[Row]:
+    return [(sum(row.origin == args[0] for row in db.workers.staged.values()),)]
+
+
+_ONE = ["$e"]
+_PDU = StagedPdu("!r", "$e", "s", b"")
+WORKER: Final = {
+    text_of(federated_rooms.room_facts, "s", ["!r"]): _room_facts,
+    text_of(federated_rooms.begin_joining, "!r", "1", "a", 1.0): _begin_joining,
+    text_of(federated_rooms.end_joining, "!r", "a"): _end_joining,
+    text_of(federated_rooms.is_being_joined, "!r"): _is_being_joined,
+    text_of(federated_rooms.out_of_band, "!r", "@u"): _out_of_band,
+    text_of(federated_rooms.known_events, _ONE): _known_ids,
+    text_of(federated_rooms.extremities, "!r"): _fork,
+    text_of(federated_rooms.extremities, "!r", first=[None]): _newest,
+    text_of(federated_rooms.entered_by, "!r", "s"): _entered_by,
+    text_of(federated_rooms.pdus, _ONE): _pdus,
+    text_of(federated_rooms.room_version_told, "!r", "@u"): _room_version_told,
+    text_of(federated_rooms.servers_ever, "!r", 1): _servers_ever,
+    text_of(users.accounts, ["@u"]): _accounts,
+    text_of(room_members.blocking_invites, ["@u"]): _nothing,
+    text_of(server_views.standing, "!r", "s", "o"): _standing,
+    text_of(server_views.joined_spans, "!r", "s"): _joined_spans,
+    text_of(server_views.visibilities, "!r"): _visibilities,
+    text_of(server_views.invited_spans, "!r", "s"): _invited_spans,
+    text_of(server_views.event_room, "$e"): _event_room,
+    text_of(server_views.event_json, "!r", _ONE): _event_json,
+    text_of(server_views.soft_failed, "!r", _ONE): _soft_failed,
+    text_of(room_events.events, "!r", _ONE): _timeline_events,
+    text_of(room_events.page, "!r", (0, 0), (1, 0), forwards=False, limit=1, senders=None): _page_back,
+    text_of(room_views.overrides, [1], ""): _overrides,
+    text_of(inbound_pdus.stage, [1], [_PDU]): _stage,
+    text_of(inbound_pdus.waiting_rooms, [1], 1): _waiting_rooms,
+    text_of(inbound_pdus.of_room, "!r", 1): _of_room,
+    text_of(inbound_pdus.remove, [("!r", "$e")]): _remove,
+    text_of(inbound_pdus.retry_later, "!r", _ONE, 1.0): _retry_later,
+    text_of(inbound_pdus.wait, "!r", _ONE, 1.0): _wait_on,
+    text_of(inbound_pdus.count_of_origin, "s"): _count_of_origin,
+    text_of(inbound_pdus.backlog, [1]): lambda db, args: [(0, 0.0)],
+    text_of(remote_devices.stale_lists, [1], 1): _nothing,  # nobody here has devices
+}
