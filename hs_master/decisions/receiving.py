@@ -137,6 +137,10 @@ class Preparing:
                 continue
             if extremities != set(head.extremities) or not event.prev_event_ids:
                 return  # it builds on what is only just being received
+            if any(auth_id not in ready.auth.events for auth_id in event.auth_event_ids):
+                # Branches cannot be resolved with an event whose auth chain is not here.
+                ready.missing[event.event_id] = [] if state is not None else await self._placer.missing(head, event)
+                continue
             placed = await self._placer.place(head, event, state)
             if isinstance(placed, Placement):
                 if state is not None:

@@ -102,6 +102,11 @@ class Placer:
             _with_events(current, events),
         )
 
+    async def missing(self, room: Held, event: Event) -> list[str]:
+        """The prev events whose state is not known here."""
+        standings = await self._standings(room.version, event.prev_event_ids)
+        return [event_id for event_id in event.prev_event_ids if event_id not in standings]
+
     async def _standings(self, version: RoomVersion, event_ids: Sequence[str]) -> dict[str, _Standing]:
         rows = await room_forks.places(self._db, event_ids) if event_ids else []
         return {

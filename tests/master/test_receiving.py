@@ -271,6 +271,25 @@ def test_an_invite_from_outside_gives_no_right_before_what_allows_it_is_here(dat
     run(play())
 
 
+def test_a_branch_is_not_resolved_before_the_auth_events_of_its_newest_event_are_here(database_url: str) -> None:
+    async def play() -> None:
+        async with master(database_url) as m:
+            graph, join = new_room()
+            await adopt(m, graph, join)
+            left = graph.add(BOB, "m.room.topic", {"topic": "left"}, "", prevs=[join])
+            levels = graph.add(BOB, "m.room.power_levels", {"users": {CAROL: 100}}, "", prevs=[join])
+            auth = [*levels.event.auth_event_ids, levels.event_id]
+            auth.remove(levels.before["m.room.power_levels", ""])
+            auth.remove(levels.before["m.room.member", BOB])
+            auth.append(levels.before["m.room.member", CAROL])
+            right = graph.add(CAROL, "m.room.topic", {"topic": "right"}, "", prevs=[join], auth=auth)
+            await receive_all(m, graph, [left])
+            (verdict,) = await receive(m, graph, right)
+            assert (verdict.status, verdict.missing_auth) == ("missing", [levels.event_id])
+
+    run(play())
+
+
 def test_redactions_that_come_first_are_held(database_url: str) -> None:
     async def play() -> None:
         async with master(database_url) as m:

@@ -88,7 +88,7 @@ class Actions:
         if membership == "join":
             kind = self._random.choice((*self._style.kinds, "message", "message", "topic"))
             self._start(kind, home.inbound, self._inside(home, home.inbound, room, user_id, kind))
-        elif membership == "invite" and self._random.random() < 0.2:
+        elif membership == "invite" and not self._style.is_calm and self._random.random() < 0.2:
             self._start("reject", home.inbound, self._leave(home.inbound, room, user_id))
         else:
             self._start("join", home.inbound, self._join(home.inbound, room, user_id))
