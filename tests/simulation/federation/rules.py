@@ -13,7 +13,6 @@ from hs_common.matrix.event import Event
 from hs_common.replication.federation_calls import Verdict
 from hs_master.rooms import receive
 from hs_master.rooms.placing import Difference, Placer
-from hs_workers.federation_inbound.room_queues import RoomQueues
 from hs_workers.federation_sender.sender import DestinationSender
 
 
@@ -67,22 +66,10 @@ def _state_before() -> AbstractContextManager[Any]:
     return mock.patch("hs_master.decisions.receiving.judge", judge)
 
 
-def _staging() -> AbstractContextManager[Any]:
-    """What could not be taken in is forgotten."""
-
-    async def settle(self: RoomQueues, room_id: str, bundle: Any, verdicts: Any) -> None:
-        done = {event.event_id: Verdict(event_id=event.event_id, status="known") for _, event, _ in bundle}
-        await settled(self, room_id, bundle, done)
-
-    settled = RoomQueues._settle
-    return mock.patch.object(RoomQueues, "_settle", settle)
-
-
 RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "missing events are fetched": _gap_fetch,
     "transactions are repeated": _retry,
     "what is under way is fixed": _intent,
     "branches are resolved": _resolution,
     "judged by the state before": _state_before,
-    "staged until taken in": _staging,
 }

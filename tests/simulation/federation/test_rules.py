@@ -5,7 +5,7 @@ import pytest
 from tests.simulation.federation.rules import RULES
 from tests.simulation.federation.seeds import run_seeds
 
-SEEDS_LIMIT = 60
+SEEDS_LIMIT = 20  # the rarest is noticed in one world of seven
 
 
 @pytest.mark.parametrize("rule", list(RULES))

@@ -4,8 +4,8 @@ import pytest
 
 from tests.simulation.federation.seeds import run_seed, run_seeds
 
-SEEDS = 10
-AT_A_TIME = 5
+SEEDS = 8
+AT_A_TIME = 4
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, AT_A_TIME))
