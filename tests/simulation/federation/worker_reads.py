@@ -292,6 +292,7 @@ WORKER: Final = {
     text_of(server_views.invited_spans, "!r", "s"): _invited_spans,
     text_of(server_views.event_room, "$e"): _event_room,
     text_of(server_views.event_json, "!r", _ONE): _event_json,
+    text_of(server_views.without_imported, _ONE): _nothing,  # nobody here imports
     text_of(server_views.soft_failed, "!r", _ONE): _soft_failed,
     text_of(room_events.events, "!r", _ONE): _timeline_events,
     text_of(room_events.page, "!r", (0, 0), (1, 0), forwards=False, limit=1, senders=None): _page_back,
