@@ -8,21 +8,10 @@ from contextlib import AbstractContextManager
 from typing import Any
 from unittest import mock
 
-from hs_common.federation.completing import Bundle, Completing
 from hs_common.matrix.event import Event
-from hs_common.replication.federation_calls import Verdict
 from hs_master.rooms import receive
 from hs_master.rooms.placing import Difference, Placer
 from hs_workers.federation_sender.sender import DestinationSender
-
-
-async def _fetch_nothing(self: Completing, bundle: Bundle, missing: Sequence[Verdict]) -> bool:
-    return False
-
-
-def _gap_fetch() -> AbstractContextManager[Any]:
-    """What an event cites and is not here is never asked for."""
-    return mock.patch.object(Completing, "_complete", _fetch_nothing)
 
 
 def _retry() -> AbstractContextManager[Any]:
@@ -67,7 +56,6 @@ def _state_before() -> AbstractContextManager[Any]:
 
 
 RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
-    "missing events are fetched": _gap_fetch,
     "transactions are repeated": _retry,
     "what is under way is fixed": _intent,
     "branches are resolved": _resolution,
