@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from traceback import format_exc
 from typing import Any, Final
 
 import orjson
@@ -14,6 +15,7 @@ from twisted.internet.defer import Deferred
 
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication.calls import CreateRoom, Intent, NewRoomEvent, RoomCreated
+from hs_common.storage.queries import DatabaseError
 from tests.simulation.federation.homeserver import Homeserver
 from tests.simulation.federation.processes import Inbound
 
@@ -116,6 +118,10 @@ class Actions:
             self._counts[f"refused {error.status}: {kind}"] += 1
             if error.status == 500:
                 self._violation(f"{kind} was answered 500: {error.error}")
+        except DatabaseError:
+            self._counts[f"refused 503: {kind}"] += 1
+        except Exception:
+            self._violation(f"{kind} failed: {format_exc()}")
 
     # --- what ---
 

@@ -9,8 +9,9 @@ from traceback import format_exc
 
 from hs_common.http.endpoint import declarations_of
 from hs_common.http.paths import PathTree, decode_segments
-from hs_common.http.reply import Encoded, Reply, encode_json
+from hs_common.http.reply import Encoded, Reply, Streamed, encode_json
 from hs_common.http.request import Request
+from hs_common.http.streaming import ByteSource
 from hs_common.matrix.errors import MatrixError
 from hs_common.storage.queries import DatabaseError
 from tests.simulation.federation.wire import Question, SimulatedAnswer
@@ -46,6 +47,8 @@ class Door:
         )
         try:
             reply = await found.target(request)
+            if isinstance(reply, Streamed):
+                return SimulatedAnswer(reply.status, await _whole(reply.source))
         except MatrixError as error:
             return SimulatedAnswer(error.status, encode_json(error.body()))
         except DatabaseError:
@@ -54,3 +57,11 @@ class Door:
             self._failed(f"{question.method} {path} failed: {format_exc()}")
             return SimulatedAnswer(500, b'{"errcode":"M_UNKNOWN","error":"Internal error"}')
         return SimulatedAnswer(200, reply.json if isinstance(reply, Encoded) else encode_json(reply))
+
+
+async def _whole(source: ByteSource) -> bytes:
+    pieces = []
+    while piece := await source.read(1 << 16):
+        pieces.append(piece)
+    source.close()
+    return b"".join(pieces)

@@ -66,6 +66,13 @@ def _end_joining(db: Db, args: Any) -> list[Row]:
     return []
 
 
+def _give_up_joining(db: Db, args: Any) -> list[Row]:
+    row = db.workers.joining.get(args[0])
+    if row is not None and row[1] == args[1]:
+        db.workers.joining[args[0]] = (*row[:2], db.clock.now)
+    return []
+
+
 def _is_being_joined(db: Db, args: Any) -> list[Row]:
     return [] if _joining(db, args[0]) is None else [(1,)]
 
@@ -275,6 +282,8 @@ WORKER: Final = {
     text_of(federated_rooms.room_facts, "s", ["!r"]): _room_facts,
     text_of(federated_rooms.begin_joining, "!r", "1", "a", 1.0): _begin_joining,
     text_of(federated_rooms.end_joining, "!r", "a"): _end_joining,
+    text_of(federated_rooms.give_up_joining, "!r", "a"): _give_up_joining,
+    text_of(federated_rooms.left_behind, "!r", "a", 1): lambda db, args: [(0,)],  # nothing is swept here
     text_of(federated_rooms.is_being_joined, "!r"): _is_being_joined,
     text_of(federated_rooms.out_of_band, "!r", "@u"): _out_of_band,
     text_of(federated_rooms.known_events, _ONE): _known_ids,
