@@ -222,6 +222,7 @@ MASTER: Final = {
     text_of(federated_rooms.state_before, "!r", "$e"): _place_of_state,
     text_of(federated_rooms.state_before, "!r", "$e", first=[(1, 1)]): _state_ids,
     text_of(federated_rooms.state_before, "!r", "$e", first=[(1, 1), ("t", "k", "$e")]): _overridden_ids,
+    text_of(delayed_events.due, 1, 1): _nothing,
     text_of(delayed_events.next_due_ms): _nothing,
     text_of(delayed_events.has_finalised_before, 1): _nothing,
 }
