@@ -1,7 +1,7 @@
 """SRV records: where a domain says that a service of its is.
 
-The library's resolver is made when the first record is asked for, since it keeps reading the system's list of name
-servers from then on. Not known here: what a record means for a server's name.
+The library's resolver is loaded and made when the first record is asked for, since it keeps reading the system's list
+of name servers from then on. Not known here: what a record means for a server's name.
 
 https://www.rfc-editor.org/rfc/rfc2782
 """
@@ -12,9 +12,6 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.error import DNSLookupError
 from twisted.internet.error import TimeoutError as DnsTimeout
-from twisted.names import dns
-from twisted.names.client import Resolver
-from twisted.names.error import DomainError, ResolverError
 
 TIMEOUTS_S: Final = (1, 3)
 """Two tries. A name server that does not answer means no record: the request goes on without."""
@@ -50,6 +47,10 @@ class DnsServiceLookup:
         self._resolver: Any = None
 
     async def records(self, name: str) -> Sequence[Record]:
+        from twisted.names import dns
+        from twisted.names.client import Resolver
+        from twisted.names.error import DomainError, ResolverError
+
         if self._resolver is None:
             self._resolver = Resolver(resolv="/etc/resolv.conf", reactor=self._reactor)
         try:

@@ -6,7 +6,9 @@ each 700 objects and, now and then, over everything: on an initial sync of 100 r
 (`./viaduct bench initial-sync`). The price is some memory, as cycles wait longer.
 """
 
+import ctypes
 import gc
+from contextlib import suppress
 from typing import Final
 
 # Young objects until a look at them, looks until one at the middle-aged, those until one at all.
@@ -18,3 +20,5 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
+    with suppress(OSError, AttributeError):  # what loading left over goes back to the system, where glibc is used
+        ctypes.CDLL(None).malloc_trim(0)
