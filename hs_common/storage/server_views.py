@@ -66,10 +66,11 @@ async def event_json(db: Queries, room_id: str, event_ids: list[str]) -> dict[st
     return dict(rows)
 
 
-async def without_imported(db: Queries, event_ids: list[str]) -> set[str]:
-    """Those of the events that no bridge imported."""
+async def without_imported(db: Queries, event_ids: list[str]) -> list[str]:
+    """Those of the events that no bridge imported, in their order."""
     rows = await db.fetch("SELECT event_id FROM events WHERE event_id = ANY(%s) AND status = 4", (event_ids,))
-    return set(event_ids).difference(event_id for (event_id,) in rows)
+    imported = {event_id for (event_id,) in rows}
+    return [event_id for event_id in event_ids if event_id not in imported]
 
 
 async def overridden_state(db: Queries, delta_id: int) -> list[Row]:

@@ -32,7 +32,7 @@ class Graph:
 
     async def events(self, room_id: str, version: RoomVersion, event_ids: Collection[str]) -> list[StoredEvent]:
         """Those of the events that are in the room's timeline, or soft failed."""
-        wanted = list(await server_views.without_imported(self._db, list(event_ids)))
+        wanted = await server_views.without_imported(self._db, list(event_ids))
         rows = await room_events.events(self._db, room_id, wanted) if wanted else []
         found = [StoredEvent(version, row) for row in rows]
         here = {event.event_id for event in found}
@@ -50,7 +50,7 @@ class Graph:
     ) -> list[StoredEvent]:
         """The events and what precedes them, the newest first; neither `without` nor what only precedes these."""
         starts = await server_views.without_imported(self._db, list(event_ids))
-        walk = _Walk(starts - set(without), without, limit, min_depth)
+        walk = _Walk(set(starts).difference(without), without, limit, min_depth)
         high: _Place | None = None
         for _ in range(PAGES_LIMIT):
             # What is soft failed stands in no timeline: it is found through those that cite it.
