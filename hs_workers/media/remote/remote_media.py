@@ -89,14 +89,15 @@ class RemoteMediaFinder:
 
     async def _fetched(self, key: Key, left_s: float) -> None:
         """Waits for what is under way, or begins it. Returns when it is worth to look again."""
-        if key not in self._waiting:
+        waiting: Deferred[None] = Deferred()
+        if key in self._waiting:
+            self._waiting[key].append(waiting)
+        else:
             if len(self._waiting) >= WAITING_LIMIT:
                 raise limit_exceeded(RETRY_AFTER_MS)
-            self._waiting[key] = []
+            self._waiting[key] = [waiting]  # before it begins, as it may end at once
             expires_ms = self._now_ms() + self._timeout_ms + CLAIM_GRACE_MS
             self._background("fetch media", self._fetch_for_all(key, expires_ms))
-        waiting: Deferred[None] = Deferred()
-        self._waiting[key].append(waiting)
         timer = self._clock.callLater(left_s, _fire, waiting)
         try:
             await waiting

@@ -1,6 +1,7 @@
 """What `viaduct doctor` says of the folder of media, and of a real S3 server that is set up wrong in every way."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ def test_a_store_that_does_all(store: ObjectStore) -> None:
     assert wrong(media) == ""
     for right in ("put", "get", "list", "delete"):
         assert f"lets {store.access_key_id} {right}" in good(media)
-    assert "clock and the object store's differ by 0 s" in good(media)
+    assert re.search(r"clock and the object store's differ by \d s", good(media))
     assert store.objects() == []
     store.check_signatures(False)
     assert "signed URLs can be fetched" in good(kept_in(store, redirects=True))
