@@ -147,16 +147,14 @@ class Bucket:
         signed = signed_headers(self._credentials, method, url, self._now_ms(), content_sha256, headers)
         del signed["host"]  # twisted writes it
         signed["user-agent"] = f"Viaduct/{VERSION}"
-        body: Any = SentBody(spool, silence.broken) if spool is not None and spool.size else None
+        body: Any = None
+        if spool is not None and spool.size:
+            body = SentBody(spool, moved=silence.broken, ended=silence.lasts)
         raw = Headers({name: [value] for name, value in signed.items()})
         began_s = self._reactor.seconds()
-        asking: Deferred[Any] = self._agent.request(method.encode(), url.encode("ascii"), raw, body)
-        silence.watch(asking)
         try:
-            response = await asking
-        except CancelledError:
-            if silence.was_too_long:
-                raise StorageFailed(f"the store is silent for {ANSWER_TIMEOUT_S:g} s") from None
+            response = await silence.watch(self._agent.request(method.encode(), url.encode("ascii"), raw, body))
+        except (CancelledError, StorageFailed):
             raise
         except Exception as error:
             raise StorageFailed(_reason(error)) from error
@@ -169,30 +167,43 @@ class Bucket:
 
 
 class _Silence:
-    """Cancels a request after which nothing moves."""
+    """Gives a request up after which nothing moves.
+
+    The outcome is a Deferred of our own: of a request whose answer is no HTTP while its body is still on the way,
+    twisted tells nothing any more, not even that it was cancelled.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._asking: Deferred[Any] | None = None
+        self._asking: Deferred[Any] = Deferred()
+        self._outcome: Deferred[Any] = Deferred(lambda _: self._asking.cancel())
         self._timer: Any = None
-        self.was_too_long = False
+        self._reason = f"the store is silent for {ANSWER_TIMEOUT_S:g} s"
 
-    def watch(self, asking: "Deferred[Any]") -> None:
+    def watch(self, asking: "Deferred[Any]") -> "Deferred[Any]":
+        """What comes of the request; StorageFailed if it was given up."""
         self._asking = asking
         self._timer = self._clock.callLater(ANSWER_TIMEOUT_S, self._give_up)
+        asking.addBoth(lambda result: None if self._outcome.called else self._outcome.callback(result))
+        return self._outcome
 
     def broken(self) -> None:
         """Something has moved."""
         if self._timer is not None and self._timer.active():
             self._timer.reset(ANSWER_TIMEOUT_S)
 
+    def lasts(self) -> None:
+        """Nothing can move any more: the connection has ended. Its own reason comes first, if there is one."""
+        self._reason = "the store ended the connection within a request"
+        if self._timer is not None and self._timer.active():
+            self._timer.reset(0)
+
     def end(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 
     def _give_up(self) -> None:
-        self.was_too_long = True
-        assert self._asking is not None
+        self._outcome.errback(StorageFailed(self._reason))
         self._asking.cancel()
 
 

@@ -14,11 +14,12 @@ PIECE_BYTES: Final = 128 * 1024
 
 @implementer(IBodyProducer)
 class SentBody:
-    """All of a spool. `moved` is called whenever the store has taken some."""
+    """All of a spool. `moved` is called whenever the store has taken some, `ended` if it can take no more."""
 
-    def __init__(self, spool: Spool, moved: Callable[[], None]) -> None:
+    def __init__(self, spool: Spool, moved: Callable[[], None], ended: Callable[[], None]) -> None:
         self._spool = spool
         self._moved = moved
+        self._ended = ended
         self.length = spool.size
         self._resumed: Deferred[None] | None = None
         self._stopped = False
@@ -58,3 +59,4 @@ class SentBody:
         """The connection has ended."""
         self._stopped = True
         self.resumeProducing()
+        self._ended()

@@ -174,8 +174,6 @@ def test_a_store_that_is_away_or_busy(
                 assert (answer.status, answer.errcode) == (503, "M_UNKNOWN")
             with pytest.raises(StorageFailed):
                 await world.store.contents(0)
-        fault.answer = b"what?\r\n\r\n"
-        assert (await world.upload(b"new")).status == 503
         before = fault.connections
         fault.answer = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n"
         asked: Deferred[Any] = Deferred.fromCoroutine(world.upload(b"new"))
@@ -188,6 +186,27 @@ def test_a_store_that_is_away_or_busy(
 
     run(through_faults(media_url, media_folder, object_store, scenario), 60)
     assert len(object_store.objects()) == 2
+
+
+def test_a_store_that_answers_something_else(
+    media_url: str, media_folder: Path, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the head of a request was sent, within its body, and behind it: nothing waits without an end."""
+    monkeypatch.setattr(requests, "PAUSES_S", (0.01,))
+
+    async def scenario(world: World, fault: Fault) -> None:
+        fault.answer = b"what?\r\n\r\n"
+        with monkeypatch.context() as hurry:
+            hurry.setattr(requests, "ANSWER_TIMEOUT_S", 1.0)
+            for data in (b"", b"new", os.urandom(8_000_000)):
+                assert (await world.upload(data)).status == 503
+            with pytest.raises(StorageFailed):
+                await world.store.contents(0)
+        fault.answer = None
+        assert (await world.upload(b"new")).status == 200
+        assert await world.count("media") == 1
+
+    run(through_faults(media_url, media_folder, object_store, scenario), 120)
 
 
 def test_a_store_that_falls_silent(
