@@ -11,25 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.protocol import Protocol as TwistedProtocol
-from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
-from twisted.web.http import PotentialDataLoss
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer
-from zope.interface import implementer
+from twisted.internet.defer import CancelledError, Deferred
 
+from hs_common.appservices.http_answer import HttpAnswer
 from hs_common.version import VERSION
 
-CONNECT_TIMEOUT_S: Final = 10.0
 REQUEST_TIMEOUT_S: Final = 30.0
 """Of everything that is asked: the successor of a worker that hangs may have to wait for it."""
-ANSWER_LIMIT_BYTES: Final = 4 * 1024 * 1024
-"""Third-party lookups may answer long lists; nothing else answers more than a line."""
 REMEMBERED_S: Final = 3600.0
-KEPT_CONNECTIONS: Final = 8
-KEEP_ALIVE_S: Final = 10
 
 V1: Final = "/_matrix/app/v1"
 _OLD_THIRD_PARTY: Final = "/_matrix/app/unstable"
@@ -44,18 +33,6 @@ class Destination:
     service_id: str
     url: str
     hs_token: str
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """A service's answer; `body` may be cut."""
-
-    status: int
-    body: bytes
-
-    @property
-    def is_success(self) -> bool:
-        return 200 <= self.status < 300
 
 
 class Unreachable(Exception):
@@ -78,17 +55,13 @@ class ServiceClient:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._pool = HTTPConnectionPool(reactor)
-        self._pool.maxPersistentPerHost = KEPT_CONNECTIONS
-        self._pool.cachedConnectionTimeout = KEEP_ALIVE_S
-        # A kept connection that the service just closed is no failure: PUT and GET may be sent again.
-        self._pool.retryAutomatically = True
-        self._agent = Agent(reactor, connectTimeout=CONNECT_TIMEOUT_S, pool=self._pool)
+        self._connections: Any = None
         self._ways: dict[str, tuple[_Way, float]] = {}
 
     async def close(self) -> None:
         """Closes the idle connections."""
-        await self._pool.closeCachedConnections()
+        if self._connections is not None:
+            await self._connections.close()
 
     async def ask(
         self,
@@ -133,7 +106,7 @@ class ServiceClient:
         headers = {"Authorization": [f"Bearer {to.hs_token}"], "User-Agent": [f"Viaduct/{VERSION}"]}
         if body is not None:
             headers["Content-Type"] = ["application/json"]
-        asking = Deferred.fromCoroutine(self._send(method, url, Headers(headers), body))
+        asking = Deferred.fromCoroutine(self._send(method, url, headers, body))
         try:
             return await asking.addTimeout(timeout_s, self._reactor)
         except CancelledError:
@@ -141,12 +114,14 @@ class ServiceClient:
         except Exception as error:
             raise Unreachable(_reason(error)) from error
 
-    async def _send(self, method: str, url: str, headers: Headers, body: bytes | None) -> HttpAnswer:
-        producer: Any = None if body is None else _Bytes(body)
-        response: Any = await self._agent.request(method.encode(), url.encode("ascii"), headers, producer)
-        collecting = _Collecting()
-        response.deliverBody(collecting)
-        return HttpAnswer(response.code, await collecting.done)
+    async def _send(self, method: str, url: str, headers: dict[str, list[str]], body: bytes | None) -> HttpAnswer:
+        if self._connections is None:
+            # Loaded with the first request: most workers never ask a service.
+            from hs_common.appservices.connections import Connections
+
+            self._connections = Connections(self._reactor)
+        answer: HttpAnswer = await self._connections.ask(method, url, headers, body)
+        return answer
 
 
 def _prefix(path: str, is_legacy: bool) -> str:
@@ -171,53 +146,3 @@ def _reason(error: Exception) -> str:
     if reasons:
         error = getattr(reasons[-1], "value", error)
     return f"{type(error).__name__}: {error}"[:500]
-
-
-@implementer(IBodyProducer)
-class _Bytes:
-    """A body that is there already."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self.length = len(body)
-
-    def startProducing(self, consumer: Any) -> Deferred[None]:
-        consumer.write(self._body)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """All was written at once."""
-
-    def resumeProducing(self) -> None:
-        """All was written at once."""
-
-    def stopProducing(self) -> None:
-        """All was written at once."""
-
-
-class _Collecting(TwistedProtocol):
-    """The body of an answer, up to the limit."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._size = 0
-        self.done: Deferred[bytes] = Deferred(lambda _: self._abort())
-
-    def dataReceived(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > ANSWER_LIMIT_BYTES:
-            self._abort()
-        else:
-            self._parts.append(data)
-
-    def connectionLost(self, reason: Failure = Failure(ResponseDone())) -> None:  # noqa: B008 (twisted's signature)
-        if self.done.called:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss) or self._size > ANSWER_LIMIT_BYTES:
-            self.done.callback(b"".join(self._parts))
-        else:
-            self.done.errback(reason)
-
-    def _abort(self) -> None:
-        transport: Any = self.transport
-        transport.loseConnection()

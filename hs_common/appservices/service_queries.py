@@ -14,7 +14,8 @@ import orjson
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
-from hs_common.appservices.http_client import HttpAnswer, ServiceClient, Unreachable
+from hs_common.appservices.http_answer import HttpAnswer
+from hs_common.appservices.http_client import ServiceClient, Unreachable
 from hs_common.appservices.registry import ServiceRegistry
 from hs_common.matrix.appservice import Service
 from hs_common.matrix.network_instances import instance_id

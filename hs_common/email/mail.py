@@ -5,8 +5,6 @@ Rules: an address or subject never ends a header line; only ASCII addresses, sin
 
 import re
 from dataclasses import dataclass
-from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import formatdate, parseaddr
 from typing import Final
 
@@ -55,6 +53,9 @@ def address_of(sender: str) -> str:
 
 def encode(mail: Mail, sender: str, message_id: str, now_ms: int) -> bytes:
     """The mail with all its headers. ValueError for an address that is none."""
+    from email.message import EmailMessage  # loaded with the first mail, they are large
+    from email.policy import SMTP
+
     if not is_address(mail.recipient):
         raise ValueError(f"{mail.recipient!r} is not a mail address")
     message = EmailMessage()

@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 from twisted.logger import Logger
 
-from hs_common.appservices.http_client import Destination, HttpAnswer, ServiceClient, Unreachable
+from hs_common.appservices.http_answer import HttpAnswer
+from hs_common.appservices.http_client import Destination, ServiceClient, Unreachable
 from hs_common.process.alarm import Alarm
 from hs_common.process.share_work import ShareLost, ShareWork
 from hs_common.replication.clock import Clock
