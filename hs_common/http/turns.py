@@ -3,7 +3,8 @@
 Who has few requests in work goes on at once. Beyond that his requests wait, and are begun a few milliseconds' worth in
 each turn of the reactor, between origins (a service, a user) one after the other; so whoever comes meanwhile is read
 and answered in between. Nothing is held up until something else has ended: how many are in work is not limited, since
-a service may have to call us back before its request can end. Not known here: what requests do.
+a service may have to call us back before its request can end; but who waits too long for his turn is asked to come back
+later. Not known here: what requests do.
 """
 
 from collections import Counter, deque
@@ -18,11 +19,15 @@ from hs_common.matrix.errors import limit_exceeded
 FREE: Final = 8
 """Requests of one origin in work that others do not notice: more than a browser or a bot ever has."""
 SLICE_S: Final = 0.004
-"""Work begun in one turn of the reactor. A larger slice saves turns, a smaller one is fairer; ten of these are what a
-human may lose at the most."""
+"""Work begun in one turn of the reactor, at least. A larger slice saves turns, a smaller one is fairer."""
+LONGEST_SLICE_S: Final = 0.012
+"""As much as all else took since the slice before is begun, so that those who wait are not starved by answers and by
+requests that are only read; but no more than this, ten of which are what a human may lose at the most."""
+LONGEST_WAIT_S: Final = 4.0
+"""For a turn. With what may come after it, a call to the master, a request still ends within ten seconds."""
 WAITING_LIMIT: Final = 5_000
 """Of one origin: seconds of work, and more connections than any bridge has."""
-RETRY_AFTER_MS: Final = 1_000
+RETRY_AFTER_MS: Final = 2_000
 
 
 class Turns:
@@ -32,8 +37,9 @@ class Turns:
         self._call_later = call_later
         self._seconds = seconds
         self._in_work: Counter[str] = Counter()
-        self._waiting: dict[str, deque[Deferred[None]]] = {}  # by origin, whose turn it is first
+        self._waiting: dict[str, deque[tuple[float, Deferred[None]]]] = {}  # by origin, whose turn it is first
         self._is_due = False
+        self._arranged_s = 0.0
 
     @property
     def waiting(self) -> int:
@@ -43,7 +49,7 @@ class Turns:
     @contextmanager
     def taking(self, origin: str) -> Iterator["Deferred[None] | None"]:
         """Around the work of a request: what to wait for before it begins, None if it may begin at once. Raises
-        M_LIMIT_EXCEEDED when far too much waits."""
+        M_LIMIT_EXCEEDED when far too much waits, and so does the wait when it was too long."""
         turn = self._turn(origin)
         self._in_work[origin] += 1
         try:
@@ -60,26 +66,32 @@ class Turns:
         if len(queue) >= WAITING_LIMIT:
             raise limit_exceeded(RETRY_AFTER_MS)
         turn: Deferred[None] = Deferred()
-        queue.append(turn)
+        queue.append((self._seconds(), turn))
         self._arrange()
         return turn
 
     def _arrange(self) -> None:
         if not self._is_due and self._waiting:
             self._is_due = True
+            self._arranged_s = self._seconds()
             self._call_later(0, self._begin_some)
 
     def _begin_some(self) -> None:
         self._is_due = False
-        until = self._seconds() + SLICE_S
+        now_s = self._seconds()
+        until_s = now_s + min(max(now_s - self._arranged_s, SLICE_S), LONGEST_SLICE_S)
         while self._waiting:
             origin, queue = next(iter(self._waiting.items()))
             del self._waiting[origin]
-            turn = queue.popleft()
+            since_s, turn = queue.popleft()
             if queue:
                 self._waiting[origin] = queue  # behind the others
-            if not turn.called:  # else its client has gone
+            if turn.called:
+                pass  # its client has gone
+            elif now_s - since_s > LONGEST_WAIT_S:
+                turn.errback(limit_exceeded(RETRY_AFTER_MS))
+            else:
                 turn.callback(None)
-            if self._seconds() >= until:
+            if self._seconds() >= until_s:
                 break
         self._arrange()

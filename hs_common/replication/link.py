@@ -19,7 +19,7 @@ from hs_common.matrix.errors import MatrixError, too_large
 from hs_common.process.request_id import CURRENT_ORIGIN, CURRENT_REQUEST_ID
 from hs_common.replication import calls
 from hs_common.replication.clock import Clock, DelayedCall, pause
-from hs_common.replication.credits import Credits, granted
+from hs_common.replication.credits import LONGEST_WAIT_S, Credits, granted
 from hs_common.replication.frame_protocol import Dial
 from hs_common.replication.frames import BrokenFrame, Busy, CallFrame, Done, Failed, Frame
 from hs_common.replication.keys import call_key
@@ -122,7 +122,7 @@ class MasterLink:
             raise unknown_outcome()
         deadline = self._clock.seconds() + CALL_SECONDS
         with self._credits.taking(options.origin or CURRENT_ORIGIN.get()) as turn:
-            if turn is not None and not await granted(turn, self._clock, CALL_SECONDS):
+            if turn is not None and not await granted(turn, self._clock, LONGEST_WAIT_S):
                 raise busy(options.lane, UNKNOWN_RETRY_MS)
             return await self._call(call, key, options, deadline)
 

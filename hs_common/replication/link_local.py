@@ -16,7 +16,7 @@ from hs_common.matrix.errors import MatrixError, unknown
 from hs_common.process.request_id import CURRENT_ORIGIN, CURRENT_REQUEST_ID
 from hs_common.replication import calls
 from hs_common.replication.clock import Clock, pause
-from hs_common.replication.credits import Credits, granted
+from hs_common.replication.credits import LONGEST_WAIT_S, Credits, granted
 from hs_common.replication.keys import call_key
 from hs_common.replication.link_interface import (
     CALL_SECONDS,
@@ -51,7 +51,7 @@ class LocalLink:
         assert len(key) == KEY_LENGTH, "a call's key has 16 bytes"
         deadline = self._clock.seconds() + CALL_SECONDS
         with self._credits.taking(options.origin or CURRENT_ORIGIN.get()) as turn:
-            if turn is not None and not await granted(turn, self._clock, CALL_SECONDS):
+            if turn is not None and not await granted(turn, self._clock, LONGEST_WAIT_S):
                 raise busy(options.lane, UNKNOWN_RETRY_MS)
             return await self._call(call, key, options, deadline)
 

@@ -40,6 +40,9 @@ MAXIMUM_WAITING_BYTES: Final = 64 * 1024 * 1024
 MAXIMUM_WAITING_S: Final = 5.0
 MAXIMUM_SUSPECTED: Final = 1_000  # more are forgotten: each costs at most one more master
 ALWAYS_TAKEN: Final = 500  # so many may wait whatever the rate: a short stop of the database is no flood
+ALWAYS_OF_AN_ORIGIN: Final = (
+    8  # so few of one origin wait whatever the rate: their turn comes soon in any flood of others
+)
 
 _log = Logger()
 
@@ -114,6 +117,7 @@ class Intake:
         self._suspected: set[tuple[type[Call], str]] = set()  # kinds of calls, and for whom
         self._closed: Exception | None = None
         self.costs = Costs()
+        self._of_origin: Counter[str] = Counter()
         self.waiting = 0
         self.waiting_bytes = 0
 
@@ -139,8 +143,7 @@ class Intake:
         if key is not None:
             self._by_key[key] = pending
         self._queue(pending).waiting.append(pending)
-        self.waiting += 1
-        self.waiting_bytes += terms.size_bytes
+        self._count(pending)
         self._activate(name)
         return pending.wait()
 
@@ -155,7 +158,11 @@ class Intake:
         if (
             self.waiting >= MAXIMUM_WAITING
             or self.waiting_bytes + terms.size_bytes > MAXIMUM_WAITING_BYTES
-            or (self.waiting >= ALWAYS_TAKEN and seconds > MAXIMUM_WAITING_S)
+            or (
+                self.waiting >= ALWAYS_TAKEN
+                and seconds > MAXIMUM_WAITING_S
+                and self._of_origin[terms.origin] >= ALWAYS_OF_AN_ORIGIN
+            )
         ):
             raise Busy(round(1000 * min(max(seconds / 2, 0.5), MAXIMUM_WAITING_S)))
 
@@ -216,10 +223,20 @@ class Intake:
         if not queue.waiting and not queue.busy:
             self._queues.pop(queue.name, None)
 
+    def _count(self, call: PendingCall) -> None:
+        """The call waits."""
+        self.waiting += 1
+        self.waiting_bytes += call.terms.size_bytes
+        self._of_origin[call.terms.origin] += 1
+
     def _forget(self, call: PendingCall) -> None:
         """The call waits no longer."""
         self.waiting -= 1
         self.waiting_bytes -= call.terms.size_bytes
+        origin = call.terms.origin
+        self._of_origin[origin] -= 1
+        if self._of_origin[origin] <= 0:
+            del self._of_origin[origin]
         if call.key is not None and call.done and self._by_key.get(call.key) is call:
             del self._by_key[call.key]
 
@@ -307,8 +324,7 @@ class Intake:
         """Put a call back, first of its queue: what it needs is not in memory any more."""
         call.loaded = None
         self._queue(call).waiting.appendleft(call)
-        self.waiting += 1
-        self.waiting_bytes += call.terms.size_bytes
+        self._count(call)
         self._activate(call.queue)
 
     def release(self, calls: list[PendingCall]) -> None:
@@ -338,6 +354,7 @@ class Intake:
         self._lanes.clear()
         self._held.clear()
         self._blocked.clear()
+        self._of_origin.clear()
         self.waiting = self.waiting_bytes = 0
 
     def _drop(self, queue: CallQueue, calls: list[PendingCall], error: MatrixError) -> None:

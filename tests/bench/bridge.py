@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import orjson
 
-from tests.bench.http_client import Address, Connection
+from tests.bench.http_client import Address, Answer, Connection
 from tests.bench.matrix_client import Client, RefusedError
 from tests.bench.service import Registration, Service
 from tests.bench.together import each, persistently
@@ -24,12 +24,19 @@ class Ghost(Client):
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
         """As this ghost."""
-        sign = "&" if "?" in path else "?"
-        return await super().call(method, f"{path}{sign}user_id={quote(self.user_id, safe='')}", body)
+        return await super().call(method, self._signed(path), body)
+
+    async def attempt(self, method: str, path: str, body: Any) -> Answer:
+        """As this ghost, whatever the status."""
+        return await super().attempt(method, self._signed(path), body)
 
     def on(self, connection: Connection) -> "Ghost":
         """The same on another connection."""
         return Ghost(self._address, self._registration, self.user_id, connection)
+
+    def _signed(self, path: str) -> str:
+        sign = "&" if "?" in path else "?"
+        return f"{path}{sign}user_id={quote(self.user_id, safe='')}"
 
 
 class Bridge:
@@ -53,6 +60,10 @@ class Bridge:
         body = {"type": "m.login.application_service", "username": name, "inhibit_login": True}
         answer = await self._ask(connection, "POST", f"{_V3}/register", body)
         return str(answer["user_id"])
+
+    def ghost(self, user_id: str, connection: Connection) -> Ghost:
+        """One that is registered."""
+        return Ghost(self.address, self._registration, user_id, connection)
 
     async def ghosts(self, count: int) -> list[Ghost]:
         """Fresh ghosts, members of nothing, all on one connection: give them others to use them at once."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import resource
 import secrets
 import signal
 from collections.abc import Mapping, Sequence
@@ -19,8 +18,9 @@ from tests.bench import tables
 from tests.bench.bridge import Bridge
 from tests.bench.calibration import Metronome, quiet_loop_us
 from tests.bench.federation.command import federation
+from tests.bench.limits.command import limits
 from tests.bench.population import Population
-from tests.bench.processes import Root
+from tests.bench.processes import Root, allow_many_connections
 from tests.bench.profiling import Profile, ProfilerMissingError
 from tests.bench.run import Run
 from tests.bench.scenarios import LIFECYCLE, OF_BRIDGES, SCENARIOS
@@ -145,7 +145,7 @@ def run(**options: Any) -> None:
         profile_folder=options["profile_dir"],
         json_path=options["json_path"],
     )
-    _allow_many_connections()
+    allow_many_connections()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also then stop what was started
     try:
         document = asyncio.run(_run(wish))
@@ -257,10 +257,5 @@ async def _started(layout: str, wish: _Wish, stack: AsyncExitStack) -> StartedSe
     return server
 
 
-def _allow_many_connections() -> None:
-    """As many open files as we may have: each waiting client is one."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
 main.add_command(federation)
+main.add_command(limits)

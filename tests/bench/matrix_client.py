@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from tests.bench.http_client import Address, Connection
+from tests.bench.http_client import Address, Answer, Connection
 
 _V3 = "/_matrix/client/v3"
 _MEDIA = "/_matrix/client/v1/media"
@@ -55,6 +55,10 @@ class Client:
         """The decoded answer. Raises RefusedError, or what the connection raises."""
         encoded = None if body is None else orjson.dumps(body)
         return orjson.loads(await self._fetch(self._connection, method, path, encoded))
+
+    async def attempt(self, method: str, path: str, body: Mapping[str, Any]) -> Answer:
+        """The answer, whatever its status. Raises what the connection raises."""
+        return await self._connection.request(method, path, token=self._token, body=orjson.dumps(body))
 
     async def fetch_sync(self, path: str) -> bytes:
         """A /sync whose answer is not decoded, so that the benchmark costs little."""

@@ -8,6 +8,7 @@ must not know HTTP.
 import math
 import os
 import re
+import resource
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -177,3 +178,9 @@ class Tree:
         except PermissionError:
             proportional = None
         return Memory(parse_kib(status, "VmRSS") or 0.0, parse_kib(status, "VmHWM") or 0.0, proportional)
+
+
+def allow_many_connections() -> None:
+    """As many open files as we and the processes that we start may have: each waiting client is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -10,7 +10,7 @@ from hs_common.replication.calls import Answer, AppendEvents, ForgetRoom, Intent
 from hs_master.decisions.decider import Deciders
 from hs_master.log_store.types import AnswerKind
 from hs_master.pipeline import intake as module
-from hs_master.pipeline.intake import MAXIMUM_OF_AN_ORIGIN, Busy, Intake
+from hs_master.pipeline.intake import ALWAYS_OF_AN_ORIGIN, ALWAYS_TAKEN, MAXIMUM_OF_AN_ORIGIN, Busy, Intake
 from hs_master.pipeline.pending import PendingCall, Terms
 from hs_master.step import Knowledge
 
@@ -140,6 +140,23 @@ def test_too_much_is_refused_by_count_bytes_and_time() -> None:
     assert refused.value.retry_after_ms == 5_000
     desk.take()
     desk.submit("!room")  # there is room again
+
+
+def test_a_flood_of_others_refuses_nobody_who_asks_for_little() -> None:
+    desk = Desk()
+    for _ in range(50):
+        desk.intake.costs.committed(1, 0.02)
+    for _ in range(ALWAYS_TAKEN):
+        desk.submit("!flooded", "bridge")
+    with pytest.raises(Busy):
+        desk.submit("!flooded", "bridge")
+    for _ in range(ALWAYS_OF_AN_ORIGIN):
+        desk.submit("!quiet", "@human")
+    with pytest.raises(Busy):
+        desk.submit("!quiet", "@human")
+    while desk.take():
+        pass
+    assert not desk.intake._of_origin
 
 
 def test_what_nobody_waits_for_any_more_is_not_done() -> None:

@@ -1,13 +1,14 @@
 """Whoever asks for much at once waits for his turn, and nobody else does."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from hs_common.http import turns
-from hs_common.http.turns import FREE, SLICE_S, Turns
+from hs_common.http.turns import FREE, LONGEST_SLICE_S, LONGEST_WAIT_S, RETRY_AFTER_MS, SLICE_S, Turns
 from hs_common.matrix.errors import MatrixError
 
 COST_S = SLICE_S / 3.5  # four fit into a slice, the last not quite
@@ -75,7 +76,7 @@ def test_floods_take_turns() -> None:
     for origin in ("one", "two"):
         for _ in range(FREE + 4):
             office.ask(origin)
-    assert office.turn() == ["one", "two", "one", "two"]
+    assert office.turn()[:4] == ["one", "two", "one", "two"]
 
 
 def test_requests_that_have_ended_make_room() -> None:
@@ -108,3 +109,31 @@ def test_far_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (error.status, error.errcode) == (429, "M_LIMIT_EXCEEDED")
     office.ask("@human")
     assert office.begun[-1] == "@human"
+
+
+def test_who_would_wait_too_long_is_asked_to_come_back() -> None:
+    office = Office()
+    for _ in range(FREE):
+        office.ask("bridge")
+    refused: list[Any] = []
+    office.ask("bridge")[0].addErrback(refused.append)
+    office.now_s += LONGEST_WAIT_S + 1
+    office.ask("bridge")
+    assert office.turn() == ["bridge"]
+    error = refused[0].value
+    assert isinstance(error, MatrixError)
+    assert (error.status, error.errcode) == (429, "M_LIMIT_EXCEEDED")
+    assert error.fields == {"retry_after_ms": RETRY_AFTER_MS}
+    assert office.turns.waiting == 0
+
+
+def test_a_slice_grows_with_what_else_there_is_to_do_and_not_beyond_bounds() -> None:
+    office = Office()
+    for _ in range(FREE + 100):
+        office.ask("bridge")
+    office.turn()
+    usual = SLICE_S / COST_S
+    office.now_s += 2 * SLICE_S
+    assert usual < len(office.turn()) <= 2 * usual + 1
+    office.now_s += 1.0
+    assert 2 * usual < len(office.turn()) <= LONGEST_SLICE_S / COST_S + 1
