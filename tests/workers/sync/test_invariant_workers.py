@@ -2,8 +2,6 @@
 between, a client ends up with what it would have been told at once.
 """
 
-from typing import Any
-
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,18 +9,12 @@ from hypothesis import strategies as st
 from hs_common.matrix.filters import parse_filter
 from hs_common.matrix.tokens import parse_sync_token
 from hs_workers.sync.parameters import Reader, Wishes
+from tests.workers.sync.by_plan import Step, by_plan, steps
 from tests.workers.sync.client import Client, differences
 from tests.workers.sync.conftest import Play
-from tests.workers.sync.histories import USERS, Act, History, filter_of, histories
+from tests.workers.sync.histories import USERS, Act, filter_of, histories
 from tests.workers.sync.live import Live
 from tests.workers.sync.world import World
-
-steps = st.tuples(
-    st.integers(0, 24),  # after which act
-    st.sampled_from(USERS),
-    st.booleans(),  # whether the worker is restarted before
-    st.booleans(),  # whether it has followed the log
-)
 
 
 async def sync(live: Live, user: str, client: Client, number: int) -> None:
@@ -35,26 +27,11 @@ async def sync(live: Live, user: str, client: Client, number: int) -> None:
 
 
 @settings(max_examples=8)
-@given(acts=histories, plan=st.lists(steps, min_size=3, max_size=12), number=st.integers(0, 1))
-def test_in_parts_as_at_once_by_restarted_workers(play: Play, acts: list[Act], plan: list[Any], number: int) -> None:
+@given(acts=histories, plan=st.lists(steps(st.sampled_from(USERS)), min_size=3, max_size=12), number=st.integers(0, 1))
+def test_in_parts_as_at_once_by_restarted_workers(play: Play, acts: list[Act], plan: list[Step], number: int) -> None:
     async def scenario(w: World) -> None:
-        history = History(w)
-        await history.begin()
-        live = Live(w)
-        live.start()
         clients = {user: Client() for user in USERS}
-        for place, act in enumerate(acts):
-            await history.play(act)
-            for after, user, restarted, followed in plan:
-                if after % len(acts) != place:
-                    continue
-                if restarted:
-                    live = Live(w)
-                    live.start()
-                if followed:
-                    live.follow()
-                await sync(live, user, clients[user], number)
-        live.follow()
+        live = await by_plan(w, acts, plan, lambda live, user: sync(live, user, clients[user], number))
         for user, client in clients.items():
             await sync(live, user, client, number)
             whole = Client()

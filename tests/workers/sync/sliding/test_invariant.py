@@ -7,18 +7,16 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.workers.sync.by_plan import Step, by_plan, steps
 from tests.workers.sync.conftest import Play
-from tests.workers.sync.histories import USERS, Act, History, histories
+from tests.workers.sync.histories import USERS, Act, histories
 from tests.workers.sync.live import Live
 from tests.workers.sync.sliding.client import SlidingClient, differences, everything
 from tests.workers.sync.world import World
 
-steps = st.tuples(
-    st.integers(0, 24),  # after which act
+asked = st.tuples(
     st.sampled_from([None, [0, 0], [1, 1], [0, 1]]),  # the window
     st.integers(1, 100),  # events of a timeline
-    st.booleans(),  # whether the worker is restarted before
-    st.booleans(),  # whether the worker has followed the log
 )
 
 
@@ -29,27 +27,16 @@ def request(window: Any, limit: int) -> dict[str, Any]:
 
 
 @settings(max_examples=12)
-@given(acts=histories, plan=st.lists(steps, min_size=1, max_size=5))
-def test_in_parts_as_anew(play: Play, acts: list[Act], plan: list[Any]) -> None:
+@given(acts=histories, plan=st.lists(steps(asked), min_size=1, max_size=5))
+def test_in_parts_as_anew(play: Play, acts: list[Act], plan: list[Step]) -> None:
     async def scenario(w: World) -> None:
-        history = History(w)
-        await history.begin()
-        live = Live(w)
-        live.start()
         clients = {user: SlidingClient() for user in USERS}
-        for number, act in enumerate(acts):
-            await history.play(act)
-            for after, window, limit, restarted, followed in plan:
-                if after % len(acts) != number:
-                    continue
-                if restarted:
-                    live = Live(w)
-                    live.start()
-                if followed:
-                    live.follow()
-                for user, client in clients.items():
-                    await client.sync(live, user, request(window, limit))
-        live.follow()
+
+        async def ask(live: Live, asked: tuple[Any, int]) -> None:
+            for user, client in clients.items():
+                await client.sync(live, user, request(*asked))
+
+        live = await by_plan(w, acts, plan, ask)
         for user, client in clients.items():
             await client.sync(live, user, request(None, 100))
             anew = SlidingClient()
