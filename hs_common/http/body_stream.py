@@ -4,7 +4,8 @@ Rules: what waits is bounded, by telling the connection to stop reading; there i
 the reader's to say, who counts what it gets. Nothing of HTTP is known here.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -24,26 +25,28 @@ class BodyStream:
         self.length = length
         self.complete = False
         """Whether all of it has come; it may not have been read yet."""
+        self.is_paused = False
+        """Whether the connection was told to stop reading."""
         self._pause = pause
         self._resume = resume
-        self._pieces: list[bytes] = []
+        self._pieces: deque[bytes] = deque()
         self._buffered = 0
-        self._paused = False
         self._discarded = False
         self._waiting: Deferred[None] | None = None
 
     # The connection's side
 
-    def feed(self, data: bytes) -> None:
-        """A piece has come."""
+    def feed(self, pieces: Iterable[bytes]) -> None:
+        """Some have come. Their reader takes them at once if it waits."""
         if self._discarded:
             return
-        self._pieces.append(data)
-        self._buffered += len(data)
-        if self._buffered >= BUFFERED_BYTES and not self._paused:
-            self._paused = True
-            self._pause()
+        for piece in pieces:
+            self._pieces.append(piece)
+            self._buffered += len(piece)
         self._wake()
+        if self._buffered >= BUFFERED_BYTES and not self.is_paused:
+            self.is_paused = True
+            self._pause()
 
     def end(self) -> None:
         """All has come."""
@@ -53,13 +56,14 @@ class BodyStream:
     def discard(self) -> None:
         """Nobody wants the rest: it is read off the connection and dropped; whoever still reads gets BodyDiscarded."""
         self._discarded = True
-        self._take()
+        self._pieces.clear()
+        self._took(self._buffered)
         self._wake()
 
     # The reader's side
 
     async def read(self) -> bytes:
-        """All that waits, at least one byte; empty at the end. Raises BodyDiscarded."""
+        """The next piece; empty at the end. Raises BodyDiscarded."""
         while not self._pieces and not self.complete and not self._discarded:
             self._waiting = Deferred()
             try:
@@ -68,16 +72,17 @@ class BodyStream:
                 self._waiting = None
         if self._discarded:
             raise BodyDiscarded
-        return self._take()
+        if not self._pieces:
+            return b""
+        piece = self._pieces.popleft()
+        self._took(len(piece))
+        return piece
 
-    def _take(self) -> bytes:
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        self._buffered = 0
-        if self._paused:
-            self._paused = False
+    def _took(self, size: int) -> None:
+        self._buffered -= size
+        if self.is_paused and not self._pieces:
+            self.is_paused = False
             self._resume()
-        return data
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.called:

@@ -9,10 +9,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
+from twisted.web.http import HTTPChannel, _IdentityTransferDecoder
 
+from hs_common.http.body_stream import BUFFERED_BYTES
 from hs_common.http.exchange import Exchange
 from hs_common.http.quick_exchange import QuickExchange
+from hs_common.http.read_now import read_now
 from hs_common.http.reception import Reception
 
 IDLE_TIMEOUT_S: Final = 75.0
@@ -21,6 +23,10 @@ request into a connection that is just being closed. Also what a client has for 
 
 CONNECTIONS_LIMIT: Final = 10_000
 """Long polls hold one each; beyond, the process would run out of file descriptors where they are needed more."""
+
+LARGE_PIECE_BYTES: Final = 4 * 1024
+"""More than a head alone: most of it is a body."""
+HEAD_END: Final = b"\r\n\r\n"
 
 
 class Channel(HTTPChannel):
@@ -32,6 +38,7 @@ class Channel(HTTPChannel):
     _buffer: Any
     _busyReceiving: Any
     _dataBuffer: Any
+    _transferDecoder: Any
     _HTTPChannel__first_line: Any
     line_mode: Any
     paused: Any
@@ -63,7 +70,41 @@ class Channel(HTTPChannel):
         lane = self.reception.lane
         if lane is not None and self._is_between_requests() and lane.take(self, data):
             return
-        super().dataReceived(data)  # type: ignore[no-untyped-call]
+        if len(data) > LARGE_PIECE_BYTES and self.line_mode and not self._busyReceiving:
+            data = self._without_head(data)
+        if not self.line_mode and self._transferDecoder is not None:
+            data = self._without_body(data)
+        if data:
+            super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    # Of bodies that are read while they come. twisted.web splits off each line of a head by copying all that came with
+    # it, and has a turn of the reactor for each piece of a body.
+
+    def _without_head(self, data: bytes) -> bytes:
+        """Gives twisted.web the head of a request, if all of it is there; returns what follows, as if it came later."""
+        end = data.find(HEAD_END) + len(HEAD_END)
+        if end < len(HEAD_END):
+            return data
+        super().dataReceived(data[:end])  # type: ignore[no-untyped-call]
+        return b"" if self.transport.disconnecting else data[end:]
+
+    def _without_body(self, data: bytes) -> bytes:
+        """Gives the request what came of its body, and what more is there; returns the end of the body, if it came."""
+        decoder, request = self._transferDecoder, self.requests[-1]
+        if type(decoder) is not _IdentityTransferDecoder or self._buffer or not request.takes_pieces():
+            return data
+        pieces, left, taken = [], decoder.contentLength, 0
+        while 0 < len(data) < left:
+            pieces.append(data)
+            left -= len(data)
+            taken += len(data)
+            data = b"" if taken >= BUFFERED_BYTES else read_now(self.transport)
+        if not pieces:
+            return data
+        decoder.contentLength = left
+        self.resetTimeout()  # type: ignore[no-untyped-call]
+        request.take_pieces(pieces)
+        return data
 
     # For the quick lane. What twisted.web keeps of a request under way is kept of a quick one too, so that what comes
     # meanwhile waits its turn, and a request that is handed over is as any other.

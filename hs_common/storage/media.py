@@ -4,6 +4,7 @@ Rules: a content is claimed before its bytes are put in place, and pointed at af
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from hs_common.storage.queries import Queries
 
@@ -71,6 +72,7 @@ async def find_media(db: Queries, media_id: str) -> Media | None:
 
 
 async def add_media(db: Queries, media_id: str, user_id: str, now_ms: int, content: Content) -> None:
+    """Media of nobody in particular: they count for nobody."""
     await db.execute(
         """
         INSERT INTO media (media_id, user_id, created_ts, sha256, size, content_type, file_name, is_public)
@@ -81,6 +83,21 @@ async def add_media(db: Queries, media_id: str, user_id: str, now_ms: int, conte
             *(content.sha256, content.size, content.content_type, content.file_name, content.is_public),
         ),
     )
+
+
+async def add_upload(db: Queries, media_id: str, user_id: str, now_ms: int, content: Content, most: int | None) -> bool:
+    """What a user has uploaded, counted; False, and nothing is kept, if that is more than he may have. `most` is what
+    users may have who have no limit of their own."""
+    touched = await db.execute(
+        f"""
+        WITH uploader AS (SELECT %(user_id)s::text AS user_id), counted AS ({_COUNTED})
+        INSERT INTO media (media_id, user_id, created_ts, sha256, size, content_type, file_name, is_public)
+        SELECT %(media_id)s, user_id, %(now)s, %(sha256)s, %(size)s, %(content_type)s, %(file_name)s, %(is_public)s
+          FROM counted
+        """,
+        {**_uploaded(content, most), "media_id": media_id, "user_id": user_id, "now": now_ms},
+    )
+    return touched == 1
 
 
 async def add_pending(db: Queries, media_id: str, user_id: str, now_ms: int, expires_ms: int, most: int) -> bool:
@@ -96,18 +113,20 @@ async def add_pending(db: Queries, media_id: str, user_id: str, now_ms: int, exp
     return touched == 1
 
 
-async def fill_pending(db: Queries, media_id: str, now_ms: int, content: Content) -> bool:
-    """Gives a created id its content; False if it has one, or has expired."""
+async def fill_pending(db: Queries, media_id: str, now_ms: int, content: Content, most: int | None) -> bool:
+    """Gives a created id its content, and counts that for its user; False, and nothing is kept, if it has one, has
+    expired, or if that is more than the user may have."""
     touched = await db.execute(
-        """
+        f"""
+        WITH uploader AS (
+            SELECT user_id FROM media WHERE media_id = %(media_id)s AND expires_ts > %(now)s FOR UPDATE),
+        counted AS ({_COUNTED})
         UPDATE media
-           SET sha256 = %s, size = %s, content_type = %s, file_name = %s, is_public = %s, expires_ts = NULL
-         WHERE media_id = %s AND expires_ts > %s
+           SET sha256 = %(sha256)s, size = %(size)s, content_type = %(content_type)s, file_name = %(file_name)s,
+               is_public = %(is_public)s, expires_ts = NULL
+          FROM counted WHERE media_id = %(media_id)s AND expires_ts > %(now)s
         """,
-        (
-            *(content.sha256, content.size, content.content_type, content.file_name, content.is_public),
-            *(media_id, now_ms),
-        ),
+        {**_uploaded(content, most), "media_id": media_id, "now": now_ms},
     )
     return touched == 1
 
@@ -133,20 +152,26 @@ async def has_room(db: Queries, user_id: str, size: int, most: int | None) -> bo
     return row[0] is not False
 
 
-async def add_usage(db: Queries, user_id: str, size: int, most: int | None) -> bool:
-    """Counts one more of the user's media; False, and nothing is counted, if that is more than he may have."""
-    touched = await db.execute(
-        """
-        INSERT INTO media_usage AS used (user_id, bytes, count)
-        SELECT %(user_id)s, %(size)s, 1
-         WHERE %(most)s::bigint IS NULL OR %(size)s <= %(most)s::bigint
-            OR EXISTS (SELECT FROM media_usage WHERE user_id = %(user_id)s AND most_bytes IS NOT NULL)
-            ON CONFLICT (user_id) DO UPDATE SET bytes = used.bytes + excluded.bytes, count = used.count + 1
-         WHERE (used.bytes + excluded.bytes <= coalesce(used.most_bytes, %(most)s::bigint)) IS NOT FALSE
-        """,
-        {"user_id": user_id, "size": size, "most": most},
-    )
-    return touched == 1
+# Counts one more of the uploader's media: no row, and nothing is counted, if that is more than he may have.
+_COUNTED: Final = """
+    INSERT INTO media_usage AS used (user_id, bytes, count)
+    SELECT user_id, %(size)s, 1 FROM uploader
+     WHERE %(most)s::bigint IS NULL OR %(size)s <= %(most)s::bigint
+        OR EXISTS (SELECT FROM media_usage known WHERE known.user_id = uploader.user_id AND most_bytes IS NOT NULL)
+        ON CONFLICT (user_id) DO UPDATE SET bytes = used.bytes + excluded.bytes, count = used.count + 1
+     WHERE (used.bytes + excluded.bytes <= coalesce(used.most_bytes, %(most)s::bigint)) IS NOT FALSE
+    RETURNING user_id"""
+
+
+def _uploaded(content: Content, most: int | None) -> dict[str, object]:
+    return {
+        "sha256": content.sha256,
+        "size": content.size,
+        "content_type": content.content_type,
+        "file_name": content.file_name,
+        "is_public": content.is_public,
+        "most": most,
+    }
 
 
 # Contents

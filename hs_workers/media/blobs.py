@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+Piece = bytes | bytearray
+"""Some bytes of a content, which do not change any more."""
 PREFIXES: Final = 256
 """A place can be listed in so many parts, by the first byte of the digest."""
 
@@ -35,14 +37,11 @@ class Found:
 class Receiving(Protocol):
     """One content on its way in. Every method raises StorageFailed."""
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, pieces: Sequence[Piece]) -> None:
         """More of it. Called again only after it returned."""
 
-    async def complete(self) -> Digest:
-        """That was all."""
-
-    async def keep(self) -> None:
-        """Puts it in its place; when this returns, it survives a crash. Only after `complete`."""
+    async def keep(self, digest: Digest, rest: Sequence[Piece]) -> None:
+        """Puts it in its place, with what was not written yet, its end; when this returns, it survives a crash."""
 
     async def discard(self) -> None:
         """It is not wanted. May be called at any time, also while another method is under way, and after `keep`."""

@@ -63,8 +63,8 @@ class ContentRepo:
         media_id = self._new_id()
         user_id = request.requester.user_id
 
-        async def record(txn: Queries, content: Content) -> None:
-            await media.add_media(txn, media_id, user_id, self._now_ms(), content)
+        async def record(db: Queries, content: Content, most: int | None) -> bool:
+            return await media.add_upload(db, media_id, user_id, self._now_ms(), content, most)
 
         await self._uploading.upload(request, record)
         return {"content_uri": self._uri(media_id)}
@@ -99,21 +99,22 @@ class ContentRepo:
         """Stores the body under an id that its user created: 403 `M_FORBIDDEN` for somebody else's, 404 `M_NOT_FOUND`
         for one that is unknown or expired, 409 `M_CANNOT_OVERWRITE_MEDIA` for one that has its content."""
         media_id = request.path["mediaId"]
-        await self._check_pending(self._db, request)
+        await self._check_pending(request)
 
-        async def record(txn: Queries, content: Content) -> None:
-            if not await media.fill_pending(txn, media_id, self._now_ms(), content):
-                await self._check_pending(txn, request)
-                raise not_found("The media id has expired")
+        async def record(db: Queries, content: Content, most: int | None) -> bool:
+            if await media.fill_pending(db, media_id, self._now_ms(), content, most):
+                return True
+            await self._check_pending(request)
+            return False
 
         await self._uploading.upload(request, record)
         self._arrivals.arrived(media_id)
         return {}
 
-    async def _check_pending(self, db: Queries, request: Request) -> None:
+    async def _check_pending(self, request: Request) -> None:
         media_id = request.path["mediaId"]
         is_here = request.path["serverName"] == self._server_name
-        found = await media.find_media(db, media_id) if is_here else None
+        found = await media.find_media(self._db, media_id) if is_here else None
         if found is None:
             raise not_found("Unknown media id")
         if found.user_id != request.requester.user_id:

@@ -1,14 +1,17 @@
 """Work on files, in threads: a disk that hesitates holds up nobody else."""
 
 import errno
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from hs_common.process.worker_threads import Threads
-from hs_workers.media.blobs import StorageFailed
+from hs_workers.media.blobs import Piece, StorageFailed
 
 T = TypeVar("T")
 
+PIECES_AT_ONCE: Final = 256
+"""Below what systems take (1,024)."""
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -29,3 +32,14 @@ class Disk:
             self._failed()
             reason = "The disk is full" if error.errno in _FULL else f"The disk failed: {error.strerror}"
             raise StorageFailed(reason) from error
+
+
+def write_all(descriptor: int, pieces: Sequence[Piece]) -> None:
+    """Writes them one after the other, in as few calls as the system takes. OSError if that cannot be done."""
+    for begin in range(0, len(pieces), PIECES_AT_ONCE):
+        written = os.writev(descriptor, pieces[begin : begin + PIECES_AT_ONCE])
+        for piece in pieces[begin : begin + PIECES_AT_ONCE]:
+            rest = memoryview(piece)[min(written, len(piece)) :]
+            written -= len(piece) - len(rest)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]

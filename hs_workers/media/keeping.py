@@ -10,12 +10,14 @@ from typing import Final
 
 from hs_common.process.background import Background
 from hs_common.storage import media
-from hs_common.storage.database import Database
 from hs_common.storage.queries import Queries
-from hs_workers.media.blobs import BlobStore, Digest, Receiving
+from hs_workers.media.blobs import BlobStore, Digest
+from hs_workers.media.collecting import HELD_BYTES as ONE_HELD_BYTES
+from hs_workers.media.collecting import Collecting
 
-PIECE_BYTES: Final = 256 * 1024
-"""Written at once: a thread costs the same for a small piece as for this, which is still little to hold."""
+HELD_BYTES: Final = 32 * 1024 * 1024
+"""Of all contents that are coming, until they are written: the more there are, the less of each."""
+LEAST_HELD_BYTES: Final = 64 * 1024
 HEAD_BYTES: Final = 256 * 1024
 """The beginning of a content, for who wants to see what it is. Pictures say their size well within it."""
 
@@ -27,9 +29,9 @@ class ReceivedTooMuch(Exception):
 class Incoming:
     """One content on its way in."""
 
-    def __init__(self, db: Database, receiving: Receiving, now_ms: Callable[[], int]) -> None:
+    def __init__(self, db: Queries, content: Collecting, now_ms: Callable[[], int]) -> None:
         self._db = db
-        self._receiving = receiving
+        self._content = content
         self._now_ms = now_ms
         self.head = b""
         """Its first bytes, once it was received with `wants_head`."""
@@ -39,48 +41,45 @@ class Incoming:
         self, read: Callable[[], Awaitable[bytes]], limit_bytes: int, *, wants_head: bool = False
     ) -> Digest:
         """Reads until nothing more comes. Raises ReceivedTooMuch, StorageFailed, and what `read` raises."""
-        size, held, pieces = 0, 0, list[bytes]()
+        content = self._content
         while data := await read():
-            size += len(data)
-            if size > limit_bytes:
+            if content.size + len(data) > limit_bytes:
                 raise ReceivedTooMuch
             if wants_head and len(self.head) < HEAD_BYTES:
                 self.head += data[: HEAD_BYTES - len(self.head)]
-            held += len(data)
-            pieces.append(data)
-            if held >= PIECE_BYTES:
-                await self._receiving.write(b"".join(pieces))
-                held = 0
-                pieces.clear()
-        await self._receiving.write(b"".join(pieces))
-        return await self._receiving.complete()
+            await content.add(data)
+        return content.digest()
 
     async def keep(self, digest: Digest, record: Callable[[Queries], Awaitable[None]]) -> None:
-        """Puts it in its place, and then has it recorded, in one transaction. Raises StorageFailed and what `record`
-        raises."""
+        """Puts it in its place, and then has it recorded. Raises StorageFailed and what `record` raises."""
         await media.claim_blob(self._db, digest.sha256, digest.size, self._now_ms())
-        await self._receiving.keep()
+        await self._content.keep()
         self.is_kept = True
-        async with self._db.transaction() as txn:
-            await record(txn)
+        await record(self._db)
 
 
 class Keeping:
     """`now_ms` is the time of day."""
 
-    def __init__(self, db: Database, store: BlobStore, background: Background, now_ms: Callable[[], int]) -> None:
+    def __init__(self, db: Queries, store: BlobStore, background: Background, now_ms: Callable[[], int]) -> None:
         self._db = db
         self._store = store
         self._background = background
         self._now_ms = now_ms
+        self._under_way = 0
 
     @asynccontextmanager
     async def incoming(self) -> AsyncIterator[Incoming]:
         """A content, thrown away if it was not kept when the block ends, or if that raises."""
-        receiving = self._store.receive()
-        incoming = Incoming(self._db, receiving, self._now_ms)
+        content = Collecting(self._store.receive(), self._held_bytes)
+        incoming = Incoming(self._db, content, self._now_ms)
+        self._under_way += 1
         try:
             yield incoming
         finally:
+            self._under_way -= 1
             if not incoming.is_kept:
-                self._background("discard upload", receiving.discard())
+                self._background("discard upload", content.discard())
+
+    def _held_bytes(self) -> int:
+        return max(LEAST_HELD_BYTES, min(ONE_HELD_BYTES, HELD_BYTES // self._under_way))

@@ -1,18 +1,18 @@
 """A content on its way into the folder: an unfinished file that grows, and is then renamed to its digest.
 
 Its methods run in threads, one at a time: a lock makes a `discard`, which may come at any time, wait for the write
-under way, so that no thread ever writes to a closed file.
+under way, so that no thread ever writes to a closed file. A content that is small enough to come as the rest of `keep`
+needs a thread once; one that is there already is not written at all.
 """
 
-import hashlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
 
-from hs_workers.media.blobs import Digest
-from hs_workers.media.disk import Disk
+from hs_workers.media.blobs import Digest, Piece
+from hs_workers.media.disk import Disk, write_all
 
 
 class LocalReceiving:
@@ -24,62 +24,56 @@ class LocalReceiving:
         self._disk = disk
         self._lock = threading.Lock()
         self._file: FileIO | None = None
-        self._hash = hashlib.sha256()
-        self._size = 0
         self._ended = False
 
-    async def write(self, data: bytes) -> None:
-        await self._disk.run(lambda: self._write(data))
+    async def write(self, pieces: Sequence[Piece]) -> None:
+        await self._disk.run(lambda: self._write(pieces))
 
-    async def complete(self) -> Digest:
-        if self._file is None:
-            await self._disk.run(lambda: self._write(b""))
-        return Digest(self._hash.digest(), self._size)
-
-    async def keep(self) -> None:
-        await self._disk.run(self._keep)
+    async def keep(self, digest: Digest, rest: Sequence[Piece]) -> None:
+        await self._disk.run(lambda: self._keep(digest, rest))
 
     async def discard(self) -> None:
         await self._disk.run(self._discard)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, pieces: Sequence[Piece]) -> None:
         with self._lock:
-            if self._ended:
-                return
-            if self._file is None:
-                self._file = FileIO(self._path, "xb")
-            rest = memoryview(data)
-            while rest:
-                rest = rest[self._file.write(rest) :]
-            self._hash.update(data)
-            self._size += len(data)
+            if not self._ended:
+                self._append(pieces)
 
-    def _keep(self) -> None:
+    def _append(self, pieces: Sequence[Piece]) -> FileIO:
+        if self._file is None:
+            self._file = FileIO(self._path, "xb")
+        write_all(self._file.fileno(), pieces)
+        return self._file
+
+    def _keep(self, digest: Digest, rest: Sequence[Piece]) -> None:
         with self._lock:
-            assert self._file is not None, "kept before it was complete"
             if self._ended:
                 return
-            place = self._place_of(self._hash.digest())
-            if _has_size(place, self._size):
-                self._path.unlink()
+            place = self._place_of(digest.sha256)
+            if _has_size(place, digest.size):
+                self._remove()
             else:
-                os.fsync(self._file.fileno())
+                os.fsync(self._append(rest).fileno())
                 self._path.rename(place)
             # Also where it was there already: whoever put it there may not have come this far yet.
             sync_folder(place.parent)
-            self._end(self._file)
+            self._end()
 
     def _discard(self) -> None:
         with self._lock:
-            if self._ended or self._file is None:
-                self._ended = True
-                return
-            self._path.unlink(missing_ok=True)
-            self._end(self._file)
+            if not self._ended:
+                self._remove()
+            self._end()
 
-    def _end(self, file: FileIO) -> None:
+    def _remove(self) -> None:
+        if self._file is not None:
+            self._path.unlink(missing_ok=True)
+
+    def _end(self) -> None:
         self._ended = True
-        file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def _has_size(path: Path, size: int) -> bool:

@@ -13,11 +13,12 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
 
+from hs_common.http.streaming import PIECE_BYTES
 from hs_common.process.background import Background
 from hs_common.storage import media
 from hs_common.storage.queries import Queries
-from hs_workers.media.blobs import PREFIXES, Blob, BlobStore, Receiving
-from hs_workers.media.keeping import PIECE_BYTES
+from hs_workers.media.blobs import PREFIXES, BlobStore
+from hs_workers.media.collecting import Collecting
 from hs_workers.media.two_places import TwoPlaces
 
 AT_ONCE: Final = 8
@@ -102,25 +103,19 @@ class Mover:
         blob = await places.old.open(sha256)
         if blob is None:
             return 0
-        receiving = places.new.receive()
+        content = Collecting(places.new.receive())
         try:
-            await _copy(blob, receiving)
-            if (await receiving.complete()).sha256 != sha256:
+            while data := await blob.read(content.size, PIECE_BYTES):
+                await content.add(data)
+            if content.digest().sha256 != sha256:
                 raise _Broken
-            await receiving.keep()
+            await content.keep()
         except BaseException:
-            self._background("discard upload", receiving.discard())
+            self._background("discard upload", content.discard())
             raise
         finally:
             blob.close()
         return blob.size
-
-
-async def _copy(blob: Blob, receiving: Receiving) -> None:
-    offset = 0
-    while data := await blob.read(offset, PIECE_BYTES):
-        offset += len(data)
-        await receiving.write(data)
 
 
 async def _all(work: list[Coroutine[Any, Any, None]]) -> None:

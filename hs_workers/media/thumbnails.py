@@ -15,6 +15,7 @@ from hs_common.storage import media
 from hs_common.storage.database import Database
 from hs_common.storage.media import StoredThumbnail, ThumbnailKey
 from hs_workers.media.blobs import Blob, BlobStore, StorageFailed
+from hs_workers.media.collecting import Collecting
 from hs_workers.media.metrics import MediaMetrics
 from hs_workers.media.thumbnail_processes import ThumbnailProcesses
 from hs_workers.media.thumbnail_protocol import Answer, Job, Kind
@@ -150,14 +151,14 @@ class Thumbnails:
 
     async def _keep(self, key: ThumbnailKey, answer: Answer) -> StoredThumbnail:
         """Stores it as a content of its own."""
-        receiving = self._store.receive()
+        content = Collecting(self._store.receive())
         try:
-            await receiving.write(answer.data)
-            digest = await receiving.complete()
+            await content.add(answer.data)
+            digest = content.digest()
             await media.claim_blob(self._db, digest.sha256, digest.size, self._now_ms())
-            await receiving.keep()
+            await content.keep()
         except BaseException:
-            self._background("discard upload", receiving.discard())
+            self._background("discard upload", content.discard())
             raise
         # One too many is swept within the hour, and serves until then.
         if await media.count_thumbnails(self._db, key.source) < KEPT_LIMIT:

@@ -17,8 +17,9 @@ from hs_workers.media.disposition import FILE_NAME_LIMIT, kept_content_type
 from hs_workers.media.keeping import Keeping, ReceivedTooMuch
 from hs_workers.media.metrics import MediaMetrics
 
-Record = Callable[[Queries, Content], Awaitable[None]]
-"""Notes the content under its id, in the transaction that also counts it; raises MatrixError if that cannot be."""
+Record = Callable[[Queries, Content, int | None], Awaitable[bool]]
+"""Notes the content under its id and counts it, in one statement; False, and neither, if its user had then more than so
+many bytes. Raises MatrixError if there is another reason against it."""
 
 
 class Uploading:
@@ -60,7 +61,7 @@ class Uploading:
                     file_name=file_name or None,
                     is_public=self._config.unauthenticated_access,
                 )
-                await incoming.keep(digest, lambda txn: self._record(txn, user_id, content, record))
+                await incoming.keep(digest, lambda db: self._record(db, content, record))
         except ReceivedTooMuch as error:
             raise self._too_large() from error
         except StorageFailed as error:
@@ -78,10 +79,9 @@ class Uploading:
         if most and not await media.has_room(self._db, user_id, size or 0, most):
             raise _quota_exceeded()
 
-    async def _record(self, txn: Queries, user_id: str, content: Content, record: Record) -> None:
-        if not await media.add_usage(txn, user_id, content.size, self._config.user_bytes or None):
+    async def _record(self, db: Queries, content: Content, record: Record) -> None:
+        if not await record(db, content, self._config.user_bytes or None):
             raise _quota_exceeded()
-        await record(txn, content)
 
     def _too_large(self) -> Exception:
         return too_large(f"Uploads can have {self._config.upload_bytes} bytes at most")

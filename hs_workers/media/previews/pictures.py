@@ -65,8 +65,8 @@ class Pictures:
                 media_id, pixels = urlsafe_b64encode(self._random(MEDIA_ID_BYTES)).decode(), decode_size(seen.data)
                 content = Content(digest.sha256, digest.size, seen.content_type, None, self._is_public)
 
-                async def record(txn: Queries) -> None:
-                    await media.add_media(txn, media_id, NOBODY, self._now_ms(), content)
+                async def record(db: Queries) -> None:
+                    await media.add_media(db, media_id, NOBODY, self._now_ms(), content)
 
                 await incoming.keep(digest, record)
                 return Picture(media_id, seen.content_type, digest.size, pixels.width, pixels.height)

@@ -72,15 +72,18 @@ class Previewing:
             parse_url(url)
         except BadUrl as error:
             raise invalid_param(f"url: {error}") from error
-        stored = await url_previews.find_preview(self._db, _hash(url))
-        if stored is not None and stored.expires_ts > self._now_ms():
-            self._metrics.preview("found")
-            preview = stored.preview
-        else:
+        preview = await self._stored(url)
+        if preview is None:
             preview = await self._made(url)
+        else:
+            self._metrics.preview("found")
         if preview == "null":
             raise not_found("The page could not be fetched; show the link without a preview")
         return preview.encode()
+
+    async def _stored(self, url: str) -> str | None:
+        stored = await url_previews.find_preview(self._db, _hash(url))
+        return stored.preview if stored is not None and stored.expires_ts > self._now_ms() else None
 
     def _made(self, url: str) -> "Deferred[str]":
         is_new = url not in self._waiting
@@ -97,12 +100,18 @@ class Previewing:
     async def _make_for_all(self, url: str) -> None:
         preview = "null"
         try:
+            # Whoever looked for it while it was being stored does not have it made again.
+            stored = await self._stored(url)
+            if stored is not None:
+                preview = stored
+                return
             made = await self._slots.run(lambda: Deferred.fromCoroutine(self._make(url)))
             preview = json.dumps(made.preview) if made is not None else "null"
             await self._remember(url, preview, None if made is None else made.media_id)
         finally:
-            for waiting in self._waiting.pop(url):
-                waiting.callback(preview)
+            waiting = self._waiting.pop(url)
+            while waiting:  # who wakes may call off others
+                waiting.pop().callback(preview)
 
     async def _make(self, url: str) -> MadePreview | None:
         """None if the page cannot be had."""

@@ -126,8 +126,8 @@ class Fetching:
                 is_public=self._config.unauthenticated_access,
             )
 
-            async def record(txn: Queries) -> None:
-                await remote_media.fill_remote(txn, server_name, media_id, self._now_ms(), content)
+            async def record(db: Queries) -> None:
+                await remote_media.fill_remote(db, server_name, media_id, self._now_ms(), content)
 
             await incoming.keep(digest, record)
         return digest.size

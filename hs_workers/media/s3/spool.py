@@ -4,16 +4,15 @@ and then sent under that key in one request. A process that dies leaves nothing:
 The file's methods run in threads, one at a time, as those of the local folder's do.
 """
 
-import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import IO
 
-from hs_workers.media.blobs import Digest
-from hs_workers.media.disk import Disk
+from hs_workers.media.blobs import Digest, Piece
+from hs_workers.media.disk import Disk, write_all
 
 
 class Spool:
@@ -24,13 +23,12 @@ class Spool:
         self._disk = disk
         self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
-        self._hash = hashlib.sha256()
         self._ended = False
         self.size = 0
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, pieces: Sequence[Piece]) -> None:
         """Appends."""
-        await self._disk.run(lambda: self._write(data))
+        await self._disk.run(lambda: self._write(pieces))
 
     async def read(self, offset: int, size: int) -> bytes:
         """At most `size` bytes from `offset`; empty at the end, or after `close`."""
@@ -40,21 +38,14 @@ class Spool:
         """Gives the space back."""
         await self._disk.run(self._close)
 
-    def digest(self) -> Digest:
-        """Of all that was written."""
-        return Digest(self._hash.digest(), self.size)
-
-    def _write(self, data: bytes) -> None:
+    def _write(self, pieces: Sequence[Piece]) -> None:
         with self._lock:
             if self._ended:
                 return
             if self._file is None:
                 self._file = _nameless(self._folder)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[self._file.write(rest) :]
-            self._hash.update(data)
-            self.size += len(data)
+            write_all(self._file.fileno(), pieces)
+            self.size += sum(map(len, pieces))
 
     def _read(self, offset: int, size: int) -> bytes:
         with self._lock:
@@ -79,15 +70,13 @@ class SpooledReceiving:
         self._spool = spool
         self._send = send
 
-    async def write(self, data: bytes) -> None:
-        await self._spool.write(data)
+    async def write(self, pieces: Sequence[Piece]) -> None:
+        await self._spool.write(pieces)
 
-    async def complete(self) -> Digest:
-        return self._spool.digest()
-
-    async def keep(self) -> None:
+    async def keep(self, digest: Digest, rest: Sequence[Piece]) -> None:
         try:
-            await self._send(self._spool, self._spool.digest())
+            await self._spool.write(rest)
+            await self._send(self._spool, digest)
         finally:
             await self._spool.close()
 

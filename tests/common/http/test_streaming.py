@@ -213,12 +213,14 @@ def test_a_client_that_goes_away_within_its_body_is_noticed(through_another: boo
 def test_what_waits_is_bounded() -> None:
     said: list[str] = []
     stream = BodyStream(None, lambda: said.append("pause"), lambda: said.append("resume"))
-    stream.feed(b"x" * (BUFFERED_BYTES - 1))
+    stream.feed([b"x" * (BUFFERED_BYTES - 1)])
     assert said == []
-    stream.feed(b"xx")
-    stream.feed(b"xx")
+    stream.feed([b"xx", b"yy"])
+    stream.feed([b"zz"])
     assert said == ["pause"]
-    assert len(run(stream.read())) == BUFFERED_BYTES + 3
+    assert [len(run(stream.read())) for _ in range(3)] == [BUFFERED_BYTES - 1, 2, 2]
+    assert said == ["pause"]
+    assert run(stream.read()) == b"zz"
     assert said == ["pause", "resume"]
     stream.end()
     assert run(stream.read()) == b""
@@ -232,7 +234,7 @@ def test_a_discarded_body_is_read_by_nobody() -> None:
     failures: list[Any] = []
     reading.addErrback(failures.append)
     assert failures[0].check(BodyDiscarded)
-    stream.feed(b"x" * BUFFERED_BYTES)
+    stream.feed([b"x" * BUFFERED_BYTES])
     assert said == []
 
 

@@ -1,16 +1,18 @@
 """A media worker that dies at the worst moment. Arguments: database, folder, moment, and for an object store its
 endpoint and keys; prints its port and serves.
 
-Moments: `never`; `complete`, all bytes received; `claimed`, the content's row is there and its file is not; `kept`, the
+Moments: `never`; `claimed`, the content's row is there and its file is not; `kept`, the
 file is in its place and no media row points at it.
 """
 
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hs_workers.media.blobs import Digest, Piece
 from tests.reactor import run, until
 from tests.workers.media.object_store import ObjectStore
 from tests.workers.media.world import media_worker
@@ -37,14 +39,9 @@ class DyingReceiving:
         self._receiving = receiving
         self._moment = moment
 
-    async def complete(self) -> Any:
-        digest = await self._receiving.complete()
-        self._die_at("complete")
-        return digest
-
-    async def keep(self) -> None:
+    async def keep(self, digest: Digest, rest: Sequence[Piece]) -> None:
         self._die_at("claimed")
-        await self._receiving.keep()
+        await self._receiving.keep(digest, rest)
         self._die_at("kept")
 
     def _die_at(self, moment: str) -> None:

@@ -145,11 +145,11 @@ def test_what_is_deleted_while_it_is_copied_is_gone(play: Playing, object_store:
             one = receive()
             keep = one.keep
 
-            async def late() -> None:
+            async def late(*args: Any) -> None:
                 await operator(world, "POST", "/delete", {"mxc": f"mxc://{NAME}/{media_id}"})
-                await keep()
+                await keep(*args)
 
-            one.keep = late  # type: ignore[method-assign]
+            one.keep = late  # type: ignore[assignment, method-assign]
             return one
 
         places.new.receive = receiving  # type: ignore[method-assign]

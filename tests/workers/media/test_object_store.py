@@ -19,6 +19,7 @@ from tests.reactor import run, sleep
 from tests.workers.media.conftest import Playing
 from tests.workers.media.object_store import Fault, ObjectStore, faulty_way
 from tests.workers.media.pictures import opened, picture
+from tests.workers.media.test_failures import DATA as BEGUN
 from tests.workers.media.test_failures import begin_upload, small_disk
 from tests.workers.media.world import AUTHED, NAME, V3, World, media_worker, playing
 
@@ -270,7 +271,7 @@ def test_killed_within_an_upload(media_url: str, media_folder: Path, object_stor
         assert process.stdout is not None
 
         async def crash(port: int) -> None:
-            connection = await begin_upload(port, 600_000 + (moment == "receiving"))
+            connection = await begin_upload(port, len(BEGUN) + (moment == "receiving"))
             if moment == "receiving":
                 await sleep(0.2)
                 process.send_signal(signal.SIGKILL)

@@ -79,7 +79,7 @@ def test_what_turns_out_too_large_is_refused_while_it_comes_and_thrown_away(play
 def test_a_client_that_goes_away_leaves_nothing(play: Playing) -> None:
     async def scenario(world: World) -> None:
         connection = await world.served.connect()
-        connection.write(compose("POST", f"{V3}/upload", b"x" * 900_000, {**ALICE, "Content-Length": "1000000"}))
+        connection.write(compose("POST", f"{V3}/upload", b"x" * 1_900_000, {**ALICE, "Content-Length": "2000000"}))
         await until(world.files)
         connection.abort()
         await until(lambda: not world.files())

@@ -1,0 +1,56 @@
+"""Bytes on their way to a store: hashed and counted as they come, and handed over many at once.
+
+Rules: what is held is bounded. Hashing is done here and at once, while the bytes are in the processor's cache: a turn
+of a thread for each piece costs more than it gives.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Final
+
+from hs_workers.media.blobs import Digest, Piece, Receiving
+
+HELD_BYTES: Final = 1024 * 1024
+"""Written at once: a thread costs the same for a small piece as for this, and most uploads are smaller."""
+SMALL_BYTES: Final = 16 * 1024
+"""Smaller pieces are put together, so that a client that sends single bytes does not make us keep a million objects."""
+
+
+class Collecting:
+    """One content for one `receiving`. `held_bytes` says how much may be held until it is written."""
+
+    def __init__(self, receiving: Receiving, held_bytes: Callable[[], int] = lambda: HELD_BYTES) -> None:
+        self._receiving = receiving
+        self._held_bytes = held_bytes
+        self._hash = hashlib.sha256()
+        self._pieces: list[Piece] = []
+        self._held = 0
+        self.size = 0
+
+    async def add(self, data: bytes) -> None:
+        """More of it. Raises StorageFailed."""
+        self._hash.update(data)
+        self.size += len(data)
+        if self._held and self._held + len(data) > self._held_bytes():
+            pieces, self._pieces, self._held = self._pieces, [], 0
+            await self._receiving.write(pieces)
+        self._held += len(data)
+        last = self._pieces[-1] if self._pieces else None
+        if len(data) >= SMALL_BYTES:
+            self._pieces.append(data)
+        elif isinstance(last, bytearray) and len(last) < SMALL_BYTES:
+            last += data
+        else:
+            self._pieces.append(bytearray(data))
+
+    def digest(self) -> Digest:
+        """Of all that came."""
+        return Digest(self._hash.digest(), self.size)
+
+    async def keep(self) -> None:
+        """Puts it in its place; when this returns, it survives a crash. Raises StorageFailed."""
+        await self._receiving.keep(self.digest(), self._pieces)
+
+    async def discard(self) -> None:
+        """It is not wanted. May be called at any time."""
+        await self._receiving.discard()
