@@ -28,8 +28,9 @@ class Config(Section, frozen=True):
     dev: Annotated[
         bool,
         describe(
-            "For tests and demonstrations only: anybody may register, nothing is rate limited, passwords are hashed "
-            "cheaply, only servers that federation.resolve places are talked with. Goes before what stands below."
+            "For tests and demonstrations only: anybody may register, as a guest too, with any password, nothing is "
+            "rate limited, passwords are hashed cheaply, only servers that federation.resolve places are talked with. "
+            "Goes before what stands below."
         ),
     ] = False
     server: Server = Server()

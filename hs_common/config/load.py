@@ -64,7 +64,8 @@ def parse(data: Mapping[str, Any], folder: Path, environment: Mapping[str, str])
 
 
 def for_development(config: Config) -> Config:
-    """The same config with open registration, without rate limits, with cheap password hashes, and quick to end.
+    """The same config with open registration, guests too, any password and a cheap hash of it, without rate limits, and
+    quick to end.
 
     What this server connects to may be on the same machine; other servers are only those that the config places.
     """
@@ -72,9 +73,9 @@ def for_development(config: Config) -> Config:
         config,
         dev=True,
         listen=replace(config.listen, drain_ms=0),
-        registration=replace(config.registration, enabled=True, requires_token=False),
+        registration=replace(config.registration, enabled=True, guests=True, requires_token=False),
         rate_limits=replace(config.rate_limits, disabled=True),
-        accounts=replace(config.accounts, password_hash=_CHEAP_HASH),
+        accounts=replace(config.accounts, password_hash=_CHEAP_HASH, minimum_password_length=1, password_needs=()),
         push=replace(config.push, allow_any_gateway=True),
         egress=replace(config.egress, allow=(*config.egress.allow, "127.0.0.0/8", "::1/128")),
         federation=_among_themselves(config.federation),

@@ -120,13 +120,14 @@ class Registration:
         password = optional_string(body, "password")
         guest_token = optional_string(body, "guest_access_token")
         _wish(body)
-        if password is not None:
-            self._rules.check(password)
+        guest_id = None
         if guest_token is not None:
-            return await self._guests.named(guest_token, username)
-        if username is not None:
+            guest_id = await self._guests.named(guest_token, username)
+        elif username is not None:
             await self._usernames.check_free(username)
-        return None
+        if password is not None:  # after the name: who sees that his name is taken need not think of a password
+            self._rules.check(password)
+        return guest_id
 
     async def _finish(self, proof: Proof) -> dict[str, Any]:
         wanted = proof.details

@@ -97,11 +97,13 @@ def test_no_record_shows_a_secret() -> None:
 
 
 def test_dev_opens_registration_and_switches_limits_off() -> None:
-    config = config_of("dev = true\n[registration]\nrequires_token = true")
+    config = config_of('dev = true\n[registration]\nrequires_token = true\n[accounts]\npassword_needs = ["digit"]')
     assert config.registration.enabled
+    assert config.registration.guests
     assert not config.registration.requires_token
     assert config.rate_limits.disabled
     assert config.accounts.password_hash.time_cost == 1
+    assert (config.accounts.minimum_password_length, config.accounts.password_needs) == (1, ())
 
 
 def test_load_reads_the_file_and_names_it_in_errors(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"username": ""}, "M_INVALID_USERNAME"),
     ({"username": "x" * 255}, "M_INVALID_USERNAME"),
     ({"username": "taken"}, "M_USER_IN_USE"),
+    ({"username": "taken", "password": "short"}, "M_USER_IN_USE"),
     ({"username": "_irc_bot"}, "M_EXCLUSIVE"),
     ({"username": 5}, "M_BAD_JSON"),
     ({"password": "short"}, "M_WEAK_PASSWORD"),
