@@ -188,6 +188,22 @@ async def claim_blob(db: Queries, sha256: bytes, size: int, now_ms: int) -> None
     )
 
 
+async def claim_upload(db: Queries, sha256: bytes, size: int, now_ms: int, user_id: str, most: int | None) -> bool:
+    """The same for an upload of a user; False, and it is not claimed, if he has no room for it."""
+    touched = await db.execute(
+        """
+        INSERT INTO media_blobs (sha256, size, touched_ts)
+        SELECT %(sha256)s, %(size)s, %(now)s
+         WHERE (coalesce((SELECT bytes FROM media_usage WHERE user_id = %(user_id)s), 0) + %(size)s
+                <= coalesce((SELECT most_bytes FROM media_usage WHERE user_id = %(user_id)s), %(most)s::bigint))
+               IS NOT FALSE
+            ON CONFLICT (sha256) DO UPDATE SET touched_ts = excluded.touched_ts
+        """,
+        {"sha256": sha256, "size": size, "now": now_ms, "user_id": user_id, "most": most},
+    )
+    return touched == 1
+
+
 async def unused_blobs(db: Queries, touched_before_ms: int, limit: int) -> list[bytes]:
     """Contents that no media and no other content's thumbnail is made of."""
     rows = await db.fetch(

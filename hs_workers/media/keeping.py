@@ -6,7 +6,7 @@ Whatever ends it before that leaves bytes that nobody points at; they are thrown
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 from hs_common.process.background import Background
 from hs_common.storage import media
@@ -24,6 +24,17 @@ HEAD_BYTES: Final = 256 * 1024
 
 class ReceivedTooMuch(Exception):
     """The content is larger than the limit."""
+
+
+class NoRoom(Exception):
+    """Its uploader has as much as he may have."""
+
+
+class Uploader(NamedTuple):
+    """Who uploads; `most` bytes are what users may have who have no limit of their own, None: as many as they like."""
+
+    user_id: str
+    most: int | None
 
 
 class Incoming:
@@ -50,9 +61,16 @@ class Incoming:
             await content.add(data)
         return content.digest()
 
-    async def keep(self, digest: Digest, record: Callable[[Queries], Awaitable[None]]) -> None:
-        """Puts it in its place, and then has it recorded. Raises StorageFailed and what `record` raises."""
-        await media.claim_blob(self._db, digest.sha256, digest.size, self._now_ms())
+    async def keep(
+        self, digest: Digest, record: Callable[[Queries], Awaitable[None]], uploader: Uploader | None = None
+    ) -> None:
+        """Puts it in its place, and then has it recorded. Raises NoRoom if its uploader has none, StorageFailed, and
+        what `record` raises."""
+        now_ms = self._now_ms()
+        if uploader is None:
+            await media.claim_blob(self._db, digest.sha256, digest.size, now_ms)
+        elif not await media.claim_upload(self._db, digest.sha256, digest.size, now_ms, *uploader):
+            raise NoRoom
         await self._content.keep()
         self.is_kept = True
         await record(self._db)

@@ -104,7 +104,7 @@ class MediaParts:
         )
         downloads = AuthedContentRepo(config, downloading, self.thumbnails, self.previewing)
         self.stored_bytes = StoredBytes(outside.db, outside.reactor, bool(config.total_bytes))
-        uploading = Uploading(config, outside.db, self._keeping, metrics, self.stored_bytes.value)
+        uploading = Uploading(config, outside.db, self._keeping, metrics, self.stored_bytes)
         uploads = ContentRepo(
             outside.server_name, config, outside.db, uploading, self.arrivals, downloads, now_ms, outside.random
         )

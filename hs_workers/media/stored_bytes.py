@@ -11,7 +11,9 @@ from hs_common.storage import media_administration
 from hs_common.storage.queries import DatabaseError, Queries
 
 LOOK_AGAIN_S: Final = 60.0
-"""What is uploaded within it may go above the limit."""
+"""What other workers store within it may go above the limit."""
+REFUSED_LOOK_AGAIN_S: Final = 5.0
+"""Once it is above the limit: what was deleted makes room after that."""
 
 
 class StoredBytes:
@@ -22,12 +24,19 @@ class StoredBytes:
         self._clock = clock
         self._wanted = wanted
         self._value = 0
+        self._looked_s = clock.seconds()
         self._looking: Deferred[Any] | None = None
         self._log = Logger()
 
-    def value(self) -> int:
-        """Of a moment ago."""
-        return self._value
+    async def has_room(self, size: int, most: int) -> bool:
+        """Whether so many bytes more are no more than `most`, by what was a moment ago."""
+        if self._value + size > most and self._clock.seconds() - self._looked_s >= REFUSED_LOOK_AGAIN_S:
+            await self.look()
+        return self._value + size <= most
+
+    def stored(self, size: int) -> None:
+        """So many bytes were stored, if they were not there already."""
+        self._value += size
 
     async def start(self) -> None:
         """Looks now and then, from now on."""
@@ -48,6 +57,7 @@ class StoredBytes:
 
     async def look(self) -> None:
         """Looks now."""
+        self._looked_s = self._clock.seconds()
         try:
             self._value = await media_administration.stored_bytes(self._db)
         except DatabaseError as error:

@@ -14,8 +14,9 @@ from hs_common.storage.media import Content
 from hs_common.storage.queries import Queries
 from hs_workers.media.blobs import StorageFailed
 from hs_workers.media.disposition import FILE_NAME_LIMIT, kept_content_type
-from hs_workers.media.keeping import Keeping, ReceivedTooMuch
+from hs_workers.media.keeping import Keeping, NoRoom, ReceivedTooMuch, Uploader
 from hs_workers.media.metrics import MediaMetrics
+from hs_workers.media.stored_bytes import StoredBytes
 
 Record = Callable[[Queries, Content, int | None], Awaitable[bool]]
 """Notes the content under its id and counts it, in one statement; False, and neither, if its user had then more than so
@@ -23,7 +24,7 @@ many bytes. Raises MatrixError if there is another reason against it."""
 
 
 class Uploading:
-    """`total_bytes` is what all contents took a moment ago."""
+    """Uploads, one by one."""
 
     def __init__(
         self,
@@ -31,13 +32,13 @@ class Uploading:
         db: Database,
         keeping: Keeping,
         metrics: MediaMetrics,
-        total_bytes: Callable[[], int],
+        stored_bytes: StoredBytes,
     ) -> None:
         self._config = config
         self._db = db
         self._keeping = keeping
         self._metrics = metrics
-        self._total_bytes = total_bytes
+        self._stored_bytes = stored_bytes
         self._log = Logger()
 
     async def upload(self, request: Request, record: Record) -> None:
@@ -61,19 +62,24 @@ class Uploading:
                     file_name=file_name or None,
                     is_public=self._config.unauthenticated_access,
                 )
-                await incoming.keep(digest, lambda db: self._record(db, content, record))
+                uploader = Uploader(user_id, self._config.user_bytes or None)
+                await incoming.keep(digest, lambda db: self._record(db, content, record), uploader)
         except ReceivedTooMuch as error:
             raise self._too_large() from error
+        except NoRoom as error:
+            raise _quota_exceeded() from error
         except StorageFailed as error:
             self._log.error("An upload could not be stored: {error}", error=error)
             raise unknown("Media cannot be stored at the moment", status=503) from error
         self._metrics.stored(digest.size)
+        self._stored_bytes.stored(digest.size)
 
     async def _check_announced(self, user_id: str, size: int | None) -> None:
         """What is known to be too much is refused before it is sent."""
         if size is not None and size > self._config.upload_bytes:
             raise self._too_large()
-        if self._config.total_bytes and self._total_bytes() + (size or 0) > self._config.total_bytes:
+        total = self._config.total_bytes
+        if total and not await self._stored_bytes.has_room(size or 0, total):
             raise forbidden("This server has no space for more media")
         most = self._config.user_bytes
         if most and not await media.has_room(self._db, user_id, size or 0, most):

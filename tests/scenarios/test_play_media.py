@@ -1,17 +1,13 @@
 """Media against real processes: whichever of them a client reaches, it gets what it, or somebody else, uploaded."""
 
 import asyncio
-import json
 import os
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
 
 from aiohttp import ClientResponse
 
 from tests.scenarios.client import Json, User, http_session, register
-from tests.scenarios.ports import PortBlock
 from tests.scenarios.server import Server
-from tests.workers.media.object_store import running_object_store
 from tests.workers.media.pictures import opened, picture
 
 Play = Callable[[User, User, list[str]], Awaitable[None]]
@@ -111,28 +107,3 @@ def test_an_id_that_is_created_first_is_waited_for(server: Server) -> None:
         assert (await waiting)[1] == b"later"
 
     run(server, play)
-
-
-def test_an_object_store_alone() -> None:
-    """Real processes without any folder: whichever of them a client reaches, what it is given comes from the store."""
-    with ExitStack() as stack:
-        ports = stack.enter_context(PortBlock())
-        store = stack.enter_context(running_object_store(ports.first))
-        server = Server(split=True)
-        values = "\n".join(f"{name} = {json.dumps(value)}" for name, value in store.options().items())
-        server.settings = f'\n[media]\nfolder = "/nowhere"\n\n[media.s3]\n{values}\n'
-        stack.enter_context(server)
-
-        async def play(alice: User, bob: User, urls: list[str]) -> None:
-            for url in urls:
-                data = os.urandom(3_000_000)
-                uri = await upload(alice, url, data, "application/octet-stream")
-                for other in urls:
-                    response, body = await get(bob, other, f"download/{uri}")
-                    assert (response.status, body) == (200, data)
-            shown = await upload(alice, urls[0], picture(800, 600), "image/png")
-            response, body = await get(bob, urls[-1], f"thumbnail/{shown}?width=96&height=96&method=crop")
-            assert opened(body).size == (96, 96)
-            assert len(store.objects()) == len(urls) + 2
-
-        run(server, play)
