@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from hs_common.storage.arrays import with_literals
 from hs_common.storage.queries import (
     CONNECTION_LOST,
     ENCODING_REFUSED,
@@ -178,7 +179,7 @@ class Connection:
         del self._raw.notices[:]
         try:
             self._cursor = self._raw.cursor()
-            self._cursor.execute(sql, args or None)
+            self._cursor.execute(sql, with_literals(args) if args else None)
         except (psycopg2.Error, ValueError) as error:
             if self._raw.closed:
                 self._lost(typed_error(error))

@@ -88,8 +88,9 @@ async def members_of_rooms(db: Queries, wanted: Sequence[tuple[str, str, int]]) 
     return await db.fetch(
         "SELECT w.room_id, w.user_id, w.pos, e.json"
         " FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS w (room_id, user_id, pos)"
-        " JOIN state AS s ON s.room_id = w.room_id AND s.type = 'm.room.member' AND s.state_key = w.user_id"
-        " AND s.to_pos > w.pos AND s.from_pos <= w.pos JOIN events AS e ON e.event_id = s.event_id",
+        " CROSS JOIN LATERAL (SELECT event_id FROM state WHERE room_id = w.room_id AND type = 'm.room.member'"
+        " AND state_key = w.user_id AND to_pos + 0 > w.pos AND from_pos <= w.pos OFFSET 0) AS s"
+        " JOIN events AS e ON e.event_id = s.event_id",
         (room_ids, user_ids, positions),
     )
 

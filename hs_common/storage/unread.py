@@ -21,12 +21,14 @@ async def own_receipts(db: Queries, user_id: str, room_ids: Sequence[str], upto:
 
 
 async def own_events(db: Queries, user_id: str, room_ids: Sequence[str], lows: Sequence[int], upto: int) -> list[Row]:
-    """(room_id, thread_root, order_pos) of the user's last event in each thread, of those after low."""
+    """(room_id, thread_root, order_pos) of the user's last event in each thread, of those after low.
+
+    OFFSET 0: each room is looked up for itself, whatever the planner believes to know of the table.
+    """
     return await db.fetch(
-        "SELECT w.room_id, t.thread_root, max(t.order_pos)"
-        " FROM unnest(%s::text[], %s::bigint[]) AS w (room_id, low)"
-        " JOIN timeline AS t ON t.room_id = w.room_id AND t.sender = %s AND t.order_pos > w.low AND t.order_pos <= %s"
-        " AND t.order_sub = 0 GROUP BY w.room_id, t.thread_root",
+        "SELECT w.room_id, t.thread_root, t.last FROM unnest(%s::text[], %s::bigint[]) AS w (room_id, low)"
+        " CROSS JOIN LATERAL (SELECT thread_root, max(order_pos) AS last FROM timeline WHERE room_id = w.room_id"
+        " AND sender = %s AND order_pos > w.low AND order_pos <= %s AND order_sub = 0 GROUP BY thread_root OFFSET 0) AS t",
         (list(room_ids), list(lows), user_id, upto),
     )
 

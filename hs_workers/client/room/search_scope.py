@@ -73,7 +73,7 @@ def positive(term: str) -> str:
     return _NEGATIONS.sub("", term.replace("\0", " "))
 
 
-def scope(rooms: Collection[str], senders: Collection[str] | None, unwanted_senders: Iterable[str]) -> str:
+def scope(rooms: Collection[str] | None, senders: Collection[str] | None, unwanted_senders: Iterable[str]) -> str:
     """The query over rooms and senders; empty for all."""
     parts = [_any_of(names) for names in (rooms, senders) if names is not None and len(names) <= MAXIMUM_NAMED]
     parts += [f"!{_word(name)}" for name in list(unwanted_senders)[:MAXIMUM_NAMED]]

@@ -20,21 +20,22 @@ from hs_common.matrix.searched_texts import KEYS, searched_text
 from hs_common.reading.client_events import ClientEvents
 from hs_common.reading.room_view import RoomView, RoomViews
 from hs_common.reading.stored_event import StoredEvent
-from hs_common.storage import log, room_directory, room_state, search
+from hs_common.storage import room_directory, room_state, search
 from hs_common.storage.queries import Queries, Row
 from hs_workers.client.room.answers import array
 from hs_workers.client.room.found_neighbours import Around, NeighbourReading
 from hs_workers.client.room.reading import reader_of
-from hs_workers.client.room.search_scope import ROOM, Place, positive, scope
+from hs_workers.client.room.search_scope import MAXIMUM_NAMED, ROOM, Place, positive, scope
 
 MAXIMUM_CANDIDATES: Final = 5_000
 MAXIMUM_RANKED: Final = 2_000
 """Of these the words are read to tell which match best."""
 MAXIMUM_EXAMINED: Final = 500
 LEAST_LOOKED_AT: Final = 20
-"""Candidates that are looked at together, or as many as results are missing: most of them can be told."""
+"""Candidates that are looked at together once not all of those looked at first could be told; first as many as are
+wanted, as most can be."""
 MAXIMUM_ROOMS: Final = 10_000
-"""Rooms that are searched if the client names none: those that the user came to last."""
+"""Rooms that a client may name."""
 MAXIMUM_STATE: Final = 1_000
 """State events of a room that are told whole with results in it."""
 MAXIMUM_PREDECESSORS: Final = 10
@@ -60,7 +61,7 @@ class Wanted:
 class _Found:
     """What a page has: views by room, and results with their candidates' rows. `upto`: candidates looked at."""
 
-    views: dict[str, RoomView] = field(default_factory=dict)
+    views: dict[str, RoomView]
     results: list[tuple[Row, StoredEvent]] = field(default_factory=list)
     upto: int = 0
 
@@ -77,13 +78,13 @@ class Searching:
     async def find(self, requester: Requester, wanted: Wanted) -> dict[str, Any]:
         """The `room_events` of an answer."""
         place = wanted.place
-        if place.upto is None:
-            place = Place(0, await log.head(self._db))
-        assert place.upto is not None, "a new search is of what is there now"
-        rooms = await self._rooms(requester, wanted, place)
-        matches = await self._matches(rooms, wanted, place, place.upto) if rooms else []
-        rows = await self._of_readable_words(matches)
-        found = await self._page(requester, rows, wanted, place.offset)
+        views: dict[str, RoomView] = {}
+        rooms = await self._rooms(requester, wanted, place, views)
+        matches = [] if rooms == [] else await self._matches(requester.user_id, rooms, wanted, place)
+        if place.upto is None and matches:  # a new search is of what is there now, and so are its further pages
+            place = Place(0, matches[0][5])
+        rows = [row for row in matches if not row[4]]
+        found = await self._page(requester, rows, wanted, place.offset, views)
         ranks, highlights = await self._ranked(wanted.term, [event for _, event in found.results])
         answer: dict[str, Any] = {
             "count": matches[0][3] - len(matches) + len(rows) if matches else 0,
@@ -100,16 +101,29 @@ class Searching:
 
     # --- where ---
 
-    async def _rooms(self, requester: Requester, wanted: Wanted, place: Place) -> list[str]:
-        """The rooms to search: those named and what they replaced, or all that the user has been in."""
-        named = wanted.filter.rooms.wanted
-        if named is None:
-            rooms = await search.rooms_been_in(self._db, requester.user_id, MAXIMUM_ROOMS)
-        else:
-            rooms = await self._with_predecessors(sorted(named))
+    async def _rooms(
+        self, requester: Requester, wanted: Wanted, place: Place, views: dict[str, RoomView]
+    ) -> list[str] | None:
+        """The rooms to search: those named and what they replaced, or all that the user has been in: None if these are
+        too many to be named to the index. `views` is given what was looked at."""
         within = [value for key, value in place.groups if key == ROOM]
-        rooms = [room_id for room_id in rooms if wanted.filter.rooms.unwanted.isdisjoint([room_id])]
-        return [room_id for room_id in rooms if all(room_id == value for value in within)]
+        named = wanted.filter.rooms.wanted
+        if named is None and not within:
+            rooms = await search.rooms_been_in(self._db, requester.user_id, MAXIMUM_NAMED + 1)
+            if len(rooms) > MAXIMUM_NAMED:
+                return None
+        else:
+            rooms = within[:1] if named is None else await self._with_predecessors(sorted(named))
+            # Even how much was found in a room is for its readers alone.
+            views |= await self._readable(requester, rooms)
+            rooms = [room_id for room_id in rooms if room_id in views]
+        unwanted = wanted.filter.rooms.unwanted
+        return [room for room in rooms if room not in unwanted and all(room == value for value in within)]
+
+    async def _readable(self, requester: Requester, room_ids: Sequence[str]) -> dict[str, RoomView]:
+        """Those of the rooms in which there is something for the reader."""
+        found = await self._views.views(room_ids, reader_of(requester))
+        return {room_id: view for room_id, view in found.items() if view.is_readable}
 
     async def _with_predecessors(self, room_ids: list[str]) -> list[str]:
         rooms = dict.fromkeys(room_ids[:MAXIMUM_ROOMS])
@@ -127,7 +141,7 @@ class Searching:
 
     # --- what ---
 
-    async def _matches(self, rooms: list[str], wanted: Wanted, place: Place, upto: int) -> list[Row]:
+    async def _matches(self, user_id: str, rooms: list[str] | None, wanted: Wanted, place: Place) -> list[Row]:
         senders = wanted.filter.senders.wanted
         within = [value for key, value in place.groups if key != ROOM]
         if within:
@@ -138,25 +152,24 @@ class Searching:
             self._db,
             positive(wanted.term),
             scope=scope(rooms, senders, wanted.filter.senders.unwanted),
+            user_id=user_id,
             room_ids=rooms,
+            unwanted_rooms=[] if rooms is not None else sorted(wanted.filter.rooms.unwanted),
             keys=[KEYS.index(key) for key in wanted.keys],
-            upto=upto,
+            upto=place.upto,
             limit=MAXIMUM_RANKED if wanted.by_rank else MAXIMUM_CANDIDATES,
             by_rank=wanted.by_rank,
         )
 
-    async def _of_readable_words(self, matches: list[Row]) -> list[Row]:
-        """Without what was said in rooms that are encrypted by now. Few have matches: only these are looked at."""
-        rooms = {room_id for _, room_id, *_ in matches}
-        encrypted = await search.encrypted_rooms(self._db, sorted(rooms)) if rooms else set()
-        return [row for row in matches if row[1] not in encrypted] if encrypted else matches
-
-    async def _page(self, requester: Requester, rows: Sequence[Row], wanted: Wanted, offset: int) -> _Found:
-        found = _Found(upto=min(offset, len(rows)))
+    async def _page(
+        self, requester: Requester, rows: Sequence[Row], wanted: Wanted, offset: int, views: dict[str, RoomView]
+    ) -> _Found:
+        found = _Found(views, upto=min(offset, len(rows)))
         last = min(len(rows), offset + MAXIMUM_EXAMINED)
         while found.upto < last and len(found.results) < wanted.limit:
             missing = wanted.limit - len(found.results)
-            some = rows[found.upto : min(found.upto + max(missing, LEAST_LOOKED_AT), last)]
+            together = missing if found.upto == offset else max(missing, LEAST_LOOKED_AT)
+            some = rows[found.upto : min(found.upto + together, last)]
             seen = await self._seen(requester, some, found.views)
             for row in some:
                 if len(found.results) == wanted.limit:
@@ -173,8 +186,7 @@ class Searching:
         """Those of the events that the reader is shown, by id."""
         unknown = list(dict.fromkeys(room_id for _, room_id, *_ in rows if room_id not in views))
         if unknown:
-            found = await self._views.views(unknown, reader_of(requester))
-            views |= {room_id: view for room_id, view in found.items() if view.is_readable}
+            views |= await self._readable(requester, unknown)
         readable = [event_id for event_id, room_id, *_ in rows if room_id in views]
         stored = await self._events.stored_of_rooms(views, readable)
         return {
