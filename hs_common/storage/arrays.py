@@ -1,7 +1,7 @@
 """Python lists as PostgreSQL's array literals: `'{"a","b"}'` and not `ARRAY['a', 'b']`.
 
 The driver makes an expression of a list, each element escaped on its own here and a node of the parser's tree there.
-With lists of hundreds, of which readers of many rooms are full, that was a third of a sync worker's time and the most of
+With lists of hundreds, of which readers of many rooms are full, that was a third of a sync worker's time, and most of
 what the server did before it came to plan. A literal is one string for both. Its type is that of its place: compare it
 with a column, or cast it. Pure; must not know statements.
 """

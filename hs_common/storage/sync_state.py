@@ -54,8 +54,9 @@ async def entries(db: Queries, keys: Sequence[tuple[str, str, str, int, int]]) -
     room_ids, types, state_keys, starts, highs = (list(column) for column in zip(*keys, strict=True))
     return await db.fetch(
         f"SELECT {_COLUMNS} FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[])"
-        " AS w (room_id, type, state_key, start, high) CROSS JOIN LATERAL (SELECT * FROM state WHERE room_id = w.room_id"
-        " AND type = w.type AND state_key = w.state_key AND to_pos + 0 > w.start AND from_pos <= w.high OFFSET 0) AS s",
+        " AS w (room_id, type, state_key, start, high) CROSS JOIN LATERAL (SELECT * FROM state"
+        " WHERE room_id = w.room_id AND type = w.type AND state_key = w.state_key"
+        " AND to_pos + 0 > w.start AND from_pos <= w.high OFFSET 0) AS s",
         (room_ids, types, state_keys, starts, highs),
     )
 

@@ -28,7 +28,8 @@ async def own_events(db: Queries, user_id: str, room_ids: Sequence[str], lows: S
     return await db.fetch(
         "SELECT w.room_id, t.thread_root, t.last FROM unnest(%s::text[], %s::bigint[]) AS w (room_id, low)"
         " CROSS JOIN LATERAL (SELECT thread_root, max(order_pos) AS last FROM timeline WHERE room_id = w.room_id"
-        " AND sender = %s AND order_pos > w.low AND order_pos <= %s AND order_sub = 0 GROUP BY thread_root OFFSET 0) AS t",
+        " AND sender = %s AND order_pos > w.low AND order_pos <= %s AND order_sub = 0"
+        " GROUP BY thread_root OFFSET 0) AS t",
         (list(room_ids), list(lows), user_id, upto),
     )
 

@@ -44,10 +44,11 @@ async def read_activity(db: Queries, room_ids: Iterable[str], upto: int) -> dict
 
 async def read_facts(db: Queries, room_ids: Collection[str], upto: int) -> dict[str, Facts]:
     """What the rooms are at a position."""
-    encrypted = await sliding.encrypted(db, list(room_ids), upto)
-    rows = await sliding.create_events(db, list(room_ids))
-    found = {room_id: Facts(_type(orjson.loads(json)["content"]), room_id in encrypted) for room_id, json in rows}
-    return {room_id: found.get(room_id) or Facts(None, room_id in encrypted) for room_id in room_ids}
+    rows = await sliding.facts(db, list(room_ids), upto)
+    return {
+        room_id: Facts(None if json is None else _type(orjson.loads(json)["content"]), is_encrypted)
+        for room_id, json, is_encrypted in rows
+    }
 
 
 def facts_of_stripped(stripped_state: str | None) -> Facts:
