@@ -9,6 +9,8 @@ from hs_common.storage.queries import Queries, Row
 
 ACCEPTED, SOFT_FAILED, REJECTED, WITHOUT_STATE = range(4)
 """The values of `events.status`; 4 is `imports.IMPORTED`."""
+ASIDE = (SOFT_FAILED, REJECTED)
+"""Events with a state that nobody is shown."""
 OUT_OF_BAND = 5
 """Kept for the user alone whom it invites: its auth events are not here, so to the room it is not here either."""
 

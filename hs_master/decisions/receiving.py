@@ -34,6 +34,8 @@ from hs_master.step import Knowledge, Step
 
 # Events of one call: one item of a batch stays small.
 MAXIMUM_EVENTS: Final = 200
+MAXIMUM_ASIDE: Final = 10
+"""Rejected and soft failed events, in a row and beside each other, behind which a gap is looked for: mostly one."""
 
 
 @lru_cache(maxsize=1024)
@@ -51,7 +53,7 @@ class Prepared:
     auth: AuthEvents = field(default_factory=AuthEvents)
     placements: dict[str, Placement] = field(default_factory=dict)
     missing: dict[str, list[str]] = field(default_factory=dict)
-    absent: dict[str, list[str]] = field(default_factory=dict)  # prev events that nobody has, of events told a state
+    absent: dict[str, list[str]] = field(default_factory=dict)  # by event, what it leads back to that is not here
     held: dict[str, Event] = field(default_factory=dict)
 
 
@@ -143,14 +145,7 @@ class Preparing:
                 continue
             placed = await self._placer.place(head, event, state)
             if isinstance(placed, Placement):
-                if state is not None:
-                    here = await room_forks.standings(db, event.prev_event_ids)
-                    # What is here without state has no place in the timeline either.
-                    ready.absent[event.event_id] = [
-                        one
-                        for one in event.prev_event_ids
-                        if here.get(one, room_forks.WITHOUT_STATE) == room_forks.WITHOUT_STATE
-                    ]
+                ready.absent[event.event_id] = await _absent(db, event, placed, is_told=state is not None)
                 ready.placements[event.event_id] = placed
                 return
             ready.missing[event.event_id] = placed.missing
@@ -177,6 +172,23 @@ class Preparing:
             if target is not None and target.event.is_state:
                 keys.append(target.event.key)
         return Needs(head.room_id, keys, cited)
+
+
+async def _absent(db: Queries, event: Event, placed: Placement, *, is_told: bool) -> list[str]:
+    """What is missing from the timeline just before an event: of what it cites, if it was told the state before it, and
+    of what rejected and soft failed ones before it cite. Nobody is shown these, so a gap before them is one here."""
+    citing = [*([event] if is_told else []), *placed.kept_aside]
+    found: dict[str, None] = {}
+    for _ in range(MAXIMUM_ASIDE):
+        cited = sorted({event_id for one in citing for event_id in one.prev_event_ids})
+        if not cited:
+            break
+        here = {event_id: (status, json) for event_id, status, json in await room_forks.events(db, cited)}
+        # What is here without state has no place in the timeline either.
+        found.update((one, None) for one in cited if one not in here or here[one][0] == room_forks.WITHOUT_STATE)
+        aside = [(one, json) for one, (status, json) in here.items() if status in room_forks.ASIDE][:MAXIMUM_ASIDE]
+        citing = [Event.from_pdu(orjson.loads(json), event.room_version, one) for one, json in aside]
+    return list(found)[: limits.MAX_PREV_EVENTS]
 
 
 def _auth_keys(head: RoomHead, event: Event) -> list[StateKey]:

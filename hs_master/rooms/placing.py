@@ -38,6 +38,8 @@ class Placement(NamedTuple):
     extremities: tuple[str, ...]
     current: dict[StateKey, Event | None]
     """What the room's current state is taken to be when the event is judged by it, where that is not as it is."""
+    kept_aside: tuple[Event, ...]
+    """Cited events that nobody is shown: rejected or soft failed ones."""
 
 
 class Unplaced(NamedTuple):
@@ -50,14 +52,14 @@ class _Standing(NamedTuple):
     """An event that is cited, as its rows have it."""
 
     event: Event
-    is_rejected: bool
+    status: int
     pos: int | None
     state_pos: int
     delta_id: int | None
 
     @property
     def changes_state(self) -> bool:
-        return self.event.is_state and not self.is_rejected
+        return self.event.is_state and self.status != room_forks.REJECTED
 
 
 def basis_of(room: Held) -> Basis:
@@ -100,6 +102,7 @@ class Placer:
             _with_events(changes, events),
             (*others, event.event_id),
             _with_events(current, events),
+            tuple(prev.event for prev in prevs if prev.status in room_forks.ASIDE),
         )
 
     async def missing(self, room: Held, event: Event) -> list[str]:
@@ -112,7 +115,7 @@ class Placer:
         return {
             event_id: _Standing(
                 Event.from_pdu(orjson.loads(json), version, event_id),
-                status == room_forks.REJECTED,
+                status,
                 pos,
                 state_pos,
                 delta_id,

@@ -28,7 +28,7 @@ from hs_common.replication.federation_calls import (
     Template,
     Verdict,
 )
-from hs_common.storage import room_forks
+from hs_common.storage import room_forks, room_gaps
 from hs_common.storage.queries import Row
 from tests.master.graph import Graph, Node
 from tests.master.harness import KEY, SERVER, TestMaster, master
@@ -177,6 +177,30 @@ def test_who_was_banned_meanwhile_is_soft_failed(database_url: str) -> None:
             assert (await receive_all(m, graph, [upon]))[upon.event_id] == "accepted"
             shown = await m.db.fetch("SELECT event_id FROM timeline WHERE room_id = %s", [graph.room_id])
             assert {late.event_id, after.event_id}.isdisjoint({event_id for (event_id,) in shown})
+
+    run(play())
+
+
+def test_a_gap_before_what_nobody_is_shown_is_one_before_what_builds_on_it(database_url: str) -> None:
+    async def play() -> None:
+        async with master(database_url) as m:
+            graph, join = new_room()
+            await adopt(m, graph, join)
+            ban = graph.add(BOB, "m.room.member", {"membership": "ban"}, CAROL, prevs=[join])
+            unseen = graph.send(CAROL, "this never comes", [join])
+            late = graph.send(CAROL, "nobody is shown this", [unseen])
+            later = graph.send(CAROL, "nor this", [late])
+            await receive_all(m, graph, [ban])
+            verdicts = await receive(m, graph, late, state=list(late.before.values()))
+            assert [one.status for one in verdicts] == ["soft_failed"]
+            assert await m.db.fetch("SELECT FROM room_gap WHERE wanted = %s", [[unseen.event_id]]) == []
+            upon = graph.send(BOB, "upon both", [ban, later])
+            assert await receive_all(m, graph, [later, upon]) == {
+                later.event_id: "soft_failed",
+                upon.event_id: "accepted",
+            }
+            gap = await room_gaps.newest_gap(m.db, graph.room_id, (2**62, 0), (0, -(2**31)))
+            assert gap == ((await places(m, upon))[3], -1, [unseen.event_id])
 
     run(play())
 
