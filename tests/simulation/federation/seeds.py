@@ -15,6 +15,12 @@ from tests.simulation.world import failures_noted
 
 CALLS_LIMIT = 2_000_000
 TIMING = Timing(look_s=2.5, renew_s=2.5)  # seldom: most of what an idle world does is to look
+_WAITS = {
+    "hs_common.federation.joining.LONGEST_S": 300.0,
+    "hs_workers.federation_inbound.room_queues.RETRY_S": 3.0,
+    "hs_workers.federation_sender.sender.LONGEST_RETRY_S": 240.0,
+}
+"""Shorter than in life, as faults are: what an idle world does is what most of its time would go to."""
 _SHARDED = (
     "hs_workers.federation_inbound.staging.shard_of",
     "hs_workers.federation_inbound.room_queues.shard_of",
@@ -43,6 +49,8 @@ def run_seed(seed: int) -> tuple[list[str], World]:
     with garbage.kept(), ExitStack() as stack:
         stack.enter_context(mock.patch.object(clock, "CALLS_LIMIT", CALLS_LIMIT))
         stack.enter_context(mock.patch.object(shares, "Timing", return_value=TIMING))
+        for name, seconds in _WAITS.items():
+            stack.enter_context(mock.patch(name, seconds))
         for name in _SHARDED:
             stack.enter_context(mock.patch(name, _shard_of))
         world = World(seed)

@@ -165,7 +165,8 @@ class Egress:
         limits: Limits,
     ) -> SimulatedAnswer:
         question = Question(self._origin, method, uri, body)
-        return await self._wire.ask(self._process, target.host, question, limits.total_s)
+        silence_s = min(limits.total_s, limits.idle_s)  # who answers does it at once
+        return await self._wire.ask(self._process, target.host, question, silence_s)
 
 
 class Names:
