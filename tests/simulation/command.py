@@ -15,7 +15,9 @@ SHOWN = 20  # failures that are shown in full
 
 
 def main(
-    program: str, run_seeds: Callable[[Iterable[int]], Report], rules: Mapping[str, Callable[[], AbstractContextManager[Any]]]
+    program: str,
+    run_seeds: Callable[[Iterable[int]], Report],
+    rules: Mapping[str, Callable[[], AbstractContextManager[Any]]],
 ) -> int:
     """What the process exits with."""
     parser = argparse.ArgumentParser(prog=program)

@@ -33,11 +33,13 @@ from hs_workers.federation_inbound.writing import WritingOutside, WritingParts
 from hs_workers.federation_sender.deliveries import Deliveries
 from tests.simulation.clock import Process
 from tests.simulation.ears import Ear, Ears
+from tests.simulation.federation.database import FederationDatabase
 from tests.simulation.federation.door import Door
 from tests.simulation.federation.keys import DigestKey, DigestRing
 from tests.simulation.federation.near_link import NearLink
 from tests.simulation.federation.reads import FederationReads
-from tests.simulation.federation.wire import Egress, Names, Wire
+from tests.simulation.federation.received import ReceivedEvents
+from tests.simulation.federation.wire import Egress, Names, Question, SimulatedAnswer, Wire
 from tests.simulation.masters import MasterProcess
 from tests.simulation.session import Road
 from tests.simulation.surroundings import Surroundings
@@ -54,6 +56,7 @@ class Site:
         self.call_loss = 0.0
         self.master: Callable[[], MasterProcess | None] = lambda: None
         self.senders: Callable[[], Sequence[str]] = list  # the ids of those that live
+        self.received = ReceivedEvents(name)
 
     def loses_call(self) -> bool:
         return self.call_loss > 0 and self.world.random.random() < self.call_loss
@@ -140,7 +143,13 @@ class Inbound(WorkerLife):
         keeper = self.parts._keepers[0]  # nobody here has devices, so nothing is done for their lists
         keeper.start()
         self.parts.queues.start(keeper)
-        self.site.wire.listeners[self.site.name] = (self.process, self._door.answer)
+        self.site.wire.listeners[self.site.name] = (self.process, self._answer)
+
+    async def _answer(self, question: Question) -> SimulatedAnswer:
+        answer, database = await self._door.answer(question), self.site.world.database
+        assert isinstance(database, FederationDatabase)
+        self.site.received.note(question, answer, database.tables)
+        return answer
 
     def _heard(self, origin: str) -> None:
         self.back_off.alive(origin)

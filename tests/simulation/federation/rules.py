@@ -8,10 +8,32 @@ from contextlib import AbstractContextManager
 from typing import Any
 from unittest import mock
 
+from hs_common.federation.completing import Bundle, Completing
 from hs_common.matrix.event import Event
+from hs_common.replication.federation_calls import Verdict
+from hs_common.storage.inbound_pdus import StagedPdu
 from hs_master.rooms import receive
 from hs_master.rooms.placing import Difference, Placer
+from hs_workers.federation_inbound.staging import Staging
 from hs_workers.federation_sender.sender import DestinationSender
+
+
+def _gap_fetch() -> AbstractContextManager[Any]:
+    """What an event cites and is not here is never asked for."""
+
+    async def complete(self: Completing, bundle: Bundle, missing: Sequence[Verdict]) -> bool:
+        return False
+
+    return mock.patch.object(Completing, "_complete", complete)
+
+
+def _staging() -> AbstractContextManager[Any]:
+    """What was received is kept in memory alone until it is taken in."""
+
+    async def stage(self: Staging, pdus: Sequence[StagedPdu]) -> None:
+        return None
+
+    return mock.patch.object(Staging, "_stage", stage)
 
 
 def _retry() -> AbstractContextManager[Any]:
@@ -56,6 +78,8 @@ def _state_before() -> AbstractContextManager[Any]:
 
 
 RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "missing events are fetched": _gap_fetch,
+    "staged until taken in": _staging,
     "transactions are repeated": _retry,
     "what is under way is fixed": _intent,
     "branches are resolved": _resolution,

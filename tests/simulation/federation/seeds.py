@@ -19,6 +19,7 @@ _WAITS = {
     "hs_common.federation.joining.LONGEST_S": 300.0,
     "hs_workers.federation_inbound.room_queues.RETRY_S": 3.0,
     "hs_workers.federation_sender.sender.LONGEST_RETRY_S": 240.0,
+    "hs_workers.federation_sender.sender.LONG_AWAY_FAILURES": 3,
 }
 """Shorter than in life, as faults are: what an idle world does is what most of its time would go to."""
 _SHARDED = (

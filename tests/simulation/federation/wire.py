@@ -46,13 +46,13 @@ class SimulatedAnswer:
 
     def __init__(self, status: int, body: bytes) -> None:
         self.status = status
-        self._body = body
+        self.body = body
 
     def header(self, name: str) -> str | None:
         return None
 
     async def read(self) -> bytes:
-        body, self._body = self._body, b""
+        body, self.body = self.body, b""
         return body
 
     async def read_all(self) -> bytes:

@@ -17,6 +17,8 @@ from tests.simulation.federation.wire import Wire
 
 SETTLE_LIMIT_S: Final = 4 * 3600.0
 """After the last fault: staged events are tried again for more than an hour."""
+ACTS: Final = (60, 150, 150, 400)
+"""How much users do at most in a world: what comes late costs more, as states grow and branches get longer."""
 NAMES: Final = ("one", "two", "three", "four")
 
 
@@ -36,7 +38,7 @@ class World:
         self.style = draw_style(self.random)
         self.profile = draw_profile(self.random)
         self.actions = Actions(self.random, self.homes, self.style, self.counts, self.violation)
-        self._acting = True
+        self._acts_left = 0
 
     @property
     def fingerprint(self) -> str:
@@ -56,12 +58,20 @@ class World:
         self._live(2.0)
         misfortune = Misfortune(self.clock, self.random, self.profile, self.homes, self.wire, self.counts)
         misfortune.start()
+        self._acts_left = self.random.choice(ACTS)
         self._act(self.random.choice((0.3, 1.0, 4.0)))
         self._live(self.random.uniform(30.0, 240.0))
-        self._acting = False
+        self._acts_left = 0
         misfortune.end()
         if self._settled():
+            self._look_for_lost()
             self._say_last_words()
+
+    def _look_for_lost(self) -> None:
+        """Before any last word, since what a last word builds on is fetched with it."""
+        for home in self.homes:
+            for event_id in home.site.received.lost(home.tables):
+                self.violation(f"{home.name} answered that it has received {event_id}, and has lost it")
 
     def _say_last_words(self) -> None:
         """Twice, since what is said first may be refused elsewhere."""
@@ -72,7 +82,8 @@ class World:
                         return
 
     def _act(self, pause_s: float) -> None:
-        if self._acting:
+        if self._acts_left > 0:
+            self._acts_left -= 1
             self.actions.next()
             self.clock.callLater(self.random.expovariate(1.0) * pause_s, self._act, pause_s)
 
