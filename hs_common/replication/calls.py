@@ -22,7 +22,7 @@ from hs_common.replication.sign_on_calls import SIGN_ON_CALLS, ExternalId
 # --- events -------------------------------------------------------------------------------------------------------
 
 
-class Intent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Intent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """An event that a local user wants to send; the master chooses prev events, depth and auth events and signs."""
 
     room_id: str
@@ -34,6 +34,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     timestamp_ms: int | None = None  # application services' massaged timestamp
     device_id: str | None = None
     txn_id: str | None = None
+    joins_here: bool = False  # a join: nothing for who is in the room; M_NOT_FOUND if this server is not
 
 
 class AppendedEvents(Answer, frozen=True, kw_only=True):

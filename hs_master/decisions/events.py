@@ -65,7 +65,7 @@ class EventAppender:
         room = step.room(intent.room_id)
         if room is None:
             raise not_found(f"This server does not know the room {intent.room_id}")
-        unchanged = _unchanged_state(room, intent)
+        unchanged = self._unchanged_state(room, intent)
         if unchanged is not None:
             return unchanged
         composed = self._compose(step, intent, room)
@@ -79,7 +79,7 @@ class EventAppender:
         room = step.room(intent.room_id)
         if room is None:
             raise not_found(f"This server does not know the room {intent.room_id}")
-        unchanged = _unchanged_state(room, intent)
+        unchanged = self._unchanged_state(room, intent)
         if unchanged is not None:
             return ComposedEvent(pos=step.pos, event_id=unchanged, pdu=b"")
         composed = self._compose(step, intent, room)
@@ -92,16 +92,21 @@ class EventAppender:
         references.check_redaction(step, intent, room)
         return composed
 
-
-def _unchanged_state(room: RoomDraft, intent: Intent) -> str | None:
-    if intent.state_key is None:
-        return None
-    current = room.entry((intent.type, intent.state_key))
-    if current is None or current.sender != intent.sender or current.content != intent.content:
-        return None
-    if intent.type != "m.room.member" and not _is_joined(room, intent.sender):
-        return None  # refused by the rules: who is out of the room learns nothing of what is in it
-    return current.event_id
+    def _unchanged_state(self, room: RoomDraft, intent: Intent) -> str | None:
+        if intent.state_key is None:
+            return None
+        if intent.joins_here and not room.server_joined(self.server_name):
+            raise not_found(f"This server is not in the room {intent.room_id}")
+        current = room.entry((intent.type, intent.state_key))
+        if current is None:
+            return None
+        if intent.joins_here and current.membership == "join":
+            return current.event_id
+        if current.sender != intent.sender or current.content != intent.content:
+            return None
+        if intent.type != "m.room.member" and not _is_joined(room, intent.sender):
+            return None  # refused by the rules: who is out of the room learns nothing of what is in it
+        return current.event_id
 
 
 def _is_joined(room: RoomDraft, user_id: str) -> bool:

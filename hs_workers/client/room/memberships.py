@@ -30,6 +30,8 @@ MEMBER: Final = "m.room.member"
 AUTHORISED_VIA: Final = "join_authorised_via_users_server"
 JOIN_ATTEMPTS: Final = 3
 """A room that somebody else was just joining is here after that, unless that failed."""
+MAY_YET_BE_LET_IN: Final = (400, 403, 404)
+"""How a join is refused that may succeed in another way: by somebody who authorises it, or through another server."""
 PRESENT: Final = ("join", "invite", "knock")
 """The memberships out of which a user can be kicked."""
 
@@ -68,10 +70,28 @@ class Memberships:
         """Nothing, if the user is in the room. `via`: servers through which it can be joined, if it is not known here.
         403 `M_FORBIDDEN` or `M_GUEST_ACCESS_FORBIDDEN`, 404 `M_NOT_FOUND`, or what another server has against it."""
         await self._closed.check(room_id)
+        is_ghost = requester.app_service_id is not None and third_party_signed is None
+        if is_ghost and await self._let_in(room_id, requester.user_id, reason):
+            return
         for _ in range(JOIN_ATTEMPTS):
             if await self._join_once(room_id, requester, reason, third_party_signed, via):
                 return
         raise unknown("Others are just joining this room, and it takes long; try again", 503)
+
+    async def _let_in(self, room_id: str, user_id: str, reason: str | None) -> bool:
+        """Whether a service's ghost is in the room now. They come by the thousand, most into rooms that let them in: so
+        the master is asked at once, which knows the room, and only for those whom it refuses the room is looked at."""
+        content = {"membership": "join", **await self._newcomers.profile(user_id), **_reason(reason)}
+        intent = Intent(
+            room_id=room_id, sender=user_id, type=MEMBER, state_key=user_id, content=content, joins_here=True
+        )
+        try:
+            await self._sending.send(intent)
+        except MatrixError as error:
+            if error.status not in MAY_YET_BE_LET_IN:
+                raise
+            return False
+        return True
 
     async def _join_once(
         self,
