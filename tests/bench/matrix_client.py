@@ -32,10 +32,12 @@ class Client:
         self.timeout_s: float | None = None  # of a request, where it is another than usual
         self._address = address
         self._token = token
-        for_syncs, for_the_rest = address.doors.next_pair() if address.doors else (address, address)
+        # Who is given a connection uses that alone, and no door's turn: else turns would all fall to every other worker.
+        doors = address.doors if connection is None else None
+        for_syncs, for_the_rest = doors.next_pair() if doors else (address, address)
         self._connection = connection or Connection(for_the_rest)
         self._sync_connection = self._connection if for_syncs is for_the_rest else Connection(for_syncs)
-        self._media_connection = Connection(address.doors.next_for_media()) if address.doors else self._connection
+        self._media_connection = Connection(doors.next_for_media()) if doors else self._connection
         self._transactions = itertools.count()
         self._prefix = f"{id(self):x}"  # transaction ids are per device, and a user may have several clients
 
