@@ -17,7 +17,7 @@ from hs_common.replication import items
 from hs_common.replication.barrier import ReadBarrier
 from hs_common.replication.carrier import Carrier
 from hs_common.replication.carrier_memory import MemoryCarrier
-from hs_common.replication.carrier_redis import RedisCarrier
+from hs_common.replication.carrier_redis import IDLE_PAUSE_SECONDS, LONG_PAUSE_SECONDS, RedisCarrier
 from hs_common.replication.clock import pause
 from hs_common.replication.entry import Entry, EntryItem, UnknownFormat
 from hs_common.replication.ephemeral import Message
@@ -34,6 +34,8 @@ FRESH_SECONDS: Final = 5.0
 # Further behind than this, others should get the requests.
 LAG_LIMIT_S: Final = 30.0
 PASS_TIME_S: Final = 1.0
+UNHURRIED: Final = frozenset(("media", "push", "front"))
+"""Roles in which nobody notices some hundredths of a second: whoever reads what he has just written ends the pause."""
 
 _log = Logger()
 
@@ -135,7 +137,8 @@ class Following:
         if not node.config.redis.url:
             return None
         server = RedisServer(node.reactor, node.config.redis.url)
-        return RedisCarrier(server, node.outside.random, stream_keys(node.config.cluster.id), self._heard)
+        pause_s = LONG_PAUSE_SECONDS if set(node.roles) <= UNHURRIED else IDLE_PAUSE_SECONDS
+        return RedisCarrier(server, node.outside.random, stream_keys(node.config.cluster.id), self._heard, pause_s)
 
     def _read_app_services(self) -> None:
         """At once, for those who ask what is known and do not wait."""

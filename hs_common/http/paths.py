@@ -10,10 +10,14 @@ Pure: no network, no knowledge of what is found behind a path.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Generic, NamedTuple, TypeVar
 from urllib.parse import unquote_to_bytes
 
 Target = TypeVar("Target")
+REMEMBERED_LIMIT: Final = 4_096
+REMEMBERED_LENGTH: Final = 128
+"""Segments whose decoding is remembered, about a MiB at most: the same rooms and users come again and again."""
 _BROKEN_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
@@ -29,10 +33,14 @@ def decode_segments(path: bytes) -> list[str]:
         raise MalformedPath("not UTF-8") from error
     if segments[0] or len(segments) == 1:
         raise MalformedPath("not an absolute path")
-    decoded = [_decode(segment) if "%" in segment else segment for segment in segments[1:]]
+    decoded = [_decoded(segment) if "%" in segment else segment for segment in segments[1:]]
     if b"\0" in path or (b"%00" in path and any("\0" in segment for segment in decoded)):
         raise MalformedPath("contains NUL")
     return decoded
+
+
+def _decoded(segment: str) -> str:
+    return _remembered(segment) if len(segment) <= REMEMBERED_LENGTH else _decode(segment)
 
 
 def _decode(segment: str) -> str:
@@ -42,6 +50,9 @@ def _decode(segment: str) -> str:
         return unquote_to_bytes(segment).decode("utf-8")
     except UnicodeDecodeError as error:
         raise MalformedPath("not UTF-8") from error
+
+
+_remembered = lru_cache(REMEMBERED_LIMIT)(_decode)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ Not known here: routing, authentication, and where the answer goes.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from typing import Any, BinaryIO, Final, TypeVar, overload
 from urllib.parse import parse_qsl
@@ -24,6 +25,10 @@ JSON_DEPTH_LIMIT: Final = 100
 """Deeper bodies are nobody's work, and code that walks them recursively would hit Python's limit of 1000."""
 QUERY_PARAMETERS_LIMIT: Final = 200
 """`/publicRooms` has a handful, `?via=` at most some tens; a bound on what one URL makes us keep."""
+REMEMBERED_LIMIT: Final = 4_096
+REMEMBERED_LENGTH: Final = 128
+"""Queries that are remembered parsed, some MiB at most: a bridge's say for which ghost it asks, again and again. None
+that may hold a token."""
 
 # Parameters with nothing to decode, few enough, as nearly all are: `parse_qsl` would take five times as long.
 _PLAIN_QUERY: Final = re.compile(rb"[\w.~!:-]+=[\w.~!:-]*(?:&[\w.~!:-]+=[\w.~!:-]*){,19}")
@@ -78,11 +83,13 @@ class Query:
     @property
     def _parameters(self) -> dict[str, list[str]]:
         if self._parsed is None:
-            self._parsed = self._parse(self._query_string)
+            short = len(self._query_string) <= REMEMBERED_LENGTH and b"token" not in self._query_string
+            self._parsed = _remembered(self._query_string) if short else self._parse(self._query_string)
         return self._parsed
 
     @staticmethod
     def _parse(query_string: bytes) -> dict[str, list[str]]:
+        """What it gives may be shared by requests, and is never changed."""
         if _PLAIN_QUERY.fullmatch(query_string):
             return _split(query_string.decode("ascii"))
         parameters: dict[str, list[str]] = {}
@@ -123,7 +130,7 @@ class Query:
 
     def strings(self, name: str) -> list[str]:
         """All values of a parameter that may be repeated; empty if there is none."""
-        return self._parameters.get(name, [])
+        return list(self._parameters.get(name, ()))
 
     @overload
     def integer(self, name: str, *, minimum: int | None = None, maximum: int | None = None) -> int: ...
@@ -162,6 +169,9 @@ class Query:
         if values[0] not in ("true", "false"):
             raise MatrixError(400, "M_INVALID_PARAM", f"{name} must be true or false")
         return values[0] == "true"
+
+
+_remembered = lru_cache(REMEMBERED_LIMIT)(Query._parse)
 
 
 def _split(query: str) -> dict[str, list[str]]:

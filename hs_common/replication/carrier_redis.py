@@ -27,6 +27,7 @@ from hs_common.replication.names import (
 from hs_common.replication.redis_connection import RedisAway, RedisConnection, RedisRefused, RedisServer
 
 IDLE_PAUSE_SECONDS = 0.01  # while nobody waits: fewer wake-ups, half the cost of an idle follower
+LONG_PAUSE_SECONDS = 0.05  # where nobody notices: several entries at a wake-up when others write much
 READ_SECONDS = BLOCK_MS / 1000 + 1.0  # a read that takes longer has no Redis behind it
 RECONNECT_SECONDS = (0.1, 0.5)  # between attempts, random in between: followers must not come back in step
 LONGEST_RECONNECT = 4.0  # how often the wait doubles at most, as a factor
@@ -40,8 +41,17 @@ StreamReply = Sequence[tuple[bytes, Sequence[tuple[bytes, Sequence[bytes]]]]] | 
 class RedisCarrier:
     """Reads the streams of one cluster for one follower and one receiver of ephemeral messages."""
 
-    def __init__(self, server: RedisServer, random: Random, keys: StreamKeys, ephemeral: EphemeralReceiver) -> None:
+    def __init__(
+        self,
+        server: RedisServer,
+        random: Random,
+        keys: StreamKeys,
+        ephemeral: EphemeralReceiver,
+        pause_s: float = IDLE_PAUSE_SECONDS,
+    ) -> None:
+        """`pause_s`: between two reads, while nobody waits for what may have come."""
         self.reconnects = 0
+        self._pause_s = pause_s
         self._server = server
         self._random = random
         self._keys = keys
@@ -130,7 +140,7 @@ class RedisCarrier:
 
     async def _rest(self) -> None:
         self._pause = Deferred()
-        timer = self._server.clock.callLater(IDLE_PAUSE_SECONDS, self.hurry)
+        timer = self._server.clock.callLater(self._pause_s, self.hurry)
         try:
             await self._pause
         finally:
