@@ -32,7 +32,7 @@ class Client:
         self.timeout_s: float | None = None  # of a request, where it is another than usual
         self._address = address
         self._token = token
-        # Who is given a connection uses that alone, and no door's turn: else turns would all fall to every other worker.
+        # Who is given a connection takes no turn at the doors: else all turns would fall to every other worker.
         doors = address.doors if connection is None else None
         for_syncs, for_the_rest = doors.next_pair() if doors else (address, address)
         self._connection = connection or Connection(for_the_rest)
