@@ -95,6 +95,23 @@ def grouped(signatures: Iterable[KeySignature]) -> Signatures:
     return found
 
 
+def with_own_signatures(masters: Mapping[str, dict[str, Any]], added: Signatures) -> dict[str, dict[str, Any]]:
+    """Master keys of users of other servers by user, with the reader's signatures, which their servers do not know."""
+    return {user_id: _signed_too(key, user_id, added) for user_id, key in masters.items()}
+
+
+def _signed_too(key: dict[str, Any], user_id: str, added: Signatures) -> dict[str, Any]:
+    keys, signatures = key.get("keys"), key.get("signatures")
+    targets = keys.values() if isinstance(keys, dict) else ()
+    signers = signatures.items() if isinstance(signatures, dict) else ()
+    sound = {signer: one for signer, one in signers if isinstance(one, dict)}
+    for target in targets:
+        more = added.get((user_id, target)) if isinstance(target, str) else None
+        if more is not None:
+            return {**key, "signatures": _merged(sound, more)}
+    return key
+
+
 def _told_devices(user_id: str, keys: UserKeys, device_ids: Sequence[str], added: Signatures) -> Any:
     if not device_ids and not added:
         return orjson.Fragment(keys.whole)

@@ -47,7 +47,7 @@ def encryption_endpoints(outside: Outside) -> list[object]:
     remote = RemoteKeys(outside.federation)
     uploading = Uploading(db, master, hints)
     return [
-        CrossSigning(CrossSigningKeys(db, master), Signing(db, master), outside.uia),
+        CrossSigning(CrossSigningKeys(db, master), Signing(db, master, name, remote), outside.uia),
         DehydratedDevice(Dehydrating(db, master, uploading)),
         KeyBackup(Backups(db, outside.now_ms)),
         Keys(db, uploading, Querying(outside.known_keys, name, remote), Claiming(db, hints, name, remote)),

@@ -5,9 +5,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
+from hs_common.matrix.signing import SigningKey
 from tests.federation.foreign_server import Answer, Asked
 from tests.federation.pair import B, Pair
 from tests.scenarios.client import User, http_session, register, unique
+from tests.workers.client.encryption.world import key_of, public, signed
 
 Json = dict[str, Any]
 ALGORITHM = "signed_curve25519"
@@ -97,6 +99,48 @@ def test_keys(pair: Pair) -> None:
         assert [one["device_id"] for one in devices["devices"]] == [bob.device_id]
         assert devices["devices"][0]["keys"]["keys"] == device["keys"]
         assert devices["stream_id"] > 0
+
+    play(pair, steps)
+
+
+def test_a_user_of_another_server_is_verified(pair: Pair) -> None:
+    """Alice signs Bob's master key: she alone sees that, and only of the very key that he has."""
+
+    def cross_signing(user_id: str) -> tuple[dict[str, SigningKey], Json]:
+        keys = {usage: key_of(f"{user_id} {usage}") for usage in ("master", "self_signing", "user_signing")}
+        objects: Json = {}
+        for usage, key in keys.items():
+            name = public(key)
+            plain = {"user_id": user_id, "usage": [usage], "keys": {f"ed25519:{name}": name}}
+            master = keys["master"]
+            is_master = usage == "master"
+            objects[f"{usage}_key"] = (
+                plain if is_master else signed(plain, user_id, f"ed25519:{public(master)}", master)
+            )
+        return keys, objects
+
+    async def steps(alice: User, bob: User) -> None:
+        keys, own = cross_signing(alice.user_id)
+        _, his = cross_signing(bob.user_id)
+        await alice.post(("keys", "device_signing", "upload"), own)
+        await bob.post(("keys", "device_signing", "upload"), his)
+        name = f"ed25519:{public(keys['user_signing'])}"
+        vouched = signed(his["master_key"], alice.user_id, name, keys["user_signing"])
+        target = next(iter(his["master_key"]["keys"].values()))
+        forged = {**vouched, "usage": ["master", "self_signing"]}
+        failed = await alice.post(("keys", "signatures", "upload"), {bob.user_id: {target: forged}})
+        assert failed["failures"][bob.user_id][target]["errcode"] == "M_INVALID_PARAM"
+        unknown = await alice.post(("keys", "signatures", "upload"), {bob.user_id: {"A" * 43: vouched}})
+        assert unknown["failures"][bob.user_id]["A" * 43]["errcode"] == "M_NOT_FOUND"
+        before = (await alice.get(("sync",)))["next_batch"]
+        done = await alice.post(("keys", "signatures", "upload"), {bob.user_id: {target: vouched}})
+        assert done["failures"] == {}
+        seen = await alice.post(("keys", "query"), {"device_keys": {bob.user_id: []}})
+        assert seen["master_keys"][bob.user_id]["signatures"][alice.user_id] == vouched["signatures"][alice.user_id]
+        told = await alice.get(("sync",), query={"since": before})
+        assert told["device_lists"]["changed"] == [bob.user_id]  # her other devices ask again
+        himself = await bob.post(("keys", "query"), {"device_keys": {bob.user_id: []}})
+        assert alice.user_id not in himself["master_keys"][bob.user_id].get("signatures", {})
 
     play(pair, steps)
 

@@ -83,6 +83,38 @@ def test_refreshed_token_replaces_the_old_one(server: Server) -> None:
     run(server, play)
 
 
+def test_an_exchange_of_tokens_is_repeated_anywhere_until_one_of_the_new_is_used(server: Server) -> None:
+    """An answer that was lost costs nobody his session, whichever process is asked again."""
+
+    async def play(alice: User) -> None:
+        anybody = Caller(alice.http, alice.urls)
+        identifier = {"type": "m.id.user", "user": alice.user_id}
+        body = {"type": "m.login.password", "identifier": identifier, "password": PASSWORD, "refresh_token": True}
+        first = await anybody.post(("login",), body)
+        for at in alice.urls:
+            second = await anybody.post(("refresh",), {"refresh_token": first["refresh_token"]}, at=at)
+        for at in alice.urls:  # nor has what was exchanged ended anywhere
+            await User(alice.http, [at], first).get(("account", "whoami"))
+        # The first use of the new refresh token, by whoever never used the new access token.
+        for at in reversed(alice.urls):
+            third = await anybody.post(("refresh",), {"refresh_token": second["refresh_token"]}, at=at)
+        for at in alice.urls:
+            await until_refused(User(alice.http, [at], first))
+            old = {"refresh_token": first["refresh_token"]}
+            await anybody.post(("refresh",), old, status=401, errcode="M_UNKNOWN_TOKEN", at=at)
+        third = await anybody.post(("refresh",), {"refresh_token": second["refresh_token"]})
+        # The first use of the new access token, at the process that was asked last.
+        await User(alice.http, alice.urls[-1:], {**first, **third}).get(("account", "whoami"))
+        for at in alice.urls:
+            await until_refused(User(alice.http, [at], {**first, **second}))
+            old = {"refresh_token": second["refresh_token"]}
+            await anybody.post(("refresh",), old, status=401, errcode="M_UNKNOWN_TOKEN", at=at)
+        fourth = await anybody.post(("refresh",), {"refresh_token": third["refresh_token"]})
+        assert (await User(alice.http, alice.urls, {**first, **fourth}).get(("account", "whoami")))["device_id"]
+
+    run(server, play)
+
+
 def test_devices_are_named_listed_and_deleted_with_the_password(server: Server) -> None:
     async def play(alice: User) -> None:
         phone = await log_in(alice, initial_device_display_name="Phone")

@@ -6,7 +6,8 @@ Spec: client-server-api/#post_matrixclientv3keysquery.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hs_common.reading.public_keys import told_keys
+from hs_common.matrix.public_keys import MASTER
+from hs_common.reading.public_keys import told_keys, with_own_signatures
 from hs_workers.client.encryption.known_keys import KnownKeys
 from hs_workers.client.encryption.local_users import by_server
 from hs_workers.client.encryption.remote_keys import RemoteKeys
@@ -26,6 +27,7 @@ class Querying:
         users, signatures = await self._known.seen_by(reader_id, local)
         answer = told_keys(users, reader_id, wanted, signatures)
         found, failures = await self._remote.query({server: _of(wanted, users) for server, users in servers.items()})
+        found[f"{MASTER}_keys"] = with_own_signatures(found[f"{MASTER}_keys"], signatures)
         for kind, by_user in found.items():
             answer[kind] = {**answer[kind], **by_user}
         return {**answer, "failures": failures}

@@ -2,12 +2,12 @@
 
 Rules: a signature is taken only with the very object that is published, and only of who signs such objects: the
 self-signing key signs devices, devices sign their owner's master key, the user-signing key signs others' master keys.
-Each object fails for itself.
+What users of other servers publish, these servers are asked. Each object fails for itself.
 
 Spec: client-server-api/#post_matrixclientv3keyssignaturesupload, #key-and-signature-security.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from hs_common.matrix.public_keys import (
     USER_SIGNING,
     check_signature,
     ed25519_keys,
+    parse_cross_signing_key,
     signed_part,
     verify_key,
 )
@@ -30,6 +31,8 @@ from hs_common.replication.link_interface import Link
 from hs_common.storage.cross_signing import CrossSigningKey, cross_signing_keys
 from hs_common.storage.device_keys import DeviceKeys, keys_of_users
 from hs_common.storage.queries import Queries
+from hs_workers.client.encryption.local_users import by_server
+from hs_workers.client.encryption.remote_keys import RemoteKeys
 
 Uploads = Mapping[str, Mapping[str, Any]]
 
@@ -45,9 +48,11 @@ class _Known:
 class Signing:
     """Takes signatures."""
 
-    def __init__(self, db: Queries, master: Link) -> None:
+    def __init__(self, db: Queries, master: Link, server_name: str, remote: RemoteKeys) -> None:
         self._db = db
         self._master = master
+        self._server_name = server_name
+        self._remote = remote
 
     async def add(self, signer_id: str, uploads: Uploads) -> dict[str, dict[str, dict[str, object]]]:
         """Publishes what is right of signed objects by user and device id or master key; gives the others' errors."""
@@ -66,11 +71,28 @@ class Signing:
 
     async def _known(self, signer_id: str, uploads: Uploads) -> _Known:
         users = {signer_id, *(user_id for user_id in uploads if is_user_id(user_id))}
-        cross = await cross_signing_keys(self._db, sorted(users))
+        local, servers = by_server(sorted(users), self._server_name)
+        cross = [*await cross_signing_keys(self._db, local), *(await self._masters_of(servers) if servers else ())]
         return _Known(
             {(key.user_id, key.usage): key for key in cross},
             {one.device_id: one for one in await keys_of_users(self._db, [signer_id])},
         )
+
+    async def _masters_of(self, servers: Mapping[str, Sequence[str]]) -> list[CrossSigningKey]:
+        """The master keys of users of other servers, as these tell them now."""
+        asked: dict[str, dict[str, Any]] = {
+            server: {user_id: [] for user_id in users} for server, users in servers.items()
+        }
+        told, _ = await self._remote.query(asked)
+        found = []
+        for user_id, value in told[f"{MASTER}_keys"].items():
+            try:
+                key = parse_cross_signing_key(value, MASTER, user_id)
+            except MatrixError:
+                continue  # nothing that could be signed
+            keys, signatures = key.signed.keys.decode(), key.signed.signatures.decode()
+            found.append(CrossSigningKey(user_id, MASTER, key.public_key, keys, signatures))
+        return found
 
 
 def _signatures(known: _Known, signer_id: str, user_id: str, target: str, value: Any) -> list[NewSignature]:
