@@ -24,7 +24,7 @@ LONGEST_TURN = 0.5  # seconds: a turn ends at the latest then, so that the time 
 POLL_INTERVAL = 0.005  # seconds between two looks of `until`
 
 
-def run(coroutine: Coroutine[Any, Any, T] | Coroutine[Deferred[Any], Any, T], timeout: float = 20.0) -> T:
+def run(coroutine: Coroutine[Any, Any, T] | Coroutine[Deferred[Any], Any, T], timeout: float = 90.0) -> T:
     """Turns the reactor until `coroutine` is done; gives its result or raises its error.
 
     After `timeout` seconds the coroutine is cancelled and TimeoutError is raised. Calls must not be nested.
@@ -52,7 +52,7 @@ async def sleep(seconds: float) -> None:
     await deferLater(reactor, seconds)
 
 
-async def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
+async def until(condition: Callable[[], object], timeout: float = 60.0) -> None:
     """Waits until `condition()` is true; AssertionError after `timeout` seconds."""
     end = time.monotonic() + timeout
     while not condition():

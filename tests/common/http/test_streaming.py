@@ -1,6 +1,9 @@
 """Bodies that are received and sent piece by piece: within bounds, at the other side's pace, through a forward too."""
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
+from itertools import pairwise
+from random import Random
 from typing import Any
 
 import orjson
@@ -17,7 +20,7 @@ from hs_common.http.request import Request
 from hs_common.http.streaming import STALL_LIMIT_S, Sending
 from hs_common.matrix.errors import too_large
 from tests.common.http.served import Answer, Served, compose, serving
-from tests.reactor import run, until
+from tests.reactor import run, sleep, until
 
 V3 = "/_matrix/client/v3"
 LIMIT = 3_000_000
@@ -65,6 +68,13 @@ class Streaming:
             self.ended.append("cancelled")
             raise
         return {"size": self.received, "announced": request.stream.length}
+
+    @endpoint("POST", f"{V3}/digest", auth=Auth.USER, spec="#digest", streams=True)
+    async def digest(self, request: Request) -> Reply:
+        digest = sha256()
+        while data := await request.stream.read():
+            digest.update(data)
+        return {"digest": digest.hexdigest()}
 
     @endpoint("GET", f"{V3}/send/{{size}}/{{really}}", auth=Auth.NONE, spec="#send", waits=True)
     async def send(self, request: Request) -> Reply:
@@ -118,6 +128,33 @@ def test_a_body_arrives_whole(through_another: bool) -> None:
 
     answer = played(play, through_another)
     assert (answer.status, answer.json) == (200, {"size": 2_500_000, "announced": 2_500_000})
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_bodies_arrive_as_they_were_wherever_they_are_cut(seed: int) -> None:
+    """Several on one connection, one behind the other, with requests between them that have none."""
+    random = Random(seed)
+    sizes = [1, 64, 4_096, 70_000, 262_144, 262_145, 900_000]
+    random.shuffle(sizes)
+    bodies = [random.randbytes(size) for size in sizes]
+
+    async def play(served: Served, sample: Streaming) -> None:
+        head = {**GOOD, "Expect": ""} if seed % 2 else GOOD
+        sent = b"".join(
+            compose("POST", f"{V3}/digest", body, head) + compose("GET", f"{V3}/list/1/-1", b"") for body in bodies
+        )
+        cuts = sorted(random.choices(range(len(sent)), k=3**seed))
+        connection = await served.connect()
+        for begin, end in pairwise([0, *cuts, len(sent)]):
+            connection.write(sent[begin:end])
+            if random.random() < 0.2:
+                await sleep(0)
+        for body in bodies:
+            assert (await connection.answer()).json == {"digest": sha256(body).hexdigest()}
+            assert (await connection.answer()).status == 200
+        await connection.close()
+
+    played(play, False)
 
 
 @both_ways

@@ -58,8 +58,8 @@ async def serve(url: str, folder: Path, moment: str, *s3: str) -> None:
     async with media_worker(url, folder, wrap=lambda store: Dying(store, moment), **options) as world:
         sys.stdout.write(f"{world.served.port}\n")
         sys.stdout.flush()
-        await until(lambda: os.getppid() == 1, timeout=60)
+        await until(lambda: os.getppid() == 1, timeout=300)
 
 
 if __name__ == "__main__":
-    run(serve(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]), 60)
+    run(serve(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]), 300)

@@ -58,7 +58,7 @@ def test_two_workers_share_nothing_else(media_url: str, media_folder: Path, obje
             made = (await other.thumbnail(media_id, 32, 32)).body
             assert (await one.thumbnail(media_id, 32, 32)).body == made
 
-    run(scenario(), 60)
+    run(scenario(), 120)
     assert not list(media_folder.iterdir())
 
 
@@ -159,7 +159,7 @@ def test_what_breaks_off_goes_on_where_it_was(media_url: str, media_folder: Path
             assert fault.cut_after is None
         assert (await world.download(media_id, Range="bytes=5-")).body == DATA[5:]
 
-    run(through_faults(media_url, media_folder, object_store, scenario), 60)
+    run(through_faults(media_url, media_folder, object_store, scenario), 120)
 
 
 def test_a_store_that_is_away_or_busy(
@@ -185,7 +185,7 @@ def test_a_store_that_is_away_or_busy(
         assert (await world.download(kept)).body == DATA
         assert await world.count("media") == 2
 
-    run(through_faults(media_url, media_folder, object_store, scenario), 60)
+    run(through_faults(media_url, media_folder, object_store, scenario), 120)
     assert len(object_store.objects()) == 2
 
 
@@ -227,7 +227,7 @@ def test_a_store_that_falls_silent(
         fault.is_silent = False
         assert (await world.download(kept)).body == b"kept"
 
-    run(through_faults(media_url, media_folder, object_store, scenario), 60)
+    run(through_faults(media_url, media_folder, object_store, scenario), 120)
 
 
 def test_a_slow_store_is_waited_for_and_holds_up_nobody(
@@ -242,7 +242,7 @@ def test_a_slow_store_is_waited_for_and_holds_up_nobody(
         downloads = [Deferred.fromCoroutine(world.download(media_id)) for media_id in media_ids]
         assert [(await download).body for download in downloads] == [DATA[number:] for number in range(4)]
 
-    run(through_faults(media_url, media_folder, object_store, scenario), 60)
+    run(through_faults(media_url, media_folder, object_store, scenario), 120)
 
 
 def test_a_full_disk_for_uploads_on_their_way(media_url: str, media_folder: Path, object_store: ObjectStore) -> None:

@@ -51,7 +51,7 @@ def browse(url: str, folder: Path, pages: Any, scenario: Scenario, **options: An
         ):
             await scenario(world, server)
 
-    run(perform(), 60)
+    run(perform(), 120)
     return seen
 
 

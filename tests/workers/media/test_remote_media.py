@@ -48,7 +48,7 @@ def play(
             await scenario(world, server)
 
     (folder / "certificates").mkdir()
-    run(perform(), 60)
+    run(perform(), 120)
 
 
 async def get(world: World, rest: str = "", media_id: str = "far", **headers: str) -> Answer:
@@ -140,7 +140,7 @@ def test_a_place_elsewhere(media_url: str, media_folder: Path) -> None:
             assert (await get(world, media_id="inside")).status == 502
 
     (media_folder / "certificates").mkdir()
-    run(perform(), 60)
+    run(perform(), 120)
 
 
 def test_a_place_elsewhere_may_be_hostile(media_url: str, media_folder: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_place_elsewhere_may_be_hostile(media_url: str, media_folder: Path) ->
             assert world.metric("viaduct_media_remote_total", outcome="failed") == len(answers)
 
     (media_folder / "certificates").mkdir()
-    run(perform(), 60)
+    run(perform(), 120)
 
 
 @pytest.mark.parametrize(
