@@ -8,6 +8,7 @@ Spec: server-server API, #request-authentication.
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from os import SEEK_END
 from typing import Any, Final
 
 from hs_common.federation.back_off import BackOff
@@ -22,6 +23,8 @@ from hs_common.matrix.signing import SignatureError
 
 DEPTH_LIMIT: Final = 250
 """Levels of a body: what an event may have, and the transaction around it. The encoder writes no more than 254."""
+LARGE_BYTES: Final = 1 << 20
+"""Of a body that is not read before its sender's key is known."""
 BODY_LIMIT: Final = 64 << 20
 """The endpoints declare smaller ones; the largest is what a big room's join may need."""
 
@@ -47,6 +50,8 @@ class RequestAuthenticator:
             raise unauthorized(f"The request is for {destination}, and this is {self._server_name}")
         if not self._domains.may_talk(origin):
             raise forbidden("This server does not talk with yours")
+        if incoming.content.seek(0, SEEK_END) > LARGE_BYTES:
+            await self._refuse_unknown(origin, claims)
         body, content = _parsed(incoming)
         uri = incoming.uri_path
         if incoming.query_string:
@@ -56,6 +61,14 @@ class RequestAuthenticator:
         self._back_off.alive(origin)
         self.on_alive(origin)
         return ServerCaller(origin, body)
+
+    async def _refuse_unknown(self, origin: str, claims: Sequence[RequestClaim]) -> None:
+        """Whose key cannot be had cannot be right: his body is not read, nor held while his keys are asked for."""
+        named = [claim.key_id for claim in claims]
+        await self._keys.refresh(origin, named, self._now_ms())
+        known = await self._keys.keys_of(origin)
+        if not any(key_id in known for key_id in named):
+            raise unauthorized("The request's signature is not valid: its key is not known")
 
     async def _check(self, origin: str, claims: Sequence[RequestClaim], data: bytes) -> None:
         signatures = {origin: {claim.key_id: claim.signature for claim in claims}}

@@ -7,7 +7,7 @@ ends the gap; where none could be asked it stays for the next reader.
 Spec: server-server API, #backfilling-and-retrieving-missing-events.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import orjson
@@ -34,6 +34,8 @@ PAGE: Final = 100
 PAGES: Final = 3
 """Filled for one reader; the rest when he reads on."""
 SERVERS: Final = 4
+SECONDS: Final = 15.0
+"""After which no further server is asked for one page: somebody waits."""
 SINGLE_EVENTS: Final = 40
 """Auth events and state of old that are asked for one by one; what is missing beyond is done without."""
 READ_STATE: Final = ("m.room.create", "m.room.power_levels", "m.room.join_rules", "m.room.history_visibility")
@@ -42,14 +44,17 @@ _log = Logger()
 
 
 class Backfilling:
-    """Asks for history. `server_name` is this server's."""
+    """Asks for history. `server_name` is this server's, `seconds` a clock that never goes back."""
 
-    def __init__(self, db: Queries, master: Link, fetching: Fetching, server_name: str) -> None:
+    def __init__(
+        self, db: Queries, master: Link, fetching: Fetching, server_name: str, seconds: Callable[[], float]
+    ) -> None:
         self._db = db
         self._master = master
         self._fetching = fetching
         self._storing = Storing(master)
         self._server_name = server_name
+        self._seconds = seconds
         self._under_way: dict[tuple[str, int], list[Deferred[None]]] = {}
 
     async def fill(self, room_id: str, start: Place, stop: Place, wanted: int) -> None:
@@ -96,17 +101,19 @@ class Backfilling:
         servers = await room_state.servers(self._db, room_id, SERVERS + 1)
         if version is None or self._server_name not in servers:
             return False
-        room, answered = Room(room_id, ROOM_VERSIONS[version]), False
+        room, answered, until = Room(room_id, ROOM_VERSIONS[version]), False, self._seconds() + SECONDS
         for server in [one for one in servers if one != self._server_name][:SERVERS]:
+            if self._seconds() > until:
+                return False
             try:
                 found = await self._fetching.backfill(server, room, gap.wanted, PAGE)
+                connected = await self._connected(found, gap.wanted)
+                if connected:
+                    return await self._insert(server, room, gap, connected)
             except MatrixError as error:
                 _log.info("{server} does not tell history: {error}", server=server, error=error)
                 continue
             answered = True
-            connected = await self._connected(found, gap.wanted)
-            if connected:
-                return await self._insert(server, room, gap, connected)
         if answered:  # nobody has more
             await self._call(room_id, gap, [], [], [], is_end=True)
         return False
@@ -143,9 +150,11 @@ class Backfilling:
         of_page = {event.event_id: event.event for event in events}
         absent = [one for one in cited if one not in known and one not in of_page][:SINGLE_EVENTS]
         if absent:
-            fetched, _ = await self._fetching.events(server, room, absent)
+            fetched, failure = await self._fetching.events(server, room, absent)
             of_page.update((event.event_id, event.event) for event in fetched)
             await self._storing.store(room, fetched)
+            if failure is not None:
+                raise failure  # what cannot be judged now would never be shown
         stored = {
             event_id: Event.from_pdu(orjson.loads(json), room.version, event_id) for event_id, json in known.items()
         }

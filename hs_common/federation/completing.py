@@ -8,15 +8,17 @@ completed now is answered as such, and nothing of it was kept but events without
 Spec: server-server API, #checks-performed-on-receipt-of-a-pdu, #backfilling-and-retrieving-missing-events.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
+from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
 from hs_common.federation.fetching import Fetching, Room
 from hs_common.federation.storing import Storing
+from hs_common.federation.told_state import ToldState
 from hs_common.federation.topology import cited_first, pieces
 from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.received_pdu import ReceivedPdu
@@ -31,6 +33,8 @@ WALKS: Final = 6
 """Answers of /get_missing_events followed for one bundle: some hundred events; further back is left to backfill."""
 FETCHED: Final = 500
 """Events fetched for one bundle besides auth chains and state."""
+FRUITLESS: Final = 3
+"""Auth chains for one bundle in which nothing of what is missing was: each may have some ten thousand events."""
 STATES: Final = 5
 """States asked for in one bundle; each may be a room's whole state."""
 SINGLE_EVENTS: Final = 40
@@ -58,6 +62,7 @@ class Bundle:
     fetched: int = 0
     asked_states: set[str] = field(default_factory=set)
     asked_auth: set[str] = field(default_factory=set)
+    fruitless: int = 0  # auth chains in which nothing was of what was missing
     asked_room: bool = False  # whether `servers` has been extended by those in the room
 
 
@@ -80,13 +85,21 @@ class Completing:
         self._storing = Storing(master)
         self._seconds = seconds
         self._on_fetch = on_fetch
+        self._large: dict[str, DeferredLock] = {}
 
     async def take_in(
-        self, room: Room, events: Iterable[ReceivedPdu], servers: Sequence[str], *, introduced: bool = False
+        self,
+        room: Room,
+        events: Iterable[ReceivedPdu],
+        servers: Sequence[str],
+        *,
+        introduced: bool = False,
+        may_fetch: bool = True,
     ) -> dict[str, Verdict]:
         """The verdicts by event id, also of events that were fetched. Raises MatrixError: the master's.
 
-        An event that is missing something still has the verdict `missing`: it may succeed later.
+        An event that is missing something still has the verdict `missing`: it may succeed later. Without `may_fetch`
+        nobody is asked for it.
         """
         bundle = Bundle(
             room, self._others(servers), {event.event_id: event for event in events}, self._seconds() + SECONDS
@@ -100,7 +113,8 @@ class Completing:
             fruitless += not is_progress
             lacking = [verdict for verdict in missing if verdict.status == "missing"]
             # Events that fork the room are taken one a call, so as long as some are decided others get their turn.
-            if lacking and not await self._complete(bundle, lacking) and not is_progress:
+            is_fetched = may_fetch and bool(lacking) and await self._complete(bundle, lacking)
+            if lacking and not is_fetched and not is_progress:
                 break
         return bundle.verdicts
 
@@ -184,16 +198,17 @@ class Completing:
         """The auth chains of events whose auth events are missing."""
         tried = False
         for verdict in verdicts:
-            if verdict.event_id in bundle.asked_auth or self._seconds() > bundle.until:
+            if verdict.event_id in bundle.asked_auth or self._seconds() > bundle.until or bundle.fruitless >= FRUITLESS:
                 continue
             bundle.asked_auth.add(verdict.event_id)
 
             async def ask(server: str, event_id: str = verdict.event_id) -> list[ReceivedPdu]:
                 return await self._fetching.auth_chain(server, bundle.room, event_id)
 
-            found = await self._first(bundle, "auth chain", ask)
+            found = _cited_by(verdict.missing_auth, await self._first(bundle, "auth chain", ask))
             await self._storing.store(bundle.room, await self._unknown(found))
             tried = tried or bool(found)
+            bundle.fruitless += not found
         return tried
 
     async def _fetch_state(self, bundle: Bundle, event_id: str) -> bool:
@@ -217,16 +232,30 @@ class Completing:
         wanted = [*dict.fromkeys([*ids.state, *ids.auth_chain])]
         known = await federated_rooms.known_events(self._db, wanted)
         unknown = [one for one in wanted if one not in known]
-        failure = None
         if len(unknown) > SINGLE_EVENTS:
-            found = await self._unknown(await self._fetching.state(server, room, event_id))
+            await self._whole_state(server, room, event_id, known)
         else:
             found, failure = await self._fetching.events(server, room, unknown)
-        await self._storing.store(room, found)
-        if failure is not None:
-            raise failure  # a state with a hole is another state; what has come is not asked for again
+            await self._storing.store(room, found)
+            if failure is not None:
+                raise failure  # a state with a hole is another state; what has come is not asked for again
         known = await federated_rooms.known_events(self._db, ids.state)
         return [one for one in ids.state if one in known]
+
+    async def _whole_state(self, server: str, room: Room, event_id: str, known: Collection[str]) -> None:
+        """Keep the state before an event and its auth chain. One at a time of each server: it lies in memory until all
+        of it has come."""
+        turns = self._large.setdefault(server, DeferredLock())
+        await turns.acquire()
+        try:
+            told = ToldState(self._fetching, self._master, room, "pdus")
+            await self._fetching.stream_state(server, room, event_id, told.take)
+            await told.end()
+            await told.store(known)
+        finally:
+            turns.release()
+            if not turns.locked and self._large.get(server) is turns:
+                del self._large[server]
 
     async def _unknown(self, events: Sequence[ReceivedPdu]) -> list[ReceivedPdu]:
         known = await federated_rooms.known_events(self._db, [event.event_id for event in events])
@@ -248,3 +277,16 @@ class Completing:
             if found:
                 return found
         return []
+
+
+def _cited_by(event_ids: Iterable[str], found: Sequence[ReceivedPdu]) -> list[ReceivedPdu]:
+    """Those of the events that are wanted, and what these cite in turn: nobody asked for the others."""
+    by_id = {event.event_id: event for event in found}
+    reached: dict[str, ReceivedPdu] = {}
+    waiting = list(event_ids)
+    while waiting:
+        event = by_id.get(waiting.pop())
+        if event is not None and event.event_id not in reached:
+            reached[event.event_id] = event
+            waiting += event.event.auth_event_ids
+    return list(reached.values())

@@ -5,7 +5,7 @@ What is not as it should be is left out: whoever asked finds out by what is stil
 Spec: server-server API, #backfilling-and-retrieving-missing-events, #retrieving-events.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -87,12 +87,12 @@ class Fetching:
             raise unknown(f"{server} names more state than a room can have", 502)
         return StateIds(list(filter(is_event_id, state)), list(filter(is_event_id, auth_chain)))
 
-    async def state(self, server: str, room: Room, event_id: str) -> list[ReceivedPdu]:
-        """The state before an event and its auth chain, whole. Raises MatrixError."""
+    async def stream_state(
+        self, server: str, room: Room, event_id: str, receive: Callable[[bytes], Awaitable[None]]
+    ) -> None:
+        """The state before an event and its auth chain, as bytes (`pdus`, `auth_chain`). Raises MatrixError."""
         path = f"{V1}/state/{_escaped(room.room_id)}"
-        answer = await self._remote.get(server, path, {"event_id": event_id}, large=True)
-        events = [*_list(answer, "pdus"), *_list(answer, "auth_chain")]
-        return await self.checked(events[: 2 * MAXIMUM_STATE], room)
+        await self._remote.get_streaming(server, path, {"event_id": event_id}, receive)
 
     async def backfill(self, server: str, room: Room, before: Sequence[str], limit: int) -> list[ReceivedPdu]:
         """Events at and before the given ones. Raises MatrixError."""

@@ -6,15 +6,22 @@ from typing import Any, Final
 from hs_common.federation.client import QUICK, USUAL, FederationClient
 from hs_common.federation.failures import FederationError, ServerUnreachable
 from hs_common.federation.interfaces import Query
+from hs_common.http.egress.answer import Answer
 from hs_common.http.egress.connection import Limits
 from hs_common.http.egress.failures import EgressError
 from hs_common.matrix.canonical_json import encode, encode_lenient
 from hs_common.matrix.errors import MatrixError
 
-LARGE: Final = Limits(total_s=120.0, idle_s=60.0, body_bytes=128 << 20)
-"""For the state of a room with its auth chain: 50,000 members have some 100 MiB."""
-STREAMED: Final = Limits(total_s=900.0, idle_s=120.0, body_bytes=1 << 30)
-"""For a join, whose answer is never in memory whole. The other server may take long to put it together."""
+LARGE: Final = Limits(total_s=120.0, idle_s=60.0, body_bytes=32 << 20)
+"""For auth chains, and the ids of a state: some ten thousand events, some hundred thousand ids."""
+QUICK_LARGE: Final = Limits(total_s=20.0, idle_s=10.0, body_bytes=32 << 20)
+"""The same where a client waits."""
+STATE: Final = Limits(total_s=240.0, idle_s=60.0, body_bytes=256 << 20)
+"""For the state of a room with its auth chain, read while it comes: 50,000 members have some 100 MiB."""
+STREAMED: Final = Limits(total_s=900.0, idle_s=120.0, body_bytes=512 << 20)
+"""For a join, read while it comes. The other server may take long to put it together."""
+
+Receive = Callable[[bytes], Awaitable[None]]
 
 
 class RemoteServers:
@@ -22,11 +29,11 @@ class RemoteServers:
 
     def __init__(self, client: FederationClient, *, quick: bool = False) -> None:
         self._client = client
-        self._limits = QUICK if quick else USUAL
+        self._limits, self._large = (QUICK, QUICK_LARGE) if quick else (USUAL, LARGE)
 
     async def get(self, server: str, path: str, query: Query | None = None, *, large: bool = False) -> Any:
         try:
-            return await self._client.get(server, path, query, LARGE if large else self._limits)
+            return await self._client.get(server, path, query, self._large if large else self._limits)
         except FederationError as error:
             raise error.for_client() from error
 
@@ -36,11 +43,15 @@ class RemoteServers:
     async def post(self, server: str, path: str, body: Mapping[str, Any]) -> Any:
         return await self._ask(server, "POST", path, body)
 
-    async def put_streaming(
-        self, server: str, path: str, body: Mapping[str, Any], receive: Callable[[bytes], Awaitable[None]]
-    ) -> None:
+    async def get_streaming(self, server: str, path: str, query: Query, receive: Receive) -> None:
+        await self._stream(server, self._client.open(server, "GET", path, query, limits=STATE), receive)
+
+    async def put_streaming(self, server: str, path: str, body: Mapping[str, Any], receive: Receive) -> None:
+        await self._stream(server, self._client.open(server, "PUT", path, None, _encoded(body), STREAMED), receive)
+
+    async def _stream(self, server: str, opening: Awaitable[Answer], receive: Receive) -> None:
         try:
-            answer = await self._client.open(server, "PUT", path, None, _encoded(body), STREAMED)
+            answer = await opening
             try:
                 while piece := await answer.read():
                     await receive(piece)
@@ -70,9 +81,10 @@ class NoRemote:
     async def post(self, server: str, path: str, body: Mapping[str, Any]) -> Any:
         raise _nobody(server)
 
-    async def put_streaming(
-        self, server: str, path: str, body: Mapping[str, Any], receive: Callable[[bytes], Awaitable[None]]
-    ) -> None:
+    async def get_streaming(self, server: str, path: str, query: Query, receive: Receive) -> None:
+        raise _nobody(server)
+
+    async def put_streaming(self, server: str, path: str, body: Mapping[str, Any], receive: Receive) -> None:
         raise _nobody(server)
 
 

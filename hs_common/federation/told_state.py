@@ -1,4 +1,4 @@
-"""The state of a room as the answer to a join tells it: read, checked and kept while it comes.
+"""The state of a room as the answer to a join, or to a question for it, has it: read, checked and kept while it comes.
 
 Of each event only its bytes and what it cites stay in memory. An event that is not as it should be is left out; that
 the state is not complete then is found by who enters the room.
@@ -6,6 +6,7 @@ the state is not complete then is found by who enters the room.
 Spec: server-server API, #put_matrixfederationv2send_joinroomideventid.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,15 +31,17 @@ class _Kept:
 
 
 class ToldState:
-    """One answer. `take` its pieces, `end`, then `store`."""
+    """One answer. `take` its pieces, `end`, then `store`. `state_name`: what its state is called."""
 
-    def __init__(self, fetching: Fetching, master: Link, room: Room) -> None:
+    def __init__(self, fetching: Fetching, master: Link, room: Room, state_name: str = "state") -> None:
         self._fetching = fetching
         self._master = master
         self._room = room
-        self._reader = JsonListReader(("state", "auth_chain"))
+        self._reader = JsonListReader((state_name, "auth_chain"))
+        self._state_name = state_name
         self._unchecked: list[tuple[str, Any]] = []
         self._kept: dict[str, _Kept] = {}
+        self._ids: dict[str, str] = {}  # most events cite the same few
         self._state: dict[str, None] = {}
         self._has_create = False
         self.seen = 0
@@ -65,11 +68,14 @@ class ToldState:
         if not self._has_create:
             raise unknown("The other server told a state without the room's create event", 502)
 
-    async def store(self) -> None:
-        """Give everything to the master, each event after its auth events."""
+    async def store(self, known: Collection[str] = ()) -> None:
+        """Give everything that is not known to the master, each event after its auth events."""
         ordered = in_order({event_id: kept.auth_event_ids for event_id, kept in self._kept.items()})
-        pdus = [Pdu(event_id=event_id, pdu=self._kept[event_id].encoded) for event_id in ordered]
+        pdus = [
+            Pdu(event_id=event_id, pdu=self._kept[event_id].encoded) for event_id in ordered if event_id not in known
+        ]
         self._kept.clear()
+        self._ids.clear()
         for piece in pieces(pdus, lambda pdu: len(pdu.pdu)):
             version = self._room.version.identifier
             call = StoreEvents(room_id=self._room.room_id, room_version=version, events=piece)
@@ -89,7 +95,8 @@ class ToldState:
         self.seen += len(batch)
         if self.seen > 2 * MAXIMUM_STATE:
             raise unknown("The other server tells more state than a room can have", 502)
-        of_state, of_chain = ([value for name, value in batch if name == wanted] for wanted in ("state", "auth_chain"))
+        names = (self._state_name, "auth_chain")
+        of_state, of_chain = ([value for name, value in batch if name == wanted] for wanted in names)
         for event in await self._fetching.checked(of_state, self._room):
             self._keep(event)
             if event.event.is_state:
@@ -99,4 +106,7 @@ class ToldState:
             self._keep(event)
 
     def _keep(self, event: ReceivedPdu) -> None:
-        self._kept[event.event_id] = _Kept(event.encoded, event.event.auth_event_ids)
+        # A copy: the encoder's own bytes lie in a buffer of up to four times their size.
+        encoded = bytes(memoryview(event.encoded))
+        auth_event_ids = tuple(self._ids.setdefault(one, one) for one in event.event.auth_event_ids)
+        self._kept[event.event_id] = _Kept(encoded, auth_event_ids)

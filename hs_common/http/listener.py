@@ -3,6 +3,7 @@
 A thin layer over twisted.web's HTTP/1.1 channel: a reverse proxy speaks everything newer, and TLS.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -20,6 +21,10 @@ from hs_common.http.reception import Reception
 IDLE_TIMEOUT_S: Final = 75.0
 """Longer than reverse proxies keep their side open (usually 60 s), so that the proxy closes first and never sends a
 request into a connection that is just being closed. Also what a client has for each piece of a slow body."""
+
+SLOWEST_BYTES_PER_S: Final = 1024
+"""What a request must come with, beside `IDLE_TIMEOUT_S` for its beginning: who says a byte now and then holds a
+connection for minutes at most. The slowest of telephones is faster."""
 
 CONNECTIONS_LIMIT: Final = 10_000
 """Long polls hold one each; beyond, the process would run out of file descriptors where they are needed more."""
@@ -52,6 +57,8 @@ class Channel(HTTPChannel):
     _host: IAddress
     _begun: tuple[float, str] | None = None
     _address = ""
+    _coming_since: float | None = None  # when the request began of which the end has not come yet
+    _came_bytes = 0
     reception: Reception
     listener: "Listener"
 
@@ -69,6 +76,9 @@ class Channel(HTTPChannel):
     def dataReceived(self, data: bytes) -> None:
         lane = self.reception.lane
         if lane is not None and self._is_between_requests() and lane.take(self, data):
+            return
+        if not self._handlingRequest and self._is_too_slow(len(data)):
+            self.transport.abortConnection()
             return
         if len(data) > LARGE_PIECE_BYTES and self.line_mode and not self._busyReceiving:
             data = self._without_head(data)
@@ -105,6 +115,18 @@ class Channel(HTTPChannel):
         self.resetTimeout()  # type: ignore[no-untyped-call]
         request.take_pieces(pieces)
         return data
+
+    def _is_too_slow(self, more: int) -> bool:
+        """Silence is the idle timer's. What comes while a request is being answered waits for its turn, uncounted."""
+        now = self.listener.seconds()
+        if self._coming_since is None:
+            self._coming_since, self._came_bytes = now, 0
+        self._came_bytes += more
+        return now - self._coming_since > IDLE_TIMEOUT_S + self._came_bytes / SLOWEST_BYTES_PER_S
+
+    def allContentReceived(self) -> None:
+        self._coming_since = None
+        super().allContentReceived()  # type: ignore[no-untyped-call]
 
     # For the quick lane. What twisted.web keeps of a request under way is kept of a quick one too, so that what comes
     # meanwhile waits its turn, and a request that is handed over is as any other.
@@ -189,6 +211,7 @@ class Listener(ServerFactory):
         self._clock = clock
         self._idle_timeout_s = idle_timeout_s
         self._connections_limit = connections_limit
+        self.seconds: Callable[[], float] = clock.seconds
         self.channels: set[Channel] = set()
         self._empty: Deferred[None] | None = None
 

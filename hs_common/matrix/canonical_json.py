@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from hs_common.matrix.errors import MatrixError, bad_json, not_json, too_large
-from hs_common.matrix.limits import MAX_INTEGER, MAX_JSON_DEPTH
+from hs_common.matrix.limits import MAX_INTEGER, MAX_JSON_DEPTH, MAX_JSON_PARTS
 
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 
@@ -80,11 +80,14 @@ def check(value: Any, *, refuse_nul: bool = False, max_depth: int = MAX_JSON_DEP
 def decode(data: bytes, max_bytes: int, max_depth: int = MAX_JSON_DEPTH) -> Any:
     """The value of JSON text (UTF-8). It may contain floats: `check` is for where canonical JSON is enforced.
 
-    Integers beyond 64 bits come out as floats. Raises MatrixError: 413 M_TOO_LARGE beyond `max_bytes`, 400 M_NOT_JSON,
-    400 M_BAD_JSON beyond `max_depth` levels of nesting.
+    Integers beyond 64 bits come out as floats. Raises MatrixError: 413 M_TOO_LARGE beyond `max_bytes` and for too many
+    values, 400 M_NOT_JSON, 400 M_BAD_JSON beyond `max_depth` levels of nesting.
     """
     if len(data) > max_bytes:
         raise too_large(f"JSON may have at most {max_bytes} bytes")
+    # Two bytes of text may become an object of a hundred: what is large must not consist of nothing else.
+    if len(data) > MAX_JSON_PARTS and sum(map(data.count, (b"{", b"[", b","))) > MAX_JSON_PARTS:
+        raise too_large(f"JSON may have at most {MAX_JSON_PARTS} values")
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:

@@ -5,6 +5,7 @@ The answer to a join may be larger than what one wants in memory; its events are
 
 import codecs
 import json
+import re
 from collections.abc import Collection, Iterator
 from typing import Any, Final, NoReturn
 
@@ -15,7 +16,7 @@ MAXIMUM_MEMBER: Final = 8 << 20
 FIRST_RETRY: Final = 16 * 1024
 """How much more has to come before a value that was cut off is tried again; a quarter of it, if that is more."""
 
-_SPACE: Final = " \t\r\n"
+_SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
 def _refuse_constant(text: str) -> NoReturn:
@@ -69,10 +70,9 @@ class JsonListReader:
             raise ValueError("the JSON ends too soon")
 
     def _skip_space(self) -> None:
-        text, at = self._text, self._at
-        while at < len(text) and text[at] in _SPACE:
-            at += 1
-        self._at = at
+        found = _SPACE.match(self._text, self._at)
+        assert found is not None, "it matches nothing too"
+        self._at = found.end()
 
     def _step(self, last: bool) -> tuple[str, Any] | None:
         """Take one thing; an element of a list is answered."""

@@ -37,3 +37,7 @@ MAX_INTEGER = 2**53 - 1
 # Nesting of JSON that we accept. The encoder stops at 254 levels, and an event is embedded some levels deep in answers;
 # real events nest less than ten.
 MAX_JSON_DEPTH = 200
+
+# Brackets and commas of one text that is decoded whole. Each may become a hundred bytes of memory; the largest that an
+# honest server sends, an auth chain of some ten thousand events, has a third.
+MAX_JSON_PARTS = 1_000_000

@@ -41,14 +41,26 @@ async def stage(
     )
 
 
-async def waiting_rooms(db: Queries, shards: Sequence[int], limit: int) -> dict[str, int]:
-    """Rooms of the shards for which events wait whose time has come, and how many; those that wait longest first."""
+class WaitingRoom(NamedTuple):
+    """A room for which so many events wait; the first came from `origin`."""
+
+    room_id: str
+    events: int
+    origin: str
+
+
+async def waiting_rooms(
+    db: Queries, shards: Sequence[int], limit: int, without: Sequence[str] = ()
+) -> list[WaitingRoom]:
+    """Rooms of the shards for which events wait whose time has come, those that wait longest first. Events of the
+    servers in `without` do not count."""
     rows = await db.fetch(
-        "SELECT room_id, count(*) FROM inbound_pdu WHERE shard = ANY(%s) AND retry_at <= now()"
+        "SELECT room_id, count(*), (array_agg(origin ORDER BY seq))[1] FROM inbound_pdu"
+        " WHERE shard = ANY(%s) AND retry_at <= now() AND NOT origin = ANY(%s::text[])"
         " GROUP BY room_id ORDER BY min(seq) LIMIT %s",
-        (list(shards), limit),
+        (list(shards), list(without), limit),
     )
-    return dict(rows)
+    return [WaitingRoom(*row) for row in rows]
 
 
 async def of_room(db: Queries, room_id: str, limit: int) -> list[StagedPdu]:

@@ -7,7 +7,7 @@ Events that this process staged itself are handed over in memory; others, and th
 Spec: server-server API, #checks-performed-on-receipt-of-a-pdu.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -31,6 +31,7 @@ from hs_common.replication.federation_calls import Verdict
 from hs_common.storage import federated_rooms, inbound_pdus
 from hs_common.storage.inbound_pdus import StagedPdu
 from hs_common.storage.queries import DatabaseError, Queries
+from hs_workers.federation_inbound.in_vain import InVain
 from hs_workers.federation_inbound.room_admission import RoomAdmission
 from hs_workers.federation_inbound.staging import Staging
 
@@ -39,8 +40,11 @@ BUNDLE_EVENTS: Final = 100
 """Of a room at a time; what comes meanwhile waits for the next."""
 MEMORY_EVENTS: Final = 500
 """Of a room handed over in memory; beyond, the rows are read when their turn comes."""
-ROOMS_AT_ONCE: Final = 100
+ROOMS_AT_ONCE: Final = 200
 """Rooms worked for at the same time; most of them wait for other servers."""
+ROOMS_OF_ORIGIN: Final = 50
+"""Of those, rooms that one server's events have begun: as many as one transaction has. Who answers slowly on purpose,
+in however many rooms, leaves the others to others."""
 ALONE_LOOK_S: Final = 5.0
 LOOK_S: Final = 0.25
 """How soon a process sees what another one has staged for its rooms."""
@@ -49,6 +53,7 @@ RETRY_S: Final = 15.0
 """The first wait of an event that could not be completed; it grows fourfold, to some hours in all."""
 JOINING_RETRY_S: Final = 1.0
 
+_Entry = tuple[str, ReceivedPdu, int]  # origin, event, attempts
 _log = Logger()
 
 
@@ -63,7 +68,8 @@ class OutOfBand(Protocol):
 class _Queue:
     """What waits for a room. `unread`: rows may be there that are not in `events`."""
 
-    events: deque[tuple[str, ReceivedPdu, int]] = field(default_factory=deque)  # (origin, event, attempts)
+    origin: str
+    events: deque[_Entry] = field(default_factory=deque)
     unread: bool = False
     under_way: int = 0
 
@@ -103,6 +109,9 @@ class RoomQueues:
         self._is_alone = is_alone
         self._background = background
         self._queues: dict[str, _Queue] = {}  # of rooms that are worked for
+        self._begun_by: Counter[str] = Counter()  # how many of those, by the origin of their first events
+        self._in_vain = InVain()
+        self._left_over = False  # whether rooms wait because too many are worked for
         self._keeper: ShareKeeper | None = None
         self._counted = float("-inf")
         self.backlog: tuple[int, float] = (0, 0.0)
@@ -128,14 +137,22 @@ class RoomQueues:
         if not self._may_work(room_id):
             return
         queue = self._queues.get(room_id)
-        if queue is None and len(self._queues) >= ROOMS_AT_ONCE:
-            return  # the rows are found later
-        if queue is None:
-            queue = self._queues[room_id] = _Queue()
+        if queue is not None:
             self._add(queue, origin, events)
-            self._background("take in events", self._work(room_id, queue))
+        elif self._may_begin(origin):
+            queue = _Queue(origin)
+            self._add(queue, origin, events)
+            self._begin(room_id, queue)
         else:
-            self._add(queue, origin, events)
+            self._left_over = True  # the rows are found later
+
+    def _may_begin(self, origin: str) -> bool:
+        return len(self._queues) < ROOMS_AT_ONCE and self._begun_by[origin] < ROOMS_OF_ORIGIN
+
+    def _begin(self, room_id: str, queue: _Queue) -> None:
+        self._queues[room_id] = queue
+        self._begun_by[queue.origin] += 1
+        self._background("take in events", self._work(room_id, queue))
 
     @staticmethod
     def _add(queue: _Queue, origin: str, events: Sequence[ReceivedPdu]) -> None:
@@ -166,14 +183,16 @@ class RoomQueues:
         if free <= 0:
             return
         await self._staging.flush()
-        waiting = await inbound_pdus.waiting_rooms(self._db, sorted(keeper.held), free + len(self._queues))
-        for room_id, count in waiting.items():
+        full = [origin for origin, rooms in self._begun_by.items() if rooms >= ROOMS_OF_ORIGIN]
+        waiting = await inbound_pdus.waiting_rooms(self._db, sorted(keeper.held), free + len(self._queues), full)
+        for room_id, events, origin in waiting:
             queue = self._queues.get(room_id)
             if queue is not None:
-                queue.unread = queue.unread or count > queue.in_hand
-            elif len(self._queues) < ROOMS_AT_ONCE and self._may_work(room_id):
-                self._queues[room_id] = queue = _Queue(unread=True)
-                self._background("take in events", self._work(room_id, queue))
+                queue.unread = queue.unread or events > queue.in_hand
+            elif not self._may_begin(origin):
+                self._left_over = True
+            elif self._may_work(room_id):
+                self._begin(room_id, _Queue(origin, unread=True))
 
     async def _count(self) -> None:
         keeper, now = self._keeper, self._clock.seconds()
@@ -192,6 +211,21 @@ class RoomQueues:
             _log.warn("{room} waits for the master: {error}", room=room_id, error=error)
         finally:
             del self._queues[room_id]
+            self._ended(queue.origin)
+
+    def _ended(self, origin: str) -> None:
+        self._begun_by[origin] -= 1
+        if not self._begun_by[origin]:
+            del self._begun_by[origin]
+        if self._left_over:
+            self._left_over = False
+            self._background("begin with what was left over", self._look_now())
+
+    async def _look_now(self) -> None:
+        try:
+            await self.look()
+        except DatabaseError as error:
+            _log.warn("events that wait cannot be looked for: {error}", error=error)
 
     async def _one_bundle(self, room_id: str, queue: _Queue) -> bool:
         if not queue.events and queue.unread:
@@ -207,7 +241,7 @@ class RoomQueues:
             queue.under_way = 0
         return True
 
-    async def _take_in(self, room_id: str, bundle: Sequence[tuple[str, ReceivedPdu, int]]) -> None:
+    async def _take_in(self, room_id: str, bundle: Sequence[_Entry]) -> None:
         standing = (await self._admission.standings([room_id], self._server_name))[room_id]
         ids = [event.event_id for _, event, _ in bundle]
         if not standing.joined or standing.version is None:
@@ -216,18 +250,32 @@ class RoomQueues:
                     await self._out_of_band.apply(origin, dict(event.event.pdu))
             await self._put_off(room_id, ids, standing.joining)
             return
-        room = Room(room_id, standing.version)
+        room, now = Room(room_id, standing.version), self._clock.seconds()
+        resting = {origin: self._in_vain.rests_for_s(room_id, origin, now) for origin in {one[0] for one in bundle}}
+        waiting = [one for one in bundle if resting[one[0]]]
+        if waiting:
+            await self._take_in_from(room, waiting, max(resting.values()))
+        if len(waiting) < len(bundle):
+            await self._take_in_from(room, [one for one in bundle if not resting[one[0]]], 0.0)
+        if any(event.event.type == SERVER_ACL for _, event, _ in bundle):
+            self._on_acl(room_id)
+
+    async def _take_in_from(self, room: Room, bundle: Sequence[_Entry], rest_s: float) -> None:
+        """With some time to rest nothing is fetched for the events; what needs it waits so long."""
+        began = self._clock.seconds()
         servers = [name for origin, event, _ in bundle for name in (origin, domain_of(event.event.sender))]
         try:
             events = await self._policies.signed(room, [event for _, event, _ in bundle])
-            verdicts = await self._completing.take_in(room, events, servers)
+            verdicts = await self._completing.take_in(room, events, servers, may_fetch=not rest_s)
         except MatrixError as error:
             if error.status != 500:
                 raise
             verdicts = {}  # a fault of ours about one of them: the others may pass another time
-        await self._settle(room_id, bundle, verdicts)
-        if any(event.event.type == SERVER_ACL for _, event, _ in bundle):
-            self._on_acl(room_id)
+        undecided = await self._settle(room.room_id, bundle, verdicts, rest_s)
+        if not rest_s:
+            now = self._clock.seconds()
+            for origin in {origin for origin, _, _ in bundle}:
+                self._in_vain.looked(room.room_id, origin, now - began, now, was_in_vain=origin in undecided)
 
     async def _put_off(self, room_id: str, event_ids: Sequence[str], is_joining: bool) -> None:
         """Events of a room that this server is not in: kept for as long as it is about to be."""
@@ -239,15 +287,19 @@ class RoomQueues:
             self._staging.taken_in(room_id, event_ids)
 
     async def _settle(
-        self, room_id: str, bundle: Sequence[tuple[str, ReceivedPdu, int]], verdicts: dict[str, Verdict]
-    ) -> None:
+        self, room_id: str, bundle: Sequence[_Entry], verdicts: dict[str, Verdict], rest_s: float
+    ) -> set[str]:
+        """The origins of events that could not be decided; those wait for `rest_s`, or longer each time."""
+        undecided: set[str] = set()
         done: list[str] = []
         again: dict[int, list[str]] = {}
-        for _, event, attempts in bundle:
+        for origin, event, attempts in bundle:
             verdict = verdicts.get(event.event_id)
             if verdict is not None and verdict.status not in ("missing", "later"):
                 done.append(event.event_id)
-            elif attempts + 1 >= ATTEMPTS:
+                continue
+            undecided.add(origin)
+            if not rest_s and attempts + 1 >= ATTEMPTS:
                 _log.warn("{event} in {room} cannot be completed", event=event.event_id, room=room_id)
                 done.append(event.event_id)
             else:
@@ -255,7 +307,11 @@ class RoomQueues:
         if done:
             self._staging.taken_in(room_id, done)
         for attempts, event_ids in again.items():
-            await inbound_pdus.retry_later(self._db, room_id, event_ids, RETRY_S * 4**attempts)
+            if rest_s:
+                await inbound_pdus.wait(self._db, room_id, event_ids, rest_s)
+            else:
+                await inbound_pdus.retry_later(self._db, room_id, event_ids, RETRY_S * 4**attempts)
+        return undecided
 
     async def _read(self, room_id: str, queue: _Queue) -> None:
         await self._staging.flush()

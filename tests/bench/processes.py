@@ -138,7 +138,8 @@ class Tree:
         found: dict[Group, list[Memory]] = {}
         for group, process_id in self.members():
             with suppress(*_GONE):
-                found.setdefault(group, []).append(self._memory(process_id))
+                memory = self._memory(process_id)
+                found.setdefault(group, []).append(memory)
         return found
 
     def reset_peaks(self) -> None:

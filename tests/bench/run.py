@@ -87,8 +87,9 @@ class Run:
         async with asyncio.timeout(_BEFORE_TIMEOUT_S):
             await work.before()
         await asyncio.sleep(_SETTLE_S)
-        if work.watches_memory and server.tree is not None:
-            self.remember_memory(server, f"before {work.name}")
+        before_all = f"before {work.name}"
+        if work.watches_memory and server.tree is not None and f"{server.name}, {before_all}" not in self.memory:
+            self.remember_memory(server, before_all)  # of several slices the first: later ones find memory grown
             server.tree.reset_peaks()
         held = held_bytes(server)
         before, own_before, began = snapshot(server.tree), time.process_time(), time.monotonic()

@@ -68,7 +68,7 @@ class Work:
     slices: int | None = None  # for works that can only be done so often
     idlest: bool = False  # CPU is that of the least busy process of each group
     after: Callable[[], Awaitable[None]] = _nothing  # looks whether all is well; not counted
-    watches_memory: bool = False  # of each slice its own peak, and what was held before
+    watches_memory: bool = False  # the peak of all slices, and what was held before the first
 
 
 def closed_loop(in_flight: int, step: Callable[[int], Awaitable[object]]) -> Callable[[Slice], Awaitable[None]]:

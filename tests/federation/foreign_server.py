@@ -48,9 +48,13 @@ class ForeignServer:
     answers: dict[str, Callable[[Asked], Answer]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     port: int = 0
+    also_named: tuple[str, ...] = ()
+    """Other names that its certificate is for."""
+    take_over: Callable[[BaseHTTPRequestHandler], bool] | None = None
+    """Answers a request by itself, before the body is read, on a connection that ends with it; False: not this one."""
 
     def __enter__(self) -> Self:
-        files = self.authority.issue(self.name)
+        files = self.authority.issue(self.name, *self.also_named)
         server = _Listening(("127.0.0.1", 0), _Request)
         server.foreign = self
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -121,6 +125,10 @@ class _Request(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def _any(self) -> None:
+        take_over = self.server.foreign.take_over
+        if take_over is not None and take_over(self):
+            self.close_connection = True
+            return
         length = int(self.headers.get("Content-Length") or 0)
         data = self.rfile.read(length) if length else b""
         parts = urlsplit(self.path)

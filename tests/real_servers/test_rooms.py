@@ -77,11 +77,12 @@ def test_invites_are_accepted_rejected_and_taken_back(neighbours: Neighbours, ve
     play(neighbours, steps)
 
 
-def test_knocking(neighbours: Neighbours) -> None:
+@pytest.mark.parametrize("version", ["9", "10", "11", "12"])
+def test_knocking(neighbours: Neighbours, version: str) -> None:
     async def steps(alice: User, bob: User) -> None:
         for host, guest in ((alice, bob), (bob, alice)):
             rules = {"type": "m.room.join_rules", "state_key": "", "content": {"join_rule": "knock"}}
-            room_id = await host.create_room(room_version="10", initial_state=[rules], name="Knock")
+            room_id = await host.create_room(room_version=version, initial_state=[rules], name="Knock")
             query = {"via": server_of(host), "server_name": server_of(host)}
             await guest.post(("knock", room_id), {"reason": "please"}, query=query)
             await becomes(host, room_id, guest, "knock")
@@ -94,7 +95,7 @@ def test_knocking(neighbours: Neighbours) -> None:
     play(neighbours, steps)
 
 
-@pytest.mark.parametrize("version", ["8", "10", "11"])
+@pytest.mark.parametrize("version", ["8", "9", "10", "11", "12"])
 def test_restricted_rooms(neighbours: Neighbours, version: str) -> None:
     async def steps(alice: User, bob: User) -> None:
         for host, guest in ((alice, bob), (bob, alice)):
@@ -110,10 +111,57 @@ def test_restricted_rooms(neighbours: Neighbours, version: str) -> None:
     play(neighbours, steps)
 
 
-def test_power_topics_names_and_upgrades(neighbours: Neighbours) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_edits_and_reactions(neighbours: Neighbours, version: str) -> None:
     async def steps(alice: User, bob: User) -> None:
         for host, guest in ((alice, bob), (bob, alice)):
-            room_id = await meet(host, guest, room_version="10")
+            room_id = await meet(host, guest, room_version=version)
+            for user, other in ((host, guest), (guest, host)):
+                event_id = await user.send(room_id, "befor")
+                await said(other, room_id, "befor")
+                new = {"msgtype": "m.text", "body": "before"}
+                edit = {**new, "m.new_content": new, "m.relates_to": {"rel_type": "m.replace", "event_id": event_id}}
+                await user.send_event(room_id, "m.room.message", edit)
+                reaction = {"m.relates_to": {"rel_type": "m.annotation", "event_id": event_id, "key": "+"}}
+                reacted = await user.send_event(room_id, "m.reaction", reaction)
+
+                async def is_changed(room_id: str = room_id, event_id: str = event_id, other: User = other) -> bool:
+                    event = await other.get(("rooms", room_id, "event", event_id))
+                    replaced = event.get("unsigned", {}).get("m.relations", {}).get("m.replace", {})
+                    return bool(replaced.get("content", {}).get("m.new_content", {}).get("body") == "before")
+
+                await until(is_changed, "the edit is shown")
+
+                async def is_there(room_id: str = room_id, reacted: str = reacted, other: User = other) -> bool:
+                    return (await other.ask("GET", ("rooms", room_id, "event", reacted))).status == 200
+
+                await until(is_there, "the reaction is there")
+
+    play(neighbours, steps)
+
+
+def test_who_shares_a_room_is_found(neighbours: Neighbours) -> None:
+    async def steps(alice: User, bob: User) -> None:
+        await meet(alice, bob, name="Where we meet")
+        for user, other in ((alice, bob), (bob, alice)):
+            name = unique("Somebody")
+            await other.put(("profile", other.user_id, "displayname"), {"displayname": name})
+
+            async def is_found(user: User = user, other: User = other, name: str = name) -> bool:
+                body = {"search_term": name, "limit": 10}
+                found = await user.post(("user_directory", "search"), body)
+                return other.user_id in [one["user_id"] for one in found["results"]]
+
+            await until(is_found, f"{user.user_id} finds {other.user_id}", 60)
+
+    play(neighbours, steps)
+
+
+@pytest.mark.parametrize("version", ["6", "9", "10", "11"])
+def test_power_topics_names_and_upgrades(neighbours: Neighbours, version: str) -> None:
+    async def steps(alice: User, bob: User) -> None:
+        for host, guest in ((alice, bob), (bob, alice)):
+            room_id = await meet(host, guest, room_version=version)
             levels = await content(host, room_id, "m.room.power_levels")
             levels["users"][guest.user_id] = 50
             await host.set_state(room_id, "m.room.power_levels", levels)
@@ -132,7 +180,7 @@ def test_power_topics_names_and_upgrades(neighbours: Neighbours) -> None:
                 return topic.get("topic") == "by the guest" and member.get("displayname") == "Another name"
 
             await until(is_told, "the host hears of topic and name")
-            new = (await host.post(("rooms", room_id, "upgrade"), {"new_version": "11"}))["replacement_room"]
+            new = (await host.post(("rooms", room_id, "upgrade"), {"new_version": "12"}))["replacement_room"]
 
             async def is_replaced(guest: User = guest, room_id: str = room_id, new: str = new) -> bool:
                 tombstone = await content(guest, room_id, "m.room.tombstone")

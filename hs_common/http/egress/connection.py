@@ -7,7 +7,7 @@ side. Not known here: other connections, where it leads.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from OpenSSL import SSL
 from service_identity import VerificationError
@@ -19,6 +19,9 @@ from hs_common.http.egress.answer import Answer
 from hs_common.http.egress.failures import BrokenOff, EgressError, NotTrusted, TimedOut
 from hs_common.http.response_reader import MalformedResponse, ResponseReader
 
+AT_ONCE_BYTES: Final = 32 * 1024
+"""Requests up to this size are sent without looking whether they go: the system takes them at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -28,6 +31,22 @@ class Limits:
     idle_s: float = 15.0
     body_bytes: int = 1 << 20
     redirects: int = 0
+
+
+class _Writing:
+    """Is told by the transport whether what was written still waits here to be sent."""
+
+    def __init__(self) -> None:
+        self.is_registered = self.is_under_way = False
+
+    def pauseProducing(self) -> None:
+        self.is_under_way = True
+
+    def resumeProducing(self) -> None:
+        self.is_under_way = False
+
+    def stopProducing(self) -> None:
+        self.is_under_way = False
 
 
 class Connection(Protocol):
@@ -43,6 +62,7 @@ class Connection(Protocol):
         self._begun: Deferred[Answer] | None = None
         self._answer: Answer | None = None
         self._limits = Limits()
+        self._writing = _Writing()
         self._ends_at = self._silent_since = 0.0
         self._timer: Any = None
         self.uses = 0
@@ -55,6 +75,9 @@ class Connection(Protocol):
         begun = self._begun = Deferred(lambda _: self.abort())
         self.uses += 1
         self._watch()
+        if len(question) > AT_ONCE_BYTES and not self._writing.is_registered:
+            self._writing.is_registered = True
+            self.transport.registerProducer(self._writing, True)
         self.transport.write(question)
         return begun
 
@@ -84,6 +107,8 @@ class Connection(Protocol):
         begun, self._begun = self._begun, None  # first: once it is free, the next exchange begins
         if reader.is_complete:
             is_good = reader.head.persistent and not reader.has_surplus and not answer.is_over
+            # Who answers before he has heard all may never hear it, and it would lie here as long as the connection.
+            is_good = is_good and not self._writing.is_under_way
             self._complete(answer, is_good)
         if begun is not None:
             _begin(begun, answer)

@@ -48,7 +48,11 @@ def federation(
 ) -> None:
     """Measure WORKS, or all: events that other servers send, events sent to them, a large room joined through one."""
     amount = QUICK if quick else FULL
-    amount = amount if slices is None else replace(amount, slices=slices, name=f"{amount.name}, {slices} slices")
+    amount = (
+        amount
+        if slices is None
+        else replace(amount, slices=slices, joins=slices, name=f"{amount.name}, {slices} slices")
+    )
     amount = amount if members is None else replace(amount, joined_members=members)
     watch = Profile(profile, profile_dir, say) if profile else None
 

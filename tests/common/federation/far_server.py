@@ -306,10 +306,18 @@ class FarServers:
     async def post(self, server: str, path: str, body: Mapping[str, Any]) -> Any:
         return self._ask(server, "POST", path, {}, body)
 
+    async def get_streaming(
+        self, server: str, path: str, query: Query, receive: Callable[[bytes], Awaitable[None]]
+    ) -> None:
+        await self._stream(self._ask(server, "GET", path, query, None), receive)
+
     async def put_streaming(
         self, server: str, path: str, body: Mapping[str, Any], receive: Callable[[bytes], Awaitable[None]]
     ) -> None:
-        encoded = orjson.dumps(self._ask(server, "PUT", path, {}, body))
+        await self._stream(self._ask(server, "PUT", path, {}, body), receive)
+
+    async def _stream(self, answer: Any, receive: Callable[[bytes], Awaitable[None]]) -> None:
+        encoded = orjson.dumps(answer)
         for start in range(0, len(encoded), 1000):
             await receive(encoded[start : start + 1000])
 

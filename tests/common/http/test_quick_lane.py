@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from hs_common.http.authentication import Authenticator
 from hs_common.http.dispatcher import Dispatcher
 from hs_common.http.endpoint import Auth, Rate, declarations_of, endpoint, r0
-from hs_common.http.listener import IDLE_TIMEOUT_S, Listener
+from hs_common.http.listener import IDLE_TIMEOUT_S, SLOWEST_BYTES_PER_S, Listener
 from hs_common.http.quick_exchange import QuickExchange
 from hs_common.http.quick_lane import QuickLane
 from hs_common.http.rate_limits import RateLimits
@@ -340,3 +340,25 @@ def test_a_connection_that_waits_is_not_idle_and_one_that_is_idle_ends() -> None
     assert server.is_open
     server.clock.advance(2)
     assert not server.is_open
+
+
+def test_a_request_that_comes_by_drops_ends() -> None:
+    for begun in (b"GET / HTTP/1.1\r\nX-A: ", b"PUT / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n"):
+        server = Server(has_lane=True)
+        server.receive(begun)
+        for _ in range(int(IDLE_TIMEOUT_S)):
+            assert server.is_open
+            server.clock.advance(1)
+            server.receive(b"x")
+        server.clock.advance(1)
+        server.receive(b"x")
+        assert not server.is_open
+
+
+def test_a_large_body_may_take_its_time() -> None:
+    server = Server(has_lane=True)
+    server.receive(b"PUT / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n")
+    for _ in range(10):
+        server.clock.advance(60)
+        server.receive(b"x" * 60 * SLOWEST_BYTES_PER_S)
+        assert server.is_open

@@ -1,9 +1,12 @@
 """Asking the outside: what comes back, what is refused, what is cut."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 
 from hs_common.http.egress.client import EgressClient, Fetched, Purpose
@@ -138,6 +141,43 @@ def test_what_is_too_large_is_cut() -> None:
         ask_server(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"8\r\n01234567\r\n" * 9, limits)
     with pytest.raises(BrokenOff):
         ask_server(b"HTTP/1.1 200 OK\r\n" + b"X-Long: header\r\n" * 10_000)
+
+
+def test_who_answers_before_he_has_heard_all_loses_the_connection() -> None:
+    connections = []
+
+    class Early(Protocol):
+        transport: Any
+
+        def connectionMade(self) -> None:
+            connections.append(self)
+            self.transport.write(answer(b"early"))
+            self.transport.pauseProducing()  # and hears nothing
+
+    factory = Factory.forProtocol(Early)
+
+    async def play() -> None:
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        url = f"http://127.0.0.1:{port.getHost().port}"
+        async with asking() as client:
+            for number in (1, 2, 3):
+                with suppress(EgressError):  # it may come before the question has begun, which is as bad
+                    await client.fetch(Purpose.PUSH, "PUT", url, body=b"x" * (8 << 20))
+                assert client._pool.idle_count == 0, number
+        assert len(connections) >= 3
+        await port.stopListening()
+
+    run(play())
+
+
+def test_a_large_question_that_was_heard_leaves_the_connection() -> None:
+    async def play() -> None:
+        async with outside(saying(answer())) as server, asking() as client:
+            for _ in range(3):
+                await client.fetch(Purpose.PUSH, "PUT", server.url, body=b"x" * (2 << 20))
+            assert server.connections == 1
+
+    run(play())
 
 
 def test_what_takes_too_long_is_cut() -> None:
