@@ -1,12 +1,12 @@
 """Policy servers: events of a room that uses one are signed by it before they are sent.
 
-Whether a room uses one is kept for some seconds, since every message asks; the room's own change of it is seen at once
-where it was made here, and by `forget`, which whoever follows the log calls.
+Whether a room uses one is kept for some seconds, since every message asks; a change of it is seen at once where it was
+made, and elsewhere when the log tells of it. A *no* comes from the truth: what fails is looked at anew.
 
 Spec: server-server API, #policy-servers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import orjson
@@ -16,7 +16,10 @@ from hs_common.matrix.errors import MatrixError, forbidden
 from hs_common.matrix.policy_server import KEY_ID, POLICY, Policy, policy_of
 from hs_common.matrix.room_versions import ROOM_VERSIONS
 from hs_common.matrix.signing import signatures_of
+from hs_common.replication import items
 from hs_common.replication.calls import Intent
+from hs_common.replication.entry import Entry, EntryItem
+from hs_common.replication.subscription import Subscription
 from hs_common.storage import room_state
 from hs_common.storage.queries import Queries
 
@@ -24,6 +27,8 @@ KEPT_S: Final = 5.0
 """How long a room's policy server is believed without looking again."""
 MAXIMUM_KEPT: Final = 10_000
 """Rooms of which that is known; an entry has some hundred bytes."""
+
+_MARK: Final = POLICY.encode()
 
 
 class PolicyServer(Protocol):
@@ -65,12 +70,36 @@ class PolicyServers:
         self._known[room_id] = (self._seconds(), policy)
         return policy
 
+    def subscription(self) -> Subscription:
+        """For the process' follower."""
+        return Subscription("policy servers", ("event", "room_deleted"), self._apply, lambda pos: self._known.clear())
+
+    def _apply(self, batch: Sequence[EntryItem], entry: Entry) -> None:
+        for one in batch:
+            # Few events are of this type, and decoding each would cost more than all else here.
+            if one.kind == "room_deleted" or _MARK in bytes(one.body):
+                item = items.decode(one.kind, one.body)
+                if isinstance(item, items.RoomDeletedItem) or (
+                    isinstance(item, items.EventItem) and item.type == POLICY
+                ):
+                    self.forget(item.room_id)
+
     def forget(self, room_id: str) -> None:
         """The room's policy server may be another now."""
         self._known.pop(room_id, None)
 
-    async def signed(self, policy: Policy, encoded: bytes, version: str) -> bytes:
+    async def signed(self, policy: Policy, room_id: str, encoded: bytes, version: str) -> bytes:
         """A complete event with the policy server's signature added. Raises MatrixError."""
+        try:
+            return await self._signed(policy, encoded, version)
+        except MatrixError:
+            self.forget(room_id)
+            current = await self.of_room(room_id)
+            if current == policy:
+                raise
+        return encoded if current is None else await self._signed(current, encoded, version)
+
+    async def _signed(self, policy: Policy, encoded: bytes, version: str) -> bytes:
         pdu = orjson.loads(encoded)
         given = await self._asking.sign(policy.server, pdu)
         signature = signatures_of(given, policy.server).get(KEY_ID)

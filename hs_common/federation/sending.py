@@ -49,7 +49,7 @@ class Sending:
             return composed.event_id
         pdu = composed.pdu
         if policy is not None:
-            pdu = await self._policies.signed(policy, pdu, version)
+            pdu = await self._policies.signed(policy, intent.room_id, pdu, version)
         if self._invites.is_remote(intent):
             pdu = await self._invites.signed(intent, pdu, version)
         ready = AppendReady(room_id=intent.room_id, pdu=pdu, device_id=intent.device_id, txn_id=intent.txn_id)

@@ -17,6 +17,7 @@ from hs_common.reading.published_rooms import PublishedRooms
 from hs_common.reading.room_summaries import RoomSummaries
 from hs_common.reading.room_view import RoomViews
 from hs_common.replication.link_interface import Link
+from hs_common.replication.subscription import Subscription
 from hs_common.storage.queries import Queries
 from hs_workers.client.accounts.account_data import UserAccountData
 from hs_workers.client.banning import Banning
@@ -132,6 +133,7 @@ class Outside:
     random: Callable[[int], bytes]
     outgoing: Outgoing
     policy_server: PolicyServer = field(default_factory=Unreachable)
+    subscribe: Callable[[Subscription], None] = lambda subscription: None
     services: ServiceRegistry | None = None
     queries: ServiceQueries | None = None
     elsewhere: Elsewhere = field(default_factory=Nowhere)
@@ -148,7 +150,9 @@ def room_endpoints(config: Config, outside: Outside) -> list[object]:
 
 def policy_servers(outside: Outside) -> PolicyServers:
     """What knows which rooms use a policy server."""
-    return PolicyServers(outside.db, outside.policy_server, outside.seconds)
+    policies = PolicyServers(outside.db, outside.policy_server, outside.seconds)
+    outside.subscribe(policies.subscription())
+    return policies
 
 
 def _writing(config: Config, outside: Outside, sending: Sending, policies: PolicyServers) -> list[object]:

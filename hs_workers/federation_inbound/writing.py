@@ -128,8 +128,12 @@ class WritingParts:
         yield from (ThirdPartyInvite(third_party), Transactions(intake))
 
     def subscription(self) -> Subscription:
-        """What the parts want to hear of the log."""
+        """What the parts want to hear of the log: of access control lists."""
         return self._admission.subscription()
+
+    def policy_subscription(self) -> Subscription:
+        """And of policy servers."""
+        return self._policy_servers.subscription()
 
     async def start(self) -> None:
         """Take shares and work."""

@@ -63,6 +63,7 @@ def make(parts: RoleParts) -> Iterable[object]:
         random=node.outside.random_bytes,
         outgoing=parts.outgoing,
         policy_server=parts.outgoing.policy_server,
+        subscribe=parts.following.subscribe,
         services=services,
         queries=queries,
         elsewhere=remote.rooms,

@@ -45,6 +45,7 @@ def _receiving(parts: RoleParts) -> Iterable[object]:
     )
     made = WritingParts(outside)
     parts.following.subscribe(made.subscription())
+    parts.following.subscribe(made.policy_subscription())
     node.service.step("events of other servers", made.start, made.stop)
     queues = made.queues
     node.metrics.watch_queue("rooms with events of other servers", lambda: len(queues))

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from hs_common.matrix.errors import not_found
 from hs_workers.federation_inbound import in_vain, room_queues
 from tests.common.federation.far_server import FarServer
 from tests.reactor import sleep, until
@@ -74,6 +75,11 @@ def test_who_made_us_look_in_vain_waits_and_others_of_the_room_do_not(
         bob = f"@bob:{NEAR}"
         await world.send(room.join(bob))
         await world.settled()
+
+        def refuse(path: str, asked: Any) -> Any:
+            raise not_found("no such event")
+
+        world.far.answers = {"/_matrix/federation/v1/state_ids": refuse}
         nowhere = [room.compose("m.room.message", {}, prev=["$" + f"{number:043}"]) for number in range(3)]
         await world.send(nowhere[0])
         await world.settled()
