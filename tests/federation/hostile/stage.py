@@ -24,6 +24,8 @@ US: Final = "a.test"
 EVIL: Final = "evil.test"
 HONEST: Final = "honest.test"
 """Whose name the attacker takes; it is another server, which answers honestly."""
+GONE: Final = "gone.test"
+"""Where nobody answers."""
 LIARS: Final = tuple(f"liar{number}.test" for number in range(9))
 """More names of the attacker."""
 LIMIT_S: Final = 90.0
@@ -171,7 +173,7 @@ def stage(database_url: str, *, split: bool, count: int, is_measured: bool) -> I
 
 def _settings(server: Server, evil: EvilServer, honest: EvilServer, authority: Authority) -> str:
     files = authority.issue(US)
-    places = dict.fromkeys((EVIL, *LIARS), evil.port) | {HONEST: honest.port}
+    places = dict.fromkeys((EVIL, *LIARS), evil.port) | {HONEST: honest.port, GONE: 9}
     resolve = ", ".join(f'"{name}=127.0.0.1:{port}"' for name, port in places.items())
     return f"""
 [egress]

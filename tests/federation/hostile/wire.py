@@ -19,7 +19,7 @@ from typing import Any, Final
 from hs_common.matrix.signing import SigningKey
 from tests.federation.hostile.evil import V1
 from tests.federation.hostile.guest import MALLORY, enter, has_heard, ours
-from tests.federation.hostile.stage import EVIL, HONEST, Stage
+from tests.federation.hostile.stage import EVIL, GONE, HONEST, Stage
 
 Json = dict[str, Any]
 STRANGER: Final = SigningKey("k1", b"s" * 32)
@@ -71,7 +71,7 @@ def large_forgeries(stage: Stage) -> str:
     """18. Bodies as large as they may be, which are only found to be forged once they are read."""
     many = b",".join([b"{}"] * (LARGE_BYTES // 3))
     few = b",".join([b'"' + b"x" * 1000 + b'"'] * (LARGE_BYTES // 1003))
-    kinds = cycle(((many, 413, EVIL), (few, 401, EVIL), (many, 401, "127.0.0.1:9")))
+    kinds = cycle(((many, 413, EVIL), (few, 401, EVIL), (many, 401, GONE)))
     count = max(3, stage.count // 10)
     with stage.attack(count):
         for _, (items, expected, origin) in zip(range(count), kinds, strict=False):
