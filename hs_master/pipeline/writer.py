@@ -83,12 +83,19 @@ class Writer:
         self._rehearsal = Rehearsal(rehearse, self._steps_of)
         self.metrics = WriterMetrics()
         self.leading = True
+        self.last_batch = 0
+        """How many calls were taken last."""
         self._writing: list[Deferred[None]] | None = None  # who waits for the batch under way; None: there is none
 
     @property
     def head(self) -> int:
         """The last committed position."""
         return self._prev
+
+    @property
+    def waiting(self) -> int:
+        """Calls that are not taken yet."""
+        return self._intake.waiting
 
     async def close(self) -> None:
         """Refuse what waits, and return when what is being written is written."""
@@ -101,6 +108,7 @@ class Writer:
     async def run_once(self) -> bool:
         """Decide and commit what is ready; false when there is nothing more to take."""
         pending = self._intake.take()
+        self.last_batch = len(pending)
         if not pending:
             return self._intake.is_active  # what was read at once, while we took
         self._writing = []
