@@ -106,6 +106,12 @@ def open_session(step: Step, user_id: str, session: NewSession, existing: Row | 
     step.item(SessionsItem(user_id, []))
 
 
+def _check_device_id(device_id: str, keys: list[CrossSigningKey]) -> None:
+    """Device ids and cross-signing keys share the namespace of key ids: #cross-signing. Raises M_INVALID_PARAM."""
+    if any(key.public_key == device_id for key in keys):
+        raise invalid_param("This device id is the name of a cross-signing key")
+
+
 def _write_new_device(step: Step, user_id: str, device_id: str, display_name: str | None) -> None:
     pos = step.item(DevicesItem(user_id, [device_id]))
     tell_device_list(step, pos, user_id, [device_id])
@@ -134,9 +140,7 @@ class OpenSessionDecider:
             raise MatrixError(403, "M_USER_DEACTIVATED", "This account is deactivated")
         if user[LOCKED]:
             raise MatrixError(401, "M_USER_LOCKED", "This account is locked", {"soft_logout": True})
-        # Device ids and cross-signing keys share the namespace of key ids. Spec: #cross-signing.
-        if any(key.public_key == call.session.device_id for key in keys):
-            raise invalid_param("This device id is the name of a cross-signing key")
+        _check_device_id(call.session.device_id, keys)
         sessions.revoke(step, call.user_id, {call.session.device_id})
         open_session(step, call.user_id, call.session, device)
         return Answer(pos=step.pos)
@@ -239,14 +243,21 @@ class MakeDeviceDecider:
     def queue(self, call: MakeDevice) -> str:
         return user_queue(call.user_id)
 
-    async def load(self, call: MakeDevice, db: Queries) -> tuple[Row | None, Row | None]:
-        return await master_reads.user(db, call.user_id), await master_reads.device(db, call.user_id, call.device_id)
+    async def load(self, call: MakeDevice, db: Queries) -> tuple[Row | None, Row | None, list[CrossSigningKey]]:
+        return (
+            await master_reads.user(db, call.user_id),
+            await master_reads.device(db, call.user_id, call.device_id),
+            await cross_signing_keys(db, [call.user_id]),
+        )
 
-    def decide(self, call: MakeDevice, step: Step, loaded: tuple[Row | None, Row | None]) -> Answer:
-        user, device = loaded
+    def decide(
+        self, call: MakeDevice, step: Step, loaded: tuple[Row | None, Row | None, list[CrossSigningKey]]
+    ) -> Answer:
+        user, device, keys = loaded
         if user is None:
             raise not_found(f"There is no user {call.user_id}")
         if device is None:
+            _check_device_id(call.device_id, keys)
             _write_new_device(step, call.user_id, call.device_id, call.display_name)
         return Answer(pos=step.pos)
 

@@ -54,6 +54,45 @@ def test_words_are_found_by_those_who_may_read_them(database_url: str) -> None:
     play(database_url, scenario)
 
 
+def test_not_even_how_much_was_said_is_told_to_strangers(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice, carol = await world.user("alice"), await world.user("carol")
+        room_id = await alice.create(preset="private_chat")
+        await alice.send(room_id, "the secret word")
+        stolen = str(Place(0, 2**62, (("room_id", room_id),)))
+        assert (await search(alice, "secret", filter={"rooms": [room_id]}))["count"] == 1
+        assert (await search(alice, "secret", stolen))["count"] == 1
+        assert (await search(carol, "secret", filter={"rooms": [room_id]}))["count"] == 0
+        assert (await search(carol, "secret", stolen))["count"] == 0
+
+    play(database_url, scenario)
+
+
+def test_somebody_in_many_rooms_finds_the_same(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rooms that are too many to be named are looked up for what was found."""
+
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        rooms = [await alice.create(preset="public_chat") for _ in range(4)]
+        for room_id in rooms[:3]:
+            await bob.join(room_id)
+        said = [await alice.send(room_id, "word") for room_id in rooms]
+        await bob.ok("POST", room_path(rooms[0], "leave"), {})
+        await bob.ok("POST", room_path(rooms[0], "forget"), {})
+        await bob.ok("POST", room_path(rooms[1], "leave"), {})
+        await alice.set_state(rooms[2], "m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"})
+        few = [await find(user, "word", **more) for user, more in _askers(alice, bob, rooms)]
+        monkeypatch.setattr(searching, "MAXIMUM_NAMED", 1)
+        assert [await find(user, "word", **more) for user, more in _askers(alice, bob, rooms)] == few
+        assert few == [[said[3], said[1], said[0]], [said[1]], [said[1], said[0]]]
+
+    play(database_url, scenario)
+
+
+def _askers(alice: User, bob: User, rooms: list[str]) -> list[tuple[User, Json]]:
+    return [(alice, {}), (bob, {}), (alice, {"filter": {"not_rooms": [rooms[3]]}})]
+
+
 def test_what_was_redacted_ignored_encrypted_or_said_later_is_not_found(database_url: str) -> None:
     async def scenario(world: RoomWorld) -> None:
         alice, bob = await world.user("alice"), await world.user("bob")

@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 from hs_common.matrix.errors import MatrixError
-from hs_common.replication.calls import Answer, Call, NewCrossSigningKey, NewSession, OpenSession, SetCrossSigningKeys
+from hs_common.replication.calls import (
+    Answer,
+    Call,
+    MakeDevice,
+    NewCrossSigningKey,
+    NewSession,
+    OpenSession,
+    SetCrossSigningKeys,
+)
 from hs_common.replication.link_interface import DEFAULT_OPTIONS, CallOptions
 from hs_common.storage import log
 from tests.master.harness import TestMaster
@@ -141,6 +149,9 @@ def test_a_key_and_a_device_never_have_one_name(database_url: str) -> None:
         session = NewSession(device_id=of_bob.name("master"), token_hash=b"x" * 32)
         with pytest.raises(MatrixError) as refused:
             await world.link.call(OpenSession(user_id=bob.user_id, session=session))
+        assert refused.value.errcode == "M_INVALID_PARAM"
+        with pytest.raises(MatrixError) as refused:  # by an application service, or dehydrated
+            await world.link.call(MakeDevice(user_id=bob.user_id, device_id=of_bob.name("self_signing")))
         assert refused.value.errcode == "M_INVALID_PARAM"
 
     play(database_url, scenario)
