@@ -266,6 +266,14 @@ class Exchange(http.Request):
             body = b"".join(http.toChunk(body))
         write_now(self.channel.transport, b"%s%s%s\r\n%s" % (status_line(status), self._common_headers(), told, body))
 
+    def write(self, data: bytes) -> None:
+        """The next piece of a streamed body. What the client takes at once goes at once."""
+        if self.chunked or self.finished or self._disconnected:
+            super().write(data)  # type: ignore[no-untyped-call]
+        else:
+            self.sentLength += len(data)
+            write_now(self.channel.transport, data)
+
     def finish(self) -> None:
         """The response is written: counts it, and lets the channel go on to the next request."""
         super().finish()  # type: ignore[no-untyped-call]

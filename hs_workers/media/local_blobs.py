@@ -10,10 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from hs_common.http.streaming import PIECE_BYTES
 from hs_workers.media.blobs import PREFIXES, Blob, Found, Receiving
 from hs_workers.media.disk import Disk
 from hs_workers.media.local_receiving import LocalReceiving, sync_folder
 
+_PAGE: Final = memoryview(bytearray(PIECE_BYTES))
+"""Read into by the reactor's thread alone, and copied from at once: new memory for each piece is dearer."""
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -117,9 +120,9 @@ class _LocalBlob:
 
 def _read_from_memory(descriptor: _Descriptor, offset: int, size: int) -> bytes | None:
     """What the kernel has in memory there; None if nothing, or if the file system cannot say."""
-    data = bytearray(size)
+    page = _PAGE[:size]
     try:
-        count = os.preadv(descriptor.number, [data], offset, os.RWF_NOWAIT)
+        count = os.preadv(descriptor.number, [page], offset, os.RWF_NOWAIT)
     except OSError:  # nothing there, or not supported: a thread finds out
         return None
-    return bytes(memoryview(data)[:count]) if count or offset >= descriptor.size else None
+    return bytes(page[:count]) if count or offset >= descriptor.size else None
