@@ -14,7 +14,7 @@ import orjson
 from twisted.internet.defer import Deferred
 
 from hs_common.matrix.errors import MatrixError
-from hs_common.replication.calls import CreateRoom, Intent, NewRoomEvent, RoomCreated
+from hs_common.replication.calls import CreateRoom, Intent, NewRoomEvent, RoomCreated, SendToDevice
 from hs_common.storage.queries import DatabaseError
 from tests.simulation.federation.homeserver import Homeserver
 from tests.simulation.federation.processes import Inbound
@@ -25,6 +25,7 @@ BEFORE_11: Final = ("6", "9", "10")
 redacted judges it otherwise than who had it whole, which is the specification's fault and mended in version 11."""
 CALM: Final = ("message", "topic", "invite", "redact")
 WILD: Final = ("levels", "kick", "ban", "unban", "rules", "leave", "visibility")
+TO_DEVICE: Final = 0.1
 Json = dict[str, Any]
 
 
@@ -65,6 +66,7 @@ class Actions:
         violation: Callable[[str], None],
     ) -> None:
         self.rooms: list[Room] = []
+        self.told_devices: list[tuple[str, int]] = []  # (to whom, which mark): what a server answered that it will tell
         self.under_way: dict[Deferred[None], Inbound] = {}
         self._random = random
         self._homes = homes
@@ -88,6 +90,9 @@ class Actions:
         if not self.rooms:
             return
         room, user_id = self._random.choice(self.rooms), self._random.choice(home.users)
+        if self._random.random() < TO_DEVICE:
+            self._start("to device", home.inbound, self._to_device(home.inbound, user_id))
+            return
         membership = home.membership(room.room_id, user_id)
         if membership == "join":
             kind = self._random.choice((*self._style.kinds, "message", "message", "topic"))
@@ -150,6 +155,13 @@ class Actions:
         answer = await inbound.link.call(call)
         assert isinstance(answer, RoomCreated)
         self.rooms.append(Room(answer.room_id, version, creator))
+
+    async def _to_device(self, inbound: Inbound, sender: str) -> None:
+        self._marks += 1
+        mark, target = self._marks, self._random.choice([one for other in self._homes for one in other.users])
+        message = orjson.dumps({"type": "m.dummy", "sender": sender, "content": {"mark": mark}})
+        await inbound.link.call(SendToDevice(sender=sender, messages={target: {"DEVICE": message}}))
+        self.told_devices.append((target, mark))
 
     async def _join(self, inbound: Inbound, room: Room, user_id: str) -> None:
         content: Json = {"membership": "join"}

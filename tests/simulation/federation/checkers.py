@@ -5,10 +5,10 @@ from itertools import combinations
 
 import orjson
 
-from hs_common.matrix import hashes
 from hs_common.matrix.room_versions import ROOM_VERSIONS
 from hs_common.storage.room_forks import ACCEPTED, REJECTED, SOFT_FAILED
 from hs_master.rooms.placing import MAXIMUM_EXTREMITIES
+from tests.simulation.federation import to_devices, transactions
 from tests.simulation.federation.actions import Room
 from tests.simulation.federation.homeserver import Homeserver
 from tests.simulation.federation.world import World
@@ -25,13 +25,14 @@ def _all(world: World) -> Iterator[str]:
     for home in world.homes:
         yield from (f"{home.name}: {text}" for text in (*home.world.violations, *home.database.broken))
         yield from _nobody_is_rejected(world, home)
-    yield from _transactions(world)
+    yield from transactions.failures(world)
+    yield from to_devices.failures(world)
     for room in world.actions.rooms:
         inside = [home for home in world.homes if home.is_in(room.room_id)]
         for home in inside:
             yield from _one(home, room)
         for one, other in combinations(inside, 2):
-            if _are_together(one, other, room):
+            if one.is_with(other, room.room_id):
                 yield from _two(world, one, other, room)
                 yield from _everything_came(one, other, room)
                 yield from _everything_came(other, one, room)
@@ -39,12 +40,6 @@ def _all(world: World) -> Iterator[str]:
                 world.counts["servers that are parted for good"] += 1
                 if set(one.tables.extremities(room.room_id)) == set(other.tables.extremities(room.room_id)):
                     yield f"{one.name} and {other.name} have the same newest events in {room.room_id}, and are parted"
-
-
-def _are_together(one: Homeserver, other: Homeserver, room: Room) -> bool:
-    """Both know of both. Who has left by one branch and stays by another is told nothing any more, and cannot be: a
-    server sends to those that are in the room by the state that it knows."""
-    return other.name in one.tables.servers_now(room.room_id) and one.name in other.tables.servers_now(room.room_id)
 
 
 def _nobody_is_rejected(world: World, home: Homeserver) -> Iterator[str]:
@@ -160,25 +155,3 @@ def _ancestors(pdus: dict[str, dict[str, object]], event_ids: list[str], room: R
             assert isinstance(cited, list)
             pending += cited if by_id else [reference[0] for reference in cited]
     return found
-
-
-def _transactions(world: World) -> Iterator[str]:
-    """No event under two transaction ids, no id with two contents, and to each server in the order of the log."""
-    told: dict[tuple[str, str, str], list[str]] = {}
-    sent: dict[tuple[str, str], list[str]] = {}
-    versions = {room.room_id: ROOM_VERSIONS[room.version] for room in world.actions.rooms}
-    for destination, question in world.wire.asked:
-        head, _, txn_id = question.uri.rpartition("/")
-        if not head.endswith("/v1/send"):
-            continue
-        place, pdus = (question.origin, destination, txn_id), orjson.loads(question.body or b"")["pdus"]
-        # By their ids: what was redacted meanwhile is repeated redacted.
-        ids = [hashes.event_id(pdu, versions[pdu["room_id"]]) for pdu in pdus]
-        if place not in told:
-            told[place] = ids
-            sent.setdefault(place[:2], []).extend(ids)
-        elif told[place] != ids:
-            yield f"{question.origin} repeats {txn_id} to {destination} with other events"
-    for (origin, destination), pdus in sent.items():
-        if len(set(pdus)) < len(pdus):
-            yield f"{origin} sends {destination} an event under two transaction ids"

@@ -90,6 +90,12 @@ class Homeserver:
     def is_in(self, room_id: str) -> bool:
         return self.name in self.tables.servers_now(room_id)
 
+    def is_with(self, other: "Homeserver", room_id: str) -> bool:
+        """Both are in the room, and know of both. Who has left by one branch and stays by another is told nothing any
+        more, and cannot be: a server sends to those that are in the room by the state that it knows."""
+        both = {self.name, other.name}
+        return all(both.issubset(home.tables.servers_now(room_id)) for home in (self, other))
+
     def members(self, room_id: str, membership: str = "join") -> list[str]:
         """Of the room, as this server has it."""
         rows = self.tables.current_rows(room_id)

@@ -1,6 +1,7 @@
 """What one server answered that it has received: whatever dies then, it keeps that, and takes it in.
 
-It must take in what is of a room that it was in then and is in still: of others it tells nobody anything.
+It must take in what is of a room that it was in then and is in still, together with who sent it: one that counts it out
+tells it nothing of what is missing.
 """
 
 from typing import Final
@@ -21,7 +22,7 @@ class ReceivedEvents:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._stays: dict[tuple[str, str], Span] = {}  # by room and event
+        self._stays: dict[tuple[str, str, str], Span] = {}  # by room, event and who sent it
 
     def note(self, question: Question, answer: SimulatedAnswer, tables: FederationTables) -> None:
         """A question was answered."""
@@ -34,9 +35,9 @@ class ReceivedEvents:
             if stays and stays[-1].is_open:
                 event_id = hashes.event_id(pdu, ROOM_VERSIONS[tables.rooms[room_id]])
                 if results.get(event_id) == {}:
-                    self._stays[room_id, event_id] = stays[-1]
+                    self._stays[room_id, event_id, question.origin] = stays[-1]
 
-    def lost(self, tables: FederationTables) -> list[str]:
-        """What has not been taken in."""
-        waited = [event_id for (_, event_id), stay in self._stays.items() if stay.is_open]
-        return [one for one in waited if tables.status.get(one, WITHOUT_STATE) >= WITHOUT_STATE]
+    def lost(self, tables: FederationTables) -> list[tuple[str, str, str]]:
+        """What has not been taken in: (room, event, who sent it)."""
+        waited = [place for place, stay in self._stays.items() if stay.is_open]
+        return [place for place in waited if tables.status.get(place[1], WITHOUT_STATE) >= WITHOUT_STATE]

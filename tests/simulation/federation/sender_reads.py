@@ -45,6 +45,8 @@ def _advance(db: Db, args: Any) -> list[Row]:
     names = ("txn_id", "ts", "txn_events_to", "txn_devices_to", "pdus", "edus")
     row.under = tuple(args[name] for name in names)
     row.failures = row.retry_at_ms = 0
+    waiting = db.tables.outgoing_edus[args["destination"]]
+    waiting[:] = [(pos, edu) for pos, edu in waiting if pos > args["devices_to"]]
     return [(1,)]
 
 
@@ -87,6 +89,11 @@ def _pdus(db: Db, args: Any) -> list[Row]:
     return [(one, db.tables.events[one][1]) for one in args[0] if one in db.tables.events]
 
 
+def _messages(db: Db, args: Any) -> list[Row]:
+    destination, after, upto, limit = args
+    return [(pos, edu) for pos, edu in db.tables.outgoing_edus[destination] if after < pos <= upto][:limit]
+
+
 def _clean_to(db: Db, args: Any) -> list[Row]:
     return [(shard, db.workers.clean_to[shard][0]) for shard in args[0]]
 
@@ -105,7 +112,7 @@ def _behind(db: Db, args: Any) -> list[Row]:
 
 
 def _concerned_since(db: Db, args: Any) -> list[Row]:
-    concerned: dict[str, None] = {}
+    concerned: dict[str, None] = {name: None for name, waiting in db.tables.outgoing_edus.items() if waiting}
     for room_id, pos, _, target in db.tables.outgoing:
         if pos > args["pos"]:
             for server, spans in db.tables.servers.get(room_id, {}).items():
@@ -168,8 +175,8 @@ SENDER: Final = {
     text_of(destinations.events, "s", 1, 1, 1): _events,
     text_of(destinations.newest_events, "s", 1, 1, 1): _newest_events,
     text_of(destinations.pdus, ["$e"]): _pdus,
-    text_of(destinations.messages, "s", 1, 1, 1): _nothing,  # nobody here has devices
-    text_of(destinations.device_changes, "s", ":o", 1, 1, 1): _nothing,
+    text_of(destinations.messages, "s", 1, 1, 1): _messages,
+    text_of(destinations.device_changes, "s", ":o", 1, 1, 1): _nothing,  # nobody here has keys
     text_of(destinations.clean_to, [1]): _clean_to,
     text_of(destinations.move_clean, {1: 1}, 1): _move_clean,
     text_of(destinations.behind): _behind,

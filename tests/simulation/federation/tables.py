@@ -41,6 +41,9 @@ class FederationTables(Tables):
         self.gaps: dict[tuple[str, int], tuple[int, list[str]]] = {}
         self.held: dict[str, str] = {}  # target → redaction
         self.outgoing: list[tuple[str, int, str, str | None]] = []  # (room, pos, event, target)
+        self.outgoing_edus: dict[str, list[tuple[int, str]]] = defaultdict(list)  # by destination, until received
+        self.edus_ever: list[tuple[str, str]] = []  # (destination, EDU), in the order of the log
+        self.inboxes: list[tuple[str, str]] = []  # (user, message), in the order of the log
         self.servers: Spans = defaultdict(dict)  # by room and server
         self.memberships: Spans = defaultdict(dict)  # by room and user: (membership, event, sender, stripped, outside)
         self._folds |= {
@@ -49,6 +52,8 @@ class FederationTables(Tables):
             "event_state": self._event_state,
             "state_delta": self._state_delta,
             "outgoing_event": self._outgoing_event,
+            "outgoing_edu": self._outgoing_edu,
+            "inbox": lambda row: self.inboxes.append((str(row[0]), str(row[3]))),
             "gap": self._gap,
             "fork": self._fork,
             "held_redaction": self._held_redaction,
@@ -125,6 +130,11 @@ class FederationTables(Tables):
     def _outgoing_event(self, row: Row) -> None:
         room_id, pos, event_id, target = row
         self.outgoing.append((str(room_id), int(pos), str(event_id), target))  # type: ignore[arg-type]
+
+    def _outgoing_edu(self, row: Row) -> None:
+        destination, pos, edu = row
+        self.outgoing_edus[str(destination)].append((int(pos), str(edu)))  # type: ignore[arg-type]
+        self.edus_ever.append((str(destination), str(edu)))
 
     def _gap(self, row: Row) -> None:
         room_id, before_pos, next_sub, wanted = row

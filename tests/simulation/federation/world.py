@@ -69,9 +69,11 @@ class World:
 
     def _look_for_lost(self) -> None:
         """Before any last word, since what a last word builds on is fetched with it."""
+        by_name = {home.name: home for home in self.homes}
         for home in self.homes:
-            for event_id in home.site.received.lost(home.tables):
-                self.violation(f"{home.name} answered that it has received {event_id}, and has lost it")
+            for room_id, event_id, origin in home.site.received.lost(home.tables):
+                if home.is_with(by_name[origin], room_id):
+                    self.violation(f"{home.name} answered {origin} that it has received {event_id}, and has lost it")
 
     def _say_last_words(self) -> None:
         """Twice, since what is said first may be refused elsewhere."""
