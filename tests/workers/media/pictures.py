@@ -55,6 +55,10 @@ def png_bomb(width: int, height: int, rows: bytes = b"") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
+GIF_FRAME = b",\0\0\0\0\xff\xff\xff\xff\0\2\2D\1\0;"
+"""As large as the canvas, in a few bytes."""
+
+
 def hostile() -> dict[str, tuple[bytes, str]]:
     """By name: the file and the type that its uploader says it has. None has a thumbnail."""
     good = picture(600, 400)
@@ -70,6 +74,14 @@ def hostile() -> dict[str, tuple[bytes, str]]:
         "truncated": (good[: len(good) // 2], "image/png"),
         "truncated jpeg": (picture(600, 400, "JPEG")[:700], "image/jpeg"),
         "truncated webp": (picture(600, 400, "WEBP")[:60], "image/webp"),
+        "jpeg that says it is huge": (
+            b"\xff\xd8\xff\xc0\0\x11\x08\xff\xdc\xff\xdc\3\1\x11\0\2\x11\0\3\x11\0\xff\xda\0\x0c",
+            "image/jpeg",
+        ),
+        "gif with a huge canvas": (b"GIF89a\xff\xff\xff\xff\x80\0\0\0\0\0\xff\xff\xff" + GIF_FRAME, "image/gif"),
+        "pdf": (b"%PDF-1.7\n1 0 obj<</OpenAction<</S/JavaScript/JS(app.alert(1))>>>>endobj\n", "image/png"),
+        "heif": (b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(500), "image/png"),
+        "zip": (b"PK\3\4" + bytes(500), "image/png"),
         "empty": (b"", "image/png"),
         "html": (html, "image/png"),
         "svg": (svg, "image/svg+xml"),

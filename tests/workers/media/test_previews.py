@@ -190,6 +190,13 @@ INSIDE = [
     "http://[fe80::1]:{port}/",
     "http://[fe80::1%25eth0]:{port}/",
     "http://[fd00::1]:{port}/",
+    "http://[fec0::1]:{port}/",
+    "http://[::ffff:0:7f00:2]:{port}/",
+    "http://[64:ff9b:1::7f00:2]:{port}/",
+    "http://[2001:0:0:0:0:0:80ff:fffd]:{port}/",
+    "http://[ff02::1]:{port}/",
+    "http://localhost.:{port}/",
+    "http://\uff11\uff12\uff17.0.0.2:{port}/",
     "http://224.0.0.1/",
     "http://255.255.255.255/",
 ]
