@@ -235,9 +235,10 @@ def _due(db: Db) -> list[StagedRow]:
 
 
 def _waiting_rooms(db: Db, args: Any) -> list[Row]:
-    shards, limit = args
-    rooms = Counter(row.room_id for row in _due(db) if row.shard in shards)
-    return [*rooms.items()][:limit]
+    shards, without, limit = args
+    due = [row for row in _due(db) if row.shard in shards and row.origin not in without]
+    first = {row.room_id: row.origin for row in reversed(due)}
+    return [(room_id, count, first[room_id]) for room_id, count in Counter(row.room_id for row in due).items()][:limit]
 
 
 def _of_room(db: Db, args: Any) -> list[Row]:
