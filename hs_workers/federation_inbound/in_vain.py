@@ -8,7 +8,8 @@ from typing import Final
 
 WAIT_FACTOR: Final = 20.0
 """Rest for each second of looking in vain: at most a twentieth of our time goes there."""
-LONGEST_WAIT_S: Final = 600.0
+LONGEST_WAIT_S: Final = 60.0
+"""An honest server that was away is asked again after this at the latest."""
 MAXIMUM_KEPT: Final = 10_000
 """Pairs of a room and a server; some hundred bytes each."""
 
