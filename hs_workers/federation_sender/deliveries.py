@@ -79,6 +79,8 @@ class Deliveries:
         self._ending: set[DestinationSender] = set()
         self._clean: dict[int, int] = {}  # of the shards held and looked at
         self._servers: dict[str, tuple[str, ...]] = {}  # by room
+        self._moved: set[str] = set()  # rooms where servers came or went while these were read
+        self._jumped = False  # meanwhile, so that all may have moved
         self._lasting: list[_Lasting] = []
         self._passing: list[_Passing] = []
         self._sorted_to = 0
@@ -136,6 +138,7 @@ class Deliveries:
             if isinstance(item, items.EventItem):
                 if item.servers_joined or item.servers_left:
                     self._servers.pop(item.room_id, None)
+                    self._moved.add(item.room_id)
                 if not item.introduced and not item.servers_joined:
                     continue
             elif isinstance(item, items.ReceiptItem):
@@ -169,6 +172,7 @@ class Deliveries:
 
     def _reset(self, pos: int) -> None:
         self._servers.clear()
+        self._jumped = True
         self._lasting.clear()
         self._forget_clean()
 
@@ -194,6 +198,7 @@ class Deliveries:
                 await self._load(lasting, passing)
                 await self._sort_lasting(lasting)
                 await self._sort_passing(passing)
+                self._unlearn()
                 if lasting:
                     self._sorted_to = lasting[-1][0]
         except DatabaseError as error:
@@ -204,6 +209,7 @@ class Deliveries:
 
     async def _load(self, lasting: Sequence[_Lasting], passing: Sequence[_Passing]) -> None:
         """Who is in the rooms that are spoken of."""
+        self._moved, self._jumped = set(), False
         rooms = {item.room_id for _, item in lasting if isinstance(item, items.EventItem)}
         rooms |= {whose for kind, whose, _, _ in passing if kind == "room"}
         wanted = [room_id for room_id in rooms if room_id not in self._servers]
@@ -217,6 +223,11 @@ class Deliveries:
             self._servers[room_id] = tuple(servers)
         while len(self._servers) > ROOMS_LIMIT:
             del self._servers[next(iter(self._servers))]
+
+    def _unlearn(self) -> None:
+        """What was read may have been as it was before the log told of a change."""
+        for room_id in list(self._servers) if self._jumped else self._moved:
+            self._servers.pop(room_id, None)
 
     async def _sort_lasting(self, lasting: Sequence[_Lasting]) -> None:
         users: set[str] = set()

@@ -3,14 +3,17 @@
 from typing import Any
 
 import orjson
+import pytest
+from twisted.internet.defer import Deferred
 
 from hs_common.federation.signs_of_life import SignsOfLife
 from hs_common.process.background import Background
 from hs_common.replication.calls import NewSession, OpenSession, RegisterUser, SendToDevice, SetDeviceKeys
 from hs_common.replication.ephemeral import Presence, Typing
 from hs_common.storage import destinations
+from tests.master.harness import SERVER
 from tests.reactor import run, sleep, until
-from tests.workers.federation_sender.world import ALICE, World, world
+from tests.workers.federation_sender.world import ALICE, STEADY, World, world
 
 BOB, CAROL = "@bob:there", "@carol:else"
 
@@ -168,7 +171,7 @@ def test_devices_of_others_get_their_messages_and_hear_of_changes(database_url: 
 def test_what_passes_is_told_while_it_lasts(database_url: str) -> None:
     async def play() -> None:
         async with world(database_url) as w:
-            worker = w.start_worker()
+            worker = w.start_worker(STEADY)
             room = await w.shared_room(BOB)
             await until(lambda: "there" in w.elsewhere.transactions)
             worker.deliveries.heard(Typing(room, (ALICE,)))
@@ -183,6 +186,41 @@ def test_what_passes_is_told_while_it_lasts(database_url: str) -> None:
             assert [(push["user_id"], push["status_msg"]) for push in told["push"]] == [(ALICE, "here")]
 
     run(play())
+
+
+@pytest.mark.parametrize("jumped", [False, True])
+def test_a_server_that_comes_while_its_room_is_looked_up_is_not_overlooked(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, jumped: bool
+) -> None:
+    read: list[Any] = []
+    told: Deferred[None] = Deferred()
+    look_up = destinations.servers_of_rooms
+
+    async def slowly(*asked: Any) -> Any:
+        read.append(await look_up(*asked))
+        if len(read) == 1:
+            await told
+        return read[-1]
+
+    async def play() -> None:
+        async with world(database_url) as w:
+            worker = w.start_worker(STEADY)
+            room = await w.shared_room()
+            await until(lambda: read)
+            assert {server for _, server in read[0]} == {SERVER}
+            worker.deaf = jumped
+            await w.join(room, BOB)
+            if jumped:
+                worker.deaf = False
+                worker.pos = w.master.entries[-1].pos
+                worker.deliveries.subscription().reset(worker.pos)
+            told.callback(None)
+            await until(lambda: "there" in w.elsewhere.transactions)
+            worker.deliveries.heard(Typing(room, (ALICE,)))
+            await until(lambda: len(w.elsewhere.edus("there", "m.typing")) == 1)
+
+    monkeypatch.setattr(destinations, "servers_of_rooms", slowly)
+    run(play(), 90)
 
 
 def test_two_workers_share_the_servers(database_url: str) -> None:

@@ -35,6 +35,8 @@ from tests.reactor import reactor
 ALICE = "@alice:test"
 # As in production, but forty times as fast.
 QUICK = Timing(look_s=0.025, renew_s=0.05, fence_s=0.15, expires_s=0.25, steady_s=0.1)
+# Where nobody takes over: shares are taken as soon, and kept however busy the machine is.
+STEADY = Timing(look_s=0.025, renew_s=0.05, fence_s=20.0, expires_s=30.0, steady_s=0.1)
 
 
 class Elsewhere:
@@ -78,7 +80,9 @@ class Elsewhere:
 class Worker:
     """One process of the role."""
 
-    def __init__(self, database_url: str, seed: int, members: list[str], elsewhere: Elsewhere, pos: int) -> None:
+    def __init__(
+        self, database_url: str, seed: int, members: list[str], elsewhere: Elsewhere, pos: int, timing: Timing
+    ) -> None:
         random = Random(seed)
         self.id = str(uuid.UUID(int=random.getrandbits(128)))
         self.db = Database(database_url, reactor, random.random, size=2)
@@ -100,7 +104,7 @@ class Worker:
             members=lambda: members,
             head=lambda: self.pos,
             background=self._background,
-            timing=QUICK,
+            timing=timing,
         )
         self._subscriptions = [self.deliveries.subscription()]
         self.deliveries.start()
@@ -133,9 +137,9 @@ class World:
         self._database_url = database_url
         self._seeds = itertools.count(1)
 
-    def start_worker(self) -> Worker:
+    def start_worker(self, timing: Timing = QUICK) -> Worker:
         pos = self.master.entries[-1].pos if self.master.entries else 0
-        worker = Worker(self._database_url, next(self._seeds), self.members, self.elsewhere, pos)
+        worker = Worker(self._database_url, next(self._seeds), self.members, self.elsewhere, pos, timing)
         self.workers.append(worker)
         self.members.append(worker.id)
         return worker
