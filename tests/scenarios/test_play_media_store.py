@@ -24,6 +24,9 @@ from tests.workers.media.pictures import opened, picture
 TOTAL_BYTES: Final = 40_000_000
 DAY_MS: Final = 86_400_000
 
+PURGES = 5
+"""A worker notes once a minute what was read, and may do so just before one of them."""
+
 
 @dataclass
 class Ground:
@@ -71,9 +74,12 @@ def ground() -> Iterator[Ground]:
 async def ending_empty(ground: Ground) -> AsyncIterator[None]:
     """What the play leaves is deleted, by the operator, in the store too."""
     yield
-    await ground.days_pass(1)
-    await ground.command("purge", "--days", "0", "--local", "--profiles", "--yes")
-    assert ground.store.objects() == []
+    for _ in range(PURGES):
+        await ground.days_pass(1)
+        await ground.command("purge", "--days", "0", "--local", "--profiles", "--yes")
+        if not ground.store.objects():
+            return
+    pytest.fail(f"these are left: {ground.store.objects()}")
 
 
 def test_an_object_store_alone(ground: Ground) -> None:
