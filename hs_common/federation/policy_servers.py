@@ -6,7 +6,7 @@ made, and elsewhere when the log tells of it. A *no* comes from the truth: what 
 Spec: server-server API, #policy-servers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import orjson
@@ -16,9 +16,8 @@ from hs_common.matrix.errors import MatrixError, forbidden
 from hs_common.matrix.policy_server import KEY_ID, POLICY, Policy, policy_of
 from hs_common.matrix.room_versions import ROOM_VERSIONS
 from hs_common.matrix.signing import signatures_of
-from hs_common.replication import items
 from hs_common.replication.calls import Intent
-from hs_common.replication.entry import Entry, EntryItem
+from hs_common.replication.room_settings import settings_subscription
 from hs_common.replication.subscription import Subscription
 from hs_common.storage import room_state
 from hs_common.storage.queries import Queries
@@ -27,8 +26,6 @@ KEPT_S: Final = 5.0
 """How long a room's policy server is believed without looking again."""
 MAXIMUM_KEPT: Final = 10_000
 """Rooms of which that is known; an entry has some hundred bytes."""
-
-_MARK: Final = POLICY.encode()
 
 
 class PolicyServer(Protocol):
@@ -72,17 +69,7 @@ class PolicyServers:
 
     def subscription(self) -> Subscription:
         """For the process' follower."""
-        return Subscription("policy servers", ("event", "room_deleted"), self._apply, lambda pos: self._known.clear())
-
-    def _apply(self, batch: Sequence[EntryItem], entry: Entry) -> None:
-        for one in batch:
-            # Few events are of this type, and decoding each would cost more than all else here.
-            if one.kind == "room_deleted" or _MARK in bytes(one.body):
-                item = items.decode(one.kind, one.body)
-                if isinstance(item, items.RoomDeletedItem) or (
-                    isinstance(item, items.EventItem) and item.type == POLICY
-                ):
-                    self.forget(item.room_id)
+        return settings_subscription("policy servers", POLICY, self.forget, self._known.clear)
 
     def forget(self, room_id: str) -> None:
         """The room's policy server may be another now."""

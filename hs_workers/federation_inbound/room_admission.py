@@ -6,7 +6,7 @@ another list. Only a *yes* comes from what is kept: who is to be refused is look
 Spec: server-server API, #server-access-control-lists-acls.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,8 +16,7 @@ from hs_common.federation.fetching import Room
 from hs_common.matrix.errors import not_found
 from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
 from hs_common.matrix.server_acl import SERVER_ACL, ServerAcl, denied
-from hs_common.replication import items
-from hs_common.replication.entry import Entry, EntryItem
+from hs_common.replication.room_settings import settings_subscription
 from hs_common.replication.subscription import Subscription
 from hs_common.storage import federated_rooms
 from hs_common.storage.federated_rooms import RoomFacts
@@ -26,8 +25,6 @@ from hs_common.storage.queries import Queries
 KEPT_S: Final = 1.0
 MAXIMUM_KEPT: Final = 2_000
 """Rooms; an access control list may have 60 kB."""
-
-_MARK: Final = SERVER_ACL.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +75,7 @@ class RoomAdmission:
 
     def subscription(self) -> Subscription:
         """For the process' follower."""
-        kinds = ("event", "room_deleted")
-        return Subscription("access control lists", kinds, self._apply, lambda pos: self._kept.clear())
-
-    def _apply(self, batch: Sequence[EntryItem], entry: Entry) -> None:
-        for one in batch:
-            # Few events are of this type, and decoding each would cost more than all else here.
-            if one.kind == "room_deleted" or _MARK in bytes(one.body):
-                item = items.decode(one.kind, one.body)
-                if isinstance(item, items.RoomDeletedItem) or (
-                    isinstance(item, items.EventItem) and item.type == SERVER_ACL
-                ):
-                    self.forget(item.room_id)
+        return settings_subscription("access control lists", SERVER_ACL, self.forget, self._kept.clear)
 
     def forget(self, room_id: str) -> None:
         """What is known of the room may have changed."""
