@@ -5,6 +5,7 @@ Whatever is told is bounded in events, rounds and time; the room goes on, and so
 Spec: server-server API, #backfilling-and-retrieving-missing-events.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from hs_common.matrix.event import Event
@@ -14,6 +15,7 @@ from tests.federation.hostile.evil import V1, json_of
 from tests.federation.hostile.stage import Stage
 
 Json = dict[str, Any]
+Tell = Callable[[Asked], Answer]
 DEPTH: Final = 1_000
 """Events of a past that has no beginning; what it is made of, the attacker makes once."""
 BREADTH: Final = 20
@@ -40,6 +42,24 @@ def _asked(stage: Stage, before: int) -> str:
     return ", ".join(f"{paths.count(kind)} {kind}" for kind in sorted(set(paths)) if kind != "send")
 
 
+def _searched(
+    stage: Stage, room: FarRoom, other: FarRoom, instead: dict[str, Tell], tip: Callable[[int], Event]
+) -> str:
+    """Sends events while it answers so, sees that rooms go on and that nobody is shown them; what was asked of it."""
+    before = len(stage.evil.asked)
+    stage.evil.instead |= instead
+    try:
+        with stage.attack():
+            tips = [tip(number) for number in range(stage.count)]
+            _send_each(stage, tips)
+            _still_works(stage, room, other)
+    finally:
+        for path in instead:
+            del stage.evil.instead[path]
+    stage.unseen(room, *(one.event_id for one in tips[:20]))
+    return _asked(stage, before)
+
+
 def endless_depth(stage: Stage) -> str:
     """12. Events whose ancestors go back for ever; each answer tells of some more."""
     room, other = stage.joined(), stage.joined()
@@ -56,20 +76,10 @@ def endless_depth(stage: Stage) -> str:
         place = places.get(latest, DEPTH)
         return 200, {"events": pdus[max(0, place - asked.body["limit"]) : place]}
 
-    before = len(stage.evil.asked)
-    stage.evil.instead[f"{V1}/get_missing_events"] = tell
-    try:
-        with stage.attack():
-            tips = [
-                room.compose("m.room.message", {"tip": n}, prev=[past[-1].event_id], depth=depth + DEPTH)
-                for n in range(stage.count)
-            ]
-            _send_each(stage, tips)
-            _still_works(stage, room, other)
-    finally:
-        del stage.evil.instead[f"{V1}/get_missing_events"]
-    stage.unseen(room, *(tip.event_id for tip in tips[:20]))
-    return f"200; kept, not shown; we asked: {_asked(stage, before)}"
+    def tip(number: int) -> Event:
+        return room.compose("m.room.message", {"tip": number}, prev=[past[-1].event_id], depth=depth + DEPTH)
+
+    return f"200; kept, not shown; we asked: {_searched(stage, room, other, {f'{V1}/get_missing_events': tell}, tip)}"
 
 
 def endless_breadth(stage: Stage) -> str:
@@ -83,17 +93,8 @@ def endless_breadth(stage: Stage) -> str:
         return room.compose("m.room.message", {"body": "wide"}, prev=prev, depth=at)
 
     told = [json_of(dict(wide(depth).pdu)) for _ in range(50)]
-    before = len(stage.evil.asked)
-    stage.evil.instead[f"{V1}/get_missing_events"] = lambda asked: (200, {"events": told})
-    try:
-        with stage.attack():
-            tips = [wide(depth + 1) for _ in range(stage.count)]
-            _send_each(stage, tips)
-            _still_works(stage, room, other)
-    finally:
-        del stage.evil.instead[f"{V1}/get_missing_events"]
-    stage.unseen(room, *(tip.event_id for tip in tips[:20]))
-    return f"200; kept, not shown; we asked: {_asked(stage, before)}"
+    instead = {f"{V1}/get_missing_events": lambda asked: (200, {"events": told})}
+    return f"200; kept, not shown; we asked: {_searched(stage, room, other, instead, lambda _: wide(depth + 1))}"
 
 
 def endless_rights(stage: Stage) -> str:
@@ -103,22 +104,14 @@ def endless_rights(stage: Stage) -> str:
         json_of(dict(room.compose("m.room.topic", {"topic": str(number)}, state_key="", depth=5).pdu))
         for number in range(CHAIN)
     ]
-    before = len(stage.evil.asked)
-    stage.evil.instead[f"{V1}/event_auth"] = lambda asked: (200, {"auth_chain": chain})
-    try:
-        with stage.attack():
-            rights = [event.event_id for event in room.state.values()][:3]
-            tips = [
-                room.compose("m.room.message", {"body": str(n)}, auth=[*rights, _unknown(n, "a")])
-                for n in range(stage.count)
-            ]
-            _send_each(stage, tips)
-            _still_works(stage, room, other)
-    finally:
-        del stage.evil.instead[f"{V1}/event_auth"]
-    stage.unseen(room, *(tip.event_id for tip in tips[:20]))
+    rights = [event.event_id for event in room.state.values()][:3]
+
+    def tip(number: int) -> Event:
+        return room.compose("m.room.message", {"body": str(number)}, auth=[*rights, _unknown(number, "a")])
+
+    asked = _searched(stage, room, other, {f"{V1}/event_auth": lambda asked: (200, {"auth_chain": chain})}, tip)
     kept = stage.server.query(f"SELECT count(*) FROM events WHERE room_id = '{room.room_id}'")[0][0]
-    return f"200; not shown; we asked: {_asked(stage, before)}; {kept} of what was told is kept"
+    return f"200; not shown; we asked: {asked}; {kept} of what was told is kept"
 
 
 def endless_states(stage: Stage) -> str:
