@@ -164,16 +164,17 @@ class DeviceLane:
         return lists | await self._counts(service_id, known, {(row[0], row[1]) for row in messages})
 
     async def _moved(self, service_id: str, moves: list[tuple[int, str]]) -> tuple[set[str], set[str]]:
+        """Who came, and who is gone. Of one who came and went in the same transaction, where he is now decides."""
         positions, room_ids = [pos for pos, _ in moves], [room_id for _, room_id in moves]
         rows = await service_devices.came_and_went(self._db, positions, room_ids)
         came = {user_id for _, user_id, is_join in rows if is_join}
         entered = await service_devices.rooms_entered(self._db, service_id, positions, room_ids)
         if entered:
             came |= await service_devices.members_with_devices(self._db, entered)
-        left = {user_id for _, user_id, is_join in rows if not is_join} - came
+        left = {user_id for _, user_id, is_join in rows if not is_join}
         if left:
             left -= await service_devices.still_shared(self._db, service_id, sorted(left))
-        return came, left
+        return came - left, left
 
     async def _counts(self, service_id: str, known: _Service, addressed: set[Device]) -> dict[str, Any]:
         hinted, known.devices = known.devices, set()

@@ -151,6 +151,31 @@ def test_device_lists_are_those_of_users_in_bridged_rooms(database_url: str) -> 
     run(play())
 
 
+def test_who_came_and_went_in_one_transaction_is_gone(database_url: str) -> None:
+    async def play() -> None:
+        async with world(database_url) as w:
+            room = await ready(w)
+            await until(lambda: changed(w) == {ALICE, GHOST})
+            for user_id in ("@bob:test", "@eve:test"):
+                await w.master.call(RegisterUser(user_id=user_id, password_hash=None))
+                await device(w, user_id, "PHONE")
+            await w.master.member(room, "@eve:test", "join")
+            await until(lambda: changed(w) == {ALICE, GHOST, "@eve:test"} and len(w.service.event_ids) == 2)
+            await w.rows_are_gone("service_events")
+            await w.kill(w.workers[0])
+            for user_id, memberships in (("@bob:test", ["join", "leave"]), ("@eve:test", ["leave", "join"])):
+                for membership in memberships:
+                    await w.master.member(room, user_id, membership)
+            before = len(w.service.transactions)
+            w.start_worker()
+            await until(lambda: len(w.service.event_ids) == 6)
+            body = list(w.service.transactions.values())[before]
+            assert len(body["events"]) == 4
+            assert body["device_lists"] == {"changed": ["@eve:test"], "left": ["@bob:test"]}
+
+    run(play())
+
+
 def test_who_did_not_ask_is_told_nothing_of_devices(database_url: str) -> None:
     async def play() -> None:
         async with world(database_url) as w:
