@@ -293,6 +293,7 @@ ACCESS_TOKEN = _insert(
         ("expires_at_ms", "bigint"),
         ("refresh_hash", "bytea"),
         ("pos", "bigint"),
+        ("opened_by", "text"),
     ),
 )
 REFRESH_TOKEN_DELETE = _with_rows(

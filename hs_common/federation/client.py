@@ -128,7 +128,7 @@ class FederationClient:
         try:
             answer = await self._in_time(self._at_places(destination, method, uri, headers, body, limits), limits)
         except EgressError as error:
-            if isinstance(error, Unreachable):
+            if isinstance(error, Unreachable) and not (limits.hurried and isinstance(error, TimedOut)):
                 self.back_off.failed(destination, error.kind)
             raise ServerUnreachable(destination, error.kind, str(error)) from error
         if 200 <= answer.status < 300:

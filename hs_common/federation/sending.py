@@ -60,4 +60,4 @@ class Sending:
 
 def transaction_key(requester: Requester, endpoint: str, txn_id: str) -> bytes:
     """The key of a request with a transaction id; `endpoint` is its path up to that."""
-    return client_key(requester.user_id, requester.device_id, "PUT", endpoint, txn_id)
+    return client_key(requester.user_id, requester.transaction_scope, "PUT", endpoint, txn_id)

@@ -109,7 +109,8 @@ class Authenticator:
         row = await account_of_token(self._db, token_hash)
         if row is None:
             raise unknown_token()
-        user_id, device_id, expires_at_ms, is_guest, admin, locked, suspended, deactivated, appservice_id, consent = row
+        user_id, device_id, expires_at_ms, is_guest, admin, locked, suspended, deactivated, appservice_id = row[:9]
+        consent, opened_by = row[9:]
         if deactivated:
             raise unknown_token()
         if expires_at_ms is not None:
@@ -122,8 +123,10 @@ class Authenticator:
             app_service_id=appservice_id,
             locked=locked,
             suspended=suspended,
-            admin=admin,
+            # Who acts as another administrator has not become two.
+            admin=admin and opened_by is None,
             consent=consent,
+            opened_by=opened_by,
         )
         session = _Session(requester, expires_at_ms)
         # A revocation that arrived meanwhile may be of this token, and newer than what the query saw.
@@ -136,15 +139,17 @@ class Authenticator:
             # The oldest goes; that it may be in use costs one query.
             self._drop(next(iter(self._sessions)))
         self._sessions[token_hash] = session
-        self._hashes_of_user.setdefault(session.requester.user_id, set()).add(token_hash)
+        for user_id in _depends_on(session.requester):
+            self._hashes_of_user.setdefault(user_id, set()).add(token_hash)
 
     def _drop(self, token_hash: bytes) -> None:
         session = self._sessions.pop(token_hash, None)
         if session is not None:
-            hashes = self._hashes_of_user[session.requester.user_id]
-            hashes.discard(token_hash)
-            if not hashes:
-                del self._hashes_of_user[session.requester.user_id]
+            for user_id in _depends_on(session.requester):
+                hashes = self._hashes_of_user[user_id]
+                hashes.discard(token_hash)
+                if not hashes:
+                    del self._hashes_of_user[user_id]
 
     def forget_token(self, token_hash: bytes) -> None:
         """The token was revoked or its expiry changed."""
@@ -166,3 +171,8 @@ class Authenticator:
     def entries(self) -> int:
         """How many tokens are remembered."""
         return len(self._sessions)
+
+
+def _depends_on(requester: Requester) -> tuple[str, ...]:
+    """Whose accounts decide whether the token is good."""
+    return (requester.user_id,) if requester.opened_by is None else (requester.user_id, requester.opened_by)

@@ -38,7 +38,8 @@ _Struct = TypeVar("_Struct")
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Who calls, as the access token says. `device_id` is None for an application service without a device."""
+    """Who calls, as the access token says. `device_id` is None for an application service without a device, and for
+    an administrator who acts as the user: then `opened_by` is the administrator."""
 
     user_id: str
     device_id: str | None
@@ -49,6 +50,12 @@ class Requester:
     suspended: bool = False
     admin: bool = False
     consent: str | None = None
+    opened_by: str | None = None
+
+    @property
+    def transaction_scope(self) -> str | None:
+        """What transaction ids are unique in: the device, or the token that an administrator has."""
+        return self.device_id if self.opened_by is None else f"token {self.token_hash.hex()}"
 
 
 class RequestHeaders:

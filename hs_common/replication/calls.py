@@ -245,12 +245,13 @@ class ConfirmRefresh(Call, frozen=True, kw_only=True):
 class CloseSessions(Call, frozen=True, kw_only=True):
     """Log out and delete devices: those named, or all (None), but never `except_device`.
 
-    A session without a device (none exist today) is closed by `token_hash`.
+    An administrator's session as the user has no device: `token_hash` closes it; all does not, but ends the user's own.
     """
 
     user_id: str
     device_ids: list[str] | None
     except_device: str | None = None
+    token_hash: bytes | None = None
 
 
 class RenameDevice(Call, frozen=True, kw_only=True):

@@ -1,4 +1,5 @@
-"""Calls about the people at identity providers by whom accounts are used."""
+"""Calls about how accounts are used other than by their own password: by people at identity providers, and by
+administrators who act as others."""
 
 from typing import Final
 
@@ -25,4 +26,17 @@ class SetExternalIds(Call, frozen=True, kw_only=True):
     removed: list[ExternalId] = msgspec.field(default_factory=list)
 
 
-SIGN_ON_CALLS: Final[tuple[type[Call], ...]] = (SetExternalIds,)
+class LogInAs(Call, frozen=True, kw_only=True):
+    """Let an administrator act as a user: a token (its SHA-256 digest) without a device.
+
+    Errors: M_FORBIDDEN when `admin_id` is not an administrator, or the user has too many such tokens; M_NOT_FOUND;
+    M_USER_DEACTIVATED.
+    """
+
+    admin_id: str
+    user_id: str
+    token_hash: bytes
+    expires_at_ms: int | None = None
+
+
+SIGN_ON_CALLS: Final[tuple[type[Call], ...]] = (SetExternalIds, LogInAs)

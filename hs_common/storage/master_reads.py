@@ -66,6 +66,18 @@ async def access_tokens(db: Queries, user_id: str) -> list[Row]:
     return await db.fetch("SELECT token_hash, device_id, refresh_hash FROM access_tokens WHERE user_id = %s", [user_id])
 
 
+async def tokens_opened_by(db: Queries, admin_id: str) -> list[Row]:
+    """(user_id, token_hash) of the tokens by which an administrator acts as others."""
+    return await db.fetch("SELECT user_id, token_hash FROM access_tokens WHERE opened_by = %s", [admin_id])
+
+
+async def tokens_as(db: Queries, user_id: str) -> list[Row]:
+    """(token_hash, expires_at_ms) of the tokens by which administrators act as this user."""
+    return await db.fetch(
+        "SELECT token_hash, expires_at_ms FROM access_tokens WHERE user_id = %s AND opened_by IS NOT NULL", [user_id]
+    )
+
+
 async def refresh_tokens(db: Queries, user_id: str) -> list[Row]:
     """Rows (token_hash, device_id, next_hash) of all the user's refresh tokens."""
     return await db.fetch("SELECT token_hash, device_id, next_hash FROM refresh_tokens WHERE user_id = %s", [user_id])

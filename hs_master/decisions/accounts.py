@@ -24,7 +24,7 @@ from hs_common.storage.cross_signing import CrossSigningKey, cross_signing_keys
 from hs_common.storage.queries import Queries, Row
 from hs_master import tables
 from hs_master.decisions.encryption import end_cross_signing
-from hs_master.decisions.sessions import Sessions, open_session, user_queue
+from hs_master.decisions.sessions import Sessions, end_token, open_session, user_queue
 from hs_master.jobs.kinds import DeactivationJob, ProfileJob, write_job
 from hs_master.step import Step
 from hs_master.user_directory import list_local, unlist
@@ -231,26 +231,29 @@ class DeactivateUserDecider:
 
     async def load(
         self, call: DeactivateUser, db: Queries
-    ) -> tuple[Row | None, Sessions, dict[str, str], list[CrossSigningKey]]:
+    ) -> tuple[Row | None, Sessions, dict[str, str], list[CrossSigningKey], list[Row]]:
         return (
             await master_reads.user(db, call.user_id),
             await Sessions.read(db, call.user_id),
             await master_reads.profile(db, call.user_id),
             await cross_signing_keys(db, [call.user_id]),
+            await master_reads.tokens_opened_by(db, call.user_id),
         )
 
     def decide(
         self,
         call: DeactivateUser,
         step: Step,
-        loaded: tuple[Row | None, Sessions, dict[str, str], list[CrossSigningKey]],
+        loaded: tuple[Row | None, Sessions, dict[str, str], list[CrossSigningKey], list[Row]],
     ) -> Answer:
-        row, sessions, profile, keys = loaded
+        row, sessions, profile, keys, as_others = loaded
         account = _known(row, call.user_id)
         account.deactivated, account.password_hash, account.erased = True, None, account.erased or call.erase
         account.write(step, call.user_id)
         sessions.remove_devices(step, call.user_id, set(sessions.devices))
         sessions.revoke(step, call.user_id, None)
+        for user_id, token_hash in as_others:
+            end_token(step, user_id, bytes(token_hash))
         step.row(tables.PUSHERS_OF_USER_DELETE, call.user_id)
         end_cross_signing(step, keys)
         unlist(step, call.user_id)

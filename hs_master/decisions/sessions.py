@@ -90,6 +90,7 @@ def open_session(step: Step, user_id: str, session: NewSession, existing: Row | 
         session.expires_at_ms,
         session.refresh_hash,
         step.next_pos(),
+        None,
     )
     if session.refresh_hash is not None:
         step.upsert(
@@ -104,6 +105,12 @@ def open_session(step: Step, user_id: str, session: NewSession, existing: Row | 
         )
     # The barrier needs a position after which the token is known everywhere.
     step.item(SessionsItem(user_id, []))
+
+
+def end_token(step: Step, user_id: str, token_hash: bytes) -> None:
+    """One access token, and nothing else."""
+    step.row(tables.ACCESS_TOKEN_DELETE, token_hash)
+    step.item(SessionsItem(user_id, [token_hash]))
 
 
 def _check_device_id(device_id: str, keys: list[CrossSigningKey]) -> None:
@@ -206,9 +213,8 @@ class RefreshSessionDecider:
             (call.new_refresh_hash, None, call.refresh_expires_at_ms),
         ):
             step.upsert(tables.REFRESH_TOKEN, (token.hex(),), token, user_id, device_id, successor, expires_at_ms, pos)
-        step.row(
-            tables.ACCESS_TOKEN, call.token_hash, user_id, device_id, call.expires_at_ms, call.new_refresh_hash, pos
-        )
+        access = (call.token_hash, user_id, device_id, call.expires_at_ms, call.new_refresh_hash, pos, None)
+        step.row(tables.ACCESS_TOKEN, *access)
 
 
 class ConfirmRefreshDecider:
@@ -229,13 +235,19 @@ class CloseSessionsDecider:
     def queue(self, call: CloseSessions) -> str:
         return user_queue(call.user_id)
 
-    async def load(self, call: CloseSessions, db: Queries) -> Sessions:
-        return await Sessions.read(db, call.user_id)
+    async def load(self, call: CloseSessions, db: Queries) -> tuple[Sessions, list[Row]]:
+        as_others = await master_reads.tokens_opened_by(db, call.user_id) if call.device_ids is None else []
+        return await Sessions.read(db, call.user_id), as_others
 
-    def decide(self, call: CloseSessions, step: Step, loaded: Sessions) -> Answer:
-        named = set(loaded.devices if call.device_ids is None else call.device_ids)
-        named |= {device for _, device, _ in loaded.access if call.device_ids is None and device is not None}
-        loaded.remove_devices(step, call.user_id, named - {call.except_device})
+    def decide(self, call: CloseSessions, step: Step, loaded: tuple[Sessions, list[Row]]) -> Answer:
+        sessions, as_others = loaded
+        named = set(sessions.devices if call.device_ids is None else call.device_ids)
+        named |= {device for _, device, _ in sessions.access if call.device_ids is None and device is not None}
+        sessions.remove_devices(step, call.user_id, named - {call.except_device})
+        for user_id, token_hash in as_others:
+            end_token(step, user_id, bytes(token_hash))
+        if call.token_hash is not None and any(bytes(token) == call.token_hash for token, _, _ in sessions.access):
+            end_token(step, call.user_id, call.token_hash)
         return Answer(pos=step.pos)
 
 

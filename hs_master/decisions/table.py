@@ -2,7 +2,7 @@
 
 from hs_common.replication import calls, delayed_calls, federation_calls, import_calls, remote_calls
 from hs_common.replication.room_calls import DeleteRoom
-from hs_common.replication.sign_on_calls import SetExternalIds
+from hs_common.replication.sign_on_calls import LogInAs, SetExternalIds
 from hs_master.decisions import (
     accounts,
     adopting,
@@ -14,6 +14,7 @@ from hs_master.decisions import (
     events,
     history,
     importing,
+    login_as_user,
     out_of_band,
     pushers,
     receiving,
@@ -85,6 +86,7 @@ def deciders(composer: Composer, server_name: str, preparing: Preparing) -> Deci
             calls.DeactivateUser: accounts.DeactivateUserDecider(),
             calls.SetProfile: accounts.SetProfileDecider(),
             calls.SetAccountData: accounts.SetAccountDataDecider(),
+            LogInAs: login_as_user.LogInAsDecider(),
             calls.OpenSession: sessions.OpenSessionDecider(),
             calls.RefreshSession: sessions.RefreshSessionDecider(),
             calls.ConfirmRefresh: sessions.ConfirmRefreshDecider(),

@@ -3,12 +3,14 @@
 from hs_workers.client.account_parts import AccountParts
 from hs_workers.client.accounts.administration import UserAdministration
 from hs_workers.client.authentication_service import AuthenticationService
+from hs_workers.client.login_as_user import LoginAsUser
 from hs_workers.client.operator_users import OperatorUsers
 from hs_workers.client.registration_token_administration import RegistrationTokenAdministration
 from hs_workers.client.user_administration import UserAdministrationEndpoints
 
 ENDPOINT_CLASSES: tuple[type, ...] = (
     AuthenticationService,
+    LoginAsUser,
     OperatorUsers,
     RegistrationTokenAdministration,
     UserAdministrationEndpoints,
@@ -37,6 +39,7 @@ def administration_endpoints(parts: AccountParts) -> list[object]:
             config.oauth.secret if config.oauth.issuer else "",
             outside.now_ms,
         ),
+        LoginAsUser(users, outside.master, parts.tokens, outside.now_ms),
         OperatorUsers(outside.db, users, config.registration.shared_secret, outside.now_ms),
         RegistrationTokenAdministration(outside.db, outside.now_ms, outside.random),
         UserAdministrationEndpoints(outside.db, users, parts.usernames, outside.now_ms),

@@ -85,10 +85,11 @@ class Keys:
     )
     async def query(self, request: Request) -> Reply:
         """Devices and their keys."""
-        wanted = request.body(_Query).device_keys
+        body = request.body(_Query)
+        wanted = body.device_keys
         if sum(max(1, len(devices)) for devices in wanted.values()) > MAXIMUM_DEVICES_ASKED:
             raise invalid_param(f"At most {MAXIMUM_DEVICES_ASKED} devices can be asked for at once")
-        return await self._querying.query(request.requester.user_id, wanted)
+        return await self._querying.query(request.requester.user_id, wanted, body.timeout)
 
     @endpoint(
         "POST",
@@ -101,13 +102,14 @@ class Keys:
     )
     async def claim(self, request: Request) -> Reply:
         """Takes one key of each device."""
-        wanted = request.body(_Claim).one_time_keys
+        body = request.body(_Claim)
+        wanted = body.one_time_keys
         asked = [(device_id, algorithm) for devices in wanted.values() for device_id, algorithm in devices.items()]
         if len(asked) > MAXIMUM_DEVICES_ASKED:
             raise invalid_param(f"At most {MAXIMUM_DEVICES_ASKED} keys can be claimed at once")
         if not all(is_device_id(device_id) and is_short(algorithm) for device_id, algorithm in asked):
             raise bad_json("`one_time_keys` must have algorithms by device id")
-        return await self._claiming.claim(wanted)
+        return await self._claiming.claim(wanted, body.timeout)
 
     @endpoint(
         "GET",

@@ -26,10 +26,14 @@ class Logout:
         spec="client-server-api/#post_matrixclientv3logout",
     )
     async def logout(self, request: Request) -> Reply:
-        """Ends the requester's own session. A service's own token, which has no device, cannot be logged out."""
+        """Ends the requester's own session, or an administrator's as the requester. A service's own token, which has no
+        device, cannot be logged out."""
         requester = request.requester
         if requester.device_id is not None:
             await self._master.call(CloseSessions(user_id=requester.user_id, device_ids=[requester.device_id]))
+        elif requester.opened_by is not None:
+            call = CloseSessions(user_id=requester.user_id, device_ids=[], token_hash=requester.token_hash)
+            await self._master.call(call)
         return {}
 
     @endpoint(

@@ -42,7 +42,7 @@ class ServerNotices:
     async def send_once(self, request: Request) -> Reply:
         """The same, once for each transaction id."""
         requester = request.requester
-        key = client_key(requester.user_id, requester.device_id, "PUT", _PATH, request.path["txnId"])
+        key = client_key(requester.user_id, requester.transaction_scope, "PUT", _PATH, request.path["txnId"])
         return await self._send(request, key)
 
     async def _send(self, request: Request, key: bytes | None) -> Reply:

@@ -48,6 +48,6 @@ class ToDevice:
         if len(device_ids) > MAXIMUM_DEVICES or not all(is_device_id(device_id) for device_id in device_ids):
             raise bad_json(f"`messages` must have contents by device id, at most {MAXIMUM_DEVICES}")
         path = f"/sendToDevice/{event_type}"
-        key = client_key(requester.user_id, requester.device_id, "PUT", path, txn_id)
+        key = client_key(requester.user_id, requester.transaction_scope, "PUT", path, txn_id)
         await self._messaging.send(requester.user_id, event_type, messages, key)
         return {}

@@ -25,12 +25,16 @@ AT_ONCE_BYTES: Final = 32 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one request: seconds for all of it, seconds of silence, bytes of the answer's body, redirects followed."""
+    """Of one request: seconds for all of it, seconds of silence, bytes of the answer's body, redirects followed.
+
+    `hurried`: who asks has less time than a server may take, so that silence until then says nothing about it.
+    """
 
     total_s: float = 30.0
     idle_s: float = 15.0
     body_bytes: int = 1 << 20
     redirects: int = 0
+    hurried: bool = False
 
 
 class _Writing:

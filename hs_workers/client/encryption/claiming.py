@@ -21,10 +21,10 @@ class Claiming:
         self._server_name = server_name
         self._remote = remote
 
-    async def claim(self, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-        """The answer for an algorithm by user and device."""
+    async def claim(self, wanted: Mapping[str, Mapping[str, str]], timeout_ms: int | None = None) -> dict[str, Any]:
+        """The answer for an algorithm by user and device; other servers have so much time."""
         local, servers = by_server(wanted, self._server_name)
         keys = await claimed_keys(self._db, self._hints, local, wanted)
         asked = {server: {user_id: dict(wanted[user_id]) for user_id in users} for server, users in servers.items()}
-        found, failures = await self._remote.claim(asked)
+        found, failures = await self._remote.claim(asked, timeout_ms)
         return {"one_time_keys": {**keys, **found}, "failures": failures}

@@ -21,12 +21,16 @@ class Querying:
         self._server_name = server_name
         self._remote = remote
 
-    async def query(self, reader_id: str, wanted: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-        """The answer for these device ids by user (none: all). Raises M_INVALID_PARAM."""
+    async def query(
+        self, reader_id: str, wanted: Mapping[str, Sequence[str]], timeout_ms: int | None = None
+    ) -> dict[str, Any]:
+        """The answer for these device ids by user (none: all); other servers have so much time. Raises
+        M_INVALID_PARAM."""
         local, servers = by_server(wanted, self._server_name)
         users, signatures = await self._known.seen_by(reader_id, local)
         answer = told_keys(users, reader_id, wanted, signatures)
-        found, failures = await self._remote.query({server: _of(wanted, users) for server, users in servers.items()})
+        asked = {server: _of(wanted, users) for server, users in servers.items()}
+        found, failures = await self._remote.query(asked, timeout_ms)
         found[f"{MASTER}_keys"] = with_own_signatures(found[f"{MASTER}_keys"], signatures)
         for kind, by_user in found.items():
             answer[kind] = {**answer[kind], **by_user}

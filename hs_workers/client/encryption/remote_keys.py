@@ -35,9 +35,13 @@ class RemoteKeys:
     def __init__(self, federation: FederationClient | None) -> None:
         self._federation = federation
 
-    async def query(self, wanted: Mapping[str, Json]) -> tuple[dict[str, Json], Failures]:
-        """Of the device ids by user and server: keys by kind and user, and the servers that failed."""
-        answers, failures = await self._ask("/_matrix/federation/v1/user/keys/query", "device_keys", wanted)
+    async def query(
+        self, wanted: Mapping[str, Json], timeout_ms: int | None = None
+    ) -> tuple[dict[str, Json], Failures]:
+        """Of the device ids by user and server: keys by kind and user, and the servers that failed, or did not answer
+        within the time."""
+        path = "/_matrix/federation/v1/user/keys/query"
+        answers, failures = await self._ask(path, "device_keys", wanted, _limits(timeout_ms))
         found: dict[str, Json] = {kind: {} for kind in _KINDS}
         for server, answer in answers.items():
             for user_id in wanted[server]:
@@ -49,9 +53,11 @@ class RemoteKeys:
                         found[kind][user_id] = told
         return found, failures
 
-    async def claim(self, wanted: Mapping[str, Json]) -> tuple[Json, Failures]:
-        """Of the algorithms by device, user and server: keys by user and device, and the servers that failed."""
-        answers, failures = await self._ask("/_matrix/federation/v1/user/keys/claim", "one_time_keys", wanted)
+    async def claim(self, wanted: Mapping[str, Json], timeout_ms: int | None = None) -> tuple[Json, Failures]:
+        """Of the algorithms by device, user and server: keys by user and device, and the servers that failed, or did
+        not answer within the time."""
+        path = "/_matrix/federation/v1/user/keys/claim"
+        answers, failures = await self._ask(path, "one_time_keys", wanted, _limits(timeout_ms))
         found: Json = {}
         for server, answer in answers.items():
             for user_id, devices in wanted[server].items():
@@ -61,11 +67,14 @@ class RemoteKeys:
                     found[user_id] = given
         return found, failures
 
-    async def _ask(self, path: str, key: str, wanted: Mapping[str, Json]) -> tuple[dict[str, Json], Failures]:
+    async def _ask(
+        self, path: str, key: str, wanted: Mapping[str, Json], limits: Limits
+    ) -> tuple[dict[str, Json], Failures]:
         servers = list(wanted)[:SERVERS_LIMIT]
         failures = {server: _failure("Too many servers at once") for server in wanted if server not in servers}
         asking = {
-            server: Deferred.fromCoroutine(self._ask_one(server, path, {key: wanted[server]})) for server in servers
+            server: Deferred.fromCoroutine(self._ask_one(server, path, {key: wanted[server]}, limits))
+            for server in servers
         }
         answers = {}
         for server, one in asking.items():
@@ -76,18 +85,26 @@ class RemoteKeys:
                 answers[server] = answer
         return answers, failures
 
-    async def _ask_one(self, server: str, path: str, body: Json) -> Json | str:
+    async def _ask_one(self, server: str, path: str, body: Json, limits: Limits) -> Json | str:
         """The answer, or why there is none."""
         if self._federation is None:
             return "This server does not talk with others"
         try:
-            answer = await self._federation.post(server, path, body, LIMITS)
+            answer = await self._federation.post(server, path, body, limits)
             check(answer, refuse_nul=True)
         except FederationError as error:
             return error.for_client().error
         except (MatrixError, TypeError):
             return "The server gave a bad answer"
         return answer if isinstance(answer, dict) else "The server gave a bad answer"
+
+
+def _limits(timeout_ms: int | None) -> Limits:
+    """What the client is ready to wait, but never more than there is."""
+    if timeout_ms is None or timeout_ms >= LIMITS.total_s * 1000:
+        return LIMITS
+    seconds = max(timeout_ms, 1) / 1000
+    return Limits(total_s=seconds, idle_s=seconds, body_bytes=LIMITS.body_bytes, hurried=True)
 
 
 def _failure(reason: str) -> Json:

@@ -143,6 +143,23 @@ def test_finding_a_server_counts_as_a_part_of_the_time(tmp_path: Path) -> None:
     run(play())
 
 
+def test_who_was_not_given_the_time_to_answer_is_not_left_alone(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with federating(lambda request, talk: None, tmp_path) as (server, client):
+            hurried = Limits(total_s=0.2, idle_s=0.2, hurried=True)
+            for connections in (1, 2):
+                with pytest.raises(ServerUnreachable) as error:
+                    await client.get("b.example", "/x", limits=hurried)
+                assert error.value.kind == "timeout"
+                assert server.connections == connections
+            with pytest.raises(ServerUnreachable) as error:  # what is wrong at once is so whoever asks
+                await client.get("c.example", "/x", limits=Limits(hurried=True))
+            with pytest.raises(BackingOff):
+                await client.get("c.example", "/x", limits=hurried)
+
+    run(play())
+
+
 def test_back_off_grows_and_ends() -> None:
     now = [0.0]
     back_off = MemoryBackOff(lambda: now[0], lambda: 0.5)

@@ -23,9 +23,10 @@ class Accounts:
         locked: bool = False,
         suspended: bool = False,
         deactivated: bool = False,
+        opened_by: str | None = None,
     ) -> dict[str, str]:
         """Makes the token known; gives the header that carries it."""
-        flags = (is_guest, admin, locked, suspended, deactivated, None, None)
+        flags = (is_guest, admin, locked, suspended, deactivated, None, None, opened_by)
         self.rows[hash_token(token)] = (user_id, device_id, expires_at_ms, *flags)
         return {"Authorization": f"Bearer {token}"}
 

@@ -89,6 +89,18 @@ def test_a_changed_account_is_read_again_on_all_its_devices_and_no_other() -> No
     assert world.accounts.asked == 5
 
 
+def test_who_acts_as_another_is_asked_for_again_when_either_account_changes() -> None:
+    world = World()
+    world.accounts.add("abc", "@alice:a", opened_by="@root:a", admin=True)
+    assert world.ask() == Requester("@alice:a", "DEVICE", ABC, opened_by="@root:a")
+    for number, changed in enumerate(("@root:a", "@alice:a"), start=1):
+        world.authenticator.forget_user(changed)
+        world.ask()
+        assert world.accounts.asked == 1 + number
+    world.authenticator.forget_token(ABC)
+    assert world.authenticator.entries() == 0
+
+
 def test_while_the_log_is_silent_nothing_is_believed_from_memory() -> None:
     world = World()
     world.accounts.add("abc")

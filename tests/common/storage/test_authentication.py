@@ -16,7 +16,7 @@ def test_the_account_and_device_of_a_token(database_url: str) -> None:
         await db.execute(USER, ("@alice:a",))
         await db.execute(TOKEN, (b"\x00\xffhash", "@alice:a", "D", 1 << 40))
         row = await account_of_token(db, b"\x00\xffhash")
-        assert row == ("@alice:a", "D", 1 << 40, False, True, False, True, False, None, None)
+        assert row == ("@alice:a", "D", 1 << 40, False, True, False, True, False, None, None, None)
         assert await account_of_token(db, b"other") is None
         requester = await Authenticator(db, lambda: 0, lambda: True).requester(b"\x00\xffhash", Query())
         assert (requester.user_id, requester.admin, requester.suspended) == ("@alice:a", True, True)
