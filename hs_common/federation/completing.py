@@ -8,17 +8,16 @@ completed now is answered as such, and nothing of it was kept but events without
 Spec: server-server API, #checks-performed-on-receipt-of-a-pdu, #backfilling-and-retrieving-missing-events.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import orjson
-from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
 from hs_common.federation.fetching import Fetching, Room
+from hs_common.federation.states_before import StateBefore, StatesBefore
 from hs_common.federation.storing import Storing
-from hs_common.federation.told_state import ToldState
 from hs_common.federation.topology import cited_first, pieces
 from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.received_pdu import ReceivedPdu
@@ -37,8 +36,6 @@ FRUITLESS: Final = 3
 """Auth chains for one bundle in which nothing of what is missing was: each may have some ten thousand events."""
 STATES: Final = 5
 """States asked for in one bundle; each may be a room's whole state."""
-SINGLE_EVENTS: Final = 40
-"""Missing events of a state that are asked for one by one; of more, the state is asked for whole."""
 SECONDS: Final = 120.0
 """For one bundle, in which other events of the room wait."""
 
@@ -56,7 +53,8 @@ class Bundle:
     servers: list[str]
     waiting: dict[str, ReceivedPdu]
     until: float
-    states: dict[str, list[str]] = field(default_factory=dict)
+    tries: int = 0
+    states: dict[str, StateBefore] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     walks: int = 0
     fetched: int = 0
@@ -85,7 +83,7 @@ class Completing:
         self._storing = Storing(master)
         self._seconds = seconds
         self._on_fetch = on_fetch
-        self._large: dict[str, DeferredLock] = {}
+        self._states = StatesBefore(db, master, fetching, seconds, on_fetch)
 
     async def take_in(
         self,
@@ -95,15 +93,15 @@ class Completing:
         *,
         introduced: bool = False,
         may_fetch: bool = True,
+        tries: int = 0,
     ) -> dict[str, Verdict]:
         """The verdicts by event id, also of events that were fetched. Raises MatrixError: the master's.
 
         An event that is missing something still has the verdict `missing`: it may succeed later. Without `may_fetch`
-        nobody is asked for it.
+        nobody is asked for it. `tries`: how often it was asked for in vain before.
         """
-        bundle = Bundle(
-            room, self._others(servers), {event.event_id: event for event in events}, self._seconds() + SECONDS
-        )
+        waiting, until = {event.event_id: event for event in events}, self._seconds() + SECONDS
+        bundle = Bundle(room, self._others(servers), waiting, until, tries)
         fruitless = 0
         while bundle.waiting and fruitless < ROUNDS and self._seconds() <= bundle.until:
             before = len(bundle.waiting)
@@ -127,10 +125,7 @@ class Completing:
         for piece in pieces(cited_first(bundle.waiting.values()), lambda event: len(event.encoded)):
             call = ReceiveEvents(
                 room_id=bundle.room.room_id,
-                events=[
-                    IncomingEvent(event_id=one.event_id, pdu=one.encoded, state=bundle.states.get(one.event_id))
-                    for one in piece
-                ],
+                events=[_incoming(one, bundle.states.get(one.event_id)) for one in piece],
                 introduced=introduced,
             )
             answer = await self._master.call(call, options=options)
@@ -164,6 +159,14 @@ class Completing:
                 bundle.asked_states.add(verdict.event_id)
                 tried = await self._fetch_state(bundle, verdict.event_id) or tried
         return tried
+
+    async def _fetch_state(self, bundle: Bundle, event_id: str) -> bool:
+        """The state before an event, kept as events without state."""
+        state = await self._states.ask(bundle.room, event_id, bundle.servers, bundle.until, bundle.tries)
+        if state is None:
+            return False
+        bundle.states[event_id] = state
+        return True
 
     def _lacks_prev(self, bundle: Bundle, verdict: Verdict) -> bool:
         """Whether prev events are missing that do not wait beside it."""
@@ -211,52 +214,6 @@ class Completing:
             bundle.fruitless += not found
         return tried
 
-    async def _fetch_state(self, bundle: Bundle, event_id: str) -> bool:
-        """The state before an event, kept as events without state."""
-        for server in bundle.servers:
-            self._on_fetch("state")
-            try:
-                state = await self._state_from(server, bundle.room, event_id)
-            except MatrixError as error:
-                _log.info(
-                    "{server} does not tell the state at {event}: {error}", server=server, event=event_id, error=error
-                )
-                continue
-            if state:
-                bundle.states[event_id] = state
-                return True
-        return False
-
-    async def _state_from(self, server: str, room: Room, event_id: str) -> list[str]:
-        ids = await self._fetching.state_ids(server, room, event_id)
-        wanted = [*dict.fromkeys([*ids.state, *ids.auth_chain])]
-        known = await federated_rooms.known_events(self._db, wanted)
-        unknown = [one for one in wanted if one not in known]
-        if len(unknown) > SINGLE_EVENTS:
-            await self._whole_state(server, room, event_id, known)
-        else:
-            found, failure = await self._fetching.events(server, room, unknown)
-            await self._storing.store(room, found)
-            if failure is not None:
-                raise failure  # a state with a hole is another state; what has come is not asked for again
-        known = await federated_rooms.known_events(self._db, ids.state)
-        return [one for one in ids.state if one in known]
-
-    async def _whole_state(self, server: str, room: Room, event_id: str, known: Collection[str]) -> None:
-        """Keep the state before an event and its auth chain. One at a time of each server: it lies in memory until all
-        of it has come."""
-        turns = self._large.setdefault(server, DeferredLock())
-        await turns.acquire()
-        try:
-            told = ToldState(self._fetching, self._master, room, "pdus")
-            await self._fetching.stream_state(server, room, event_id, told.take)
-            await told.end()
-            await told.store(known)
-        finally:
-            turns.release()
-            if not turns.locked and self._large.get(server) is turns:
-                del self._large[server]
-
     async def _unknown(self, events: Sequence[ReceivedPdu]) -> list[ReceivedPdu]:
         known = await federated_rooms.known_events(self._db, [event.event_id for event in events])
         return [event for event in events if event.event_id not in known]
@@ -277,6 +234,13 @@ class Completing:
             if found:
                 return found
         return []
+
+
+def _incoming(event: ReceivedPdu, state: StateBefore | None) -> IncomingEvent:
+    if state is None:
+        return IncomingEvent(event_id=event.event_id, pdu=event.encoded)
+    has_holes = bool(state.holes)
+    return IncomingEvent(event_id=event.event_id, pdu=event.encoded, state=state.event_ids, has_holes=has_holes)
 
 
 def _cited_by(event_ids: Iterable[str], found: Sequence[ReceivedPdu]) -> list[ReceivedPdu]:

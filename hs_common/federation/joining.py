@@ -140,6 +140,9 @@ class RemoteJoins:
         )
         await self._master.call(call, options=BULK)
         _log.info("{room} is joined: {count} events of state", room=room.room_id, count=len(call.state))
+        holes = told.left_out + len(told.state) - len(call.state)
+        if holes:  # of servers that are gone, as a rule: nobody could join an old room that has one
+            _log.warn("{room} is joined without {count} events of its state", room=room.room_id, count=holes)
 
     async def _countersigned(self, join: ReceivedPdu, answered: object, room: Room) -> ReceivedPdu:
         """The join with what the other server has signed, which a restricted one needs."""

@@ -46,6 +46,8 @@ class ToldState:
         self._has_create = False
         self.seen = 0
         """Events so far, for who watches."""
+        self.left_out = 0
+        """Of the state so far: not well-formed, or not signed by who must have."""
 
     @property
     def members(self) -> dict[str, Any]:
@@ -97,7 +99,9 @@ class ToldState:
             raise unknown("The other server tells more state than a room can have", 502)
         names = (self._state_name, "auth_chain")
         of_state, of_chain = ([value for name, value in batch if name == wanted] for wanted in names)
-        for event in await self._fetching.checked(of_state, self._room):
+        checked = await self._fetching.checked(of_state, self._room)
+        self.left_out += len(of_state) - len(checked)
+        for event in checked:
             self._keep(event)
             if event.event.is_state:
                 self._state[event.event_id] = None

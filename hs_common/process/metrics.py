@@ -103,7 +103,10 @@ class Metrics:
             "viaduct_federation_failed_transactions", "Transactions that did not arrive", registry=registry
         )
         self._fetches = Counter(
-            "viaduct_federation_fetches", "Requests to other servers for what events cite", ("what",), registry=registry
+            "viaduct_federation_fetches",
+            "Requests to other servers for what events cite, and states taken though nobody gave all of them",
+            ("what",),
+            registry=registry,
         )
         self._told = Counter(
             "viaduct_federation_join_events",

@@ -25,9 +25,12 @@ class IncomingEvent(Pdu, frozen=True, kw_only=True):
 
     `state` is given when prev events cannot be had: the ids of the state before the event, as another server tells it
     (all stored before with `StoreEvents`); the prev events that are not here become a gap in the timeline.
+    `has_holes`: the other server named more than anybody gives. What the state lacks of the room's current state, the
+    master takes from there: not to know of an entry is not to know that there is none.
     """
 
     state: list[str] | None = None
+    has_holes: bool = False
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

@@ -99,7 +99,7 @@ class Preparing:
             for redaction_id, json in arrival.redactions[:1]:
                 ready.held[event.event_id] = Event.from_pdu(orjson.loads(json), head.version, redaction_id)
         await self._read_auth_events(head, events, ready, db)
-        await self._place(head, events, [one.state for one in incoming], ready, db)
+        await self._place(head, events, incoming, ready, db)
         await self._loader.load([self._needs(head, event, ready) for event in events])
         # What a redaction names is known only now, and where it stands in the state with it.
         await self._loader.load([self._needs(head, event, ready) for event in events if event.redacts is not None])
@@ -125,13 +125,14 @@ class Preparing:
         self,
         head: RoomHead,
         events: Sequence[Event],
-        states: Sequence[list[str] | None],
+        incoming: Sequence[IncomingEvent],
         ready: Prepared,
         db: Queries,
     ) -> None:
         """The first event that does not simply continue the room."""
         extremities = set(head.extremities)
-        for event, state in zip(events, states, strict=True):
+        for event, told in zip(events, incoming, strict=True):
+            state = told.state
             if event.event_id in ready.known:
                 continue
             if set(event.prev_event_ids) == extremities and state is None:
@@ -143,7 +144,7 @@ class Preparing:
                 # Branches cannot be resolved with an event whose auth chain is not here.
                 ready.missing[event.event_id] = [] if state is not None else await self._placer.missing(head, event)
                 continue
-            placed = await self._placer.place(head, event, state)
+            placed = await self._placer.place(head, event, state, has_holes=told.has_holes)
             if isinstance(placed, Placement):
                 ready.absent[event.event_id] = await _absent(db, event, placed, is_told=state is not None)
                 ready.placements[event.event_id] = placed

@@ -74,8 +74,11 @@ class Placer:
         self._db = db
         self._resolver = resolver
 
-    async def place(self, room: Held, event: Event, given: Sequence[str] | None = None) -> Placement | Unplaced:
-        """`given` are the ids of the state before the event, where another server told it. Raises DatabaseError."""
+    async def place(
+        self, room: Held, event: Event, given: Sequence[str] | None = None, *, has_holes: bool = False
+    ) -> Placement | Unplaced:
+        """`given` are the ids of the state before the event, where another server told it; with holes, what it lacks is
+        as in the room's current state. Raises DatabaseError."""
         basis = basis_of(room)
         others = [event_id for event_id in room.extremities if event_id not in event.prev_event_ids]
         others = others[-(MAXIMUM_EXTREMITIES - 1) :]
@@ -89,6 +92,8 @@ class Placer:
             before = await self._joined(room, [await self._difference(room, prev) for prev in prevs], {})
         else:
             before = await self._difference_from(room, given)
+            if has_holes:
+                before = {key: event_id for key, event_id in before.items() if event_id is not None}
         after = {**before, event.key: event.event_id} if event.is_state else before
         branches = [await self._difference(room, standings[other]) for other in others if other in standings]
         changes = await self._joined(room, [after, *branches], {event.event_id: event})

@@ -262,11 +262,11 @@ class RoomQueues:
 
     async def _take_in_from(self, room: Room, bundle: Sequence[_Entry], rest_s: float) -> None:
         """With some time to rest nothing is fetched for the events; what needs it waits so long."""
-        began = self._clock.seconds()
+        began, tries = self._clock.seconds(), max(attempts for _, _, attempts in bundle)
         servers = [name for origin, event, _ in bundle for name in (origin, domain_of(event.event.sender))]
         try:
             events = await self._policies.signed(room, [event for _, event, _ in bundle])
-            verdicts = await self._completing.take_in(room, events, servers, may_fetch=not rest_s)
+            verdicts = await self._completing.take_in(room, events, servers, may_fetch=not rest_s, tries=tries)
         except MatrixError as error:
             if error.status != 500:
                 raise

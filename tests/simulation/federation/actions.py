@@ -23,8 +23,8 @@ VERSIONS: Final = ("6", "9", "10", "11", "12")
 BEFORE_11: Final = ("6", "9", "10")
 """Where the create event names the creator, and a redaction takes `invite` from power levels: who gets such an event
 redacted judges it otherwise than who had it whole, which is the specification's fault and mended in version 11."""
-CALM: Final = ("message", "topic", "invite", "redact")
-WILD: Final = ("levels", "kick", "ban", "unban", "rules", "leave", "visibility")
+CALM: Final = ("message", "topic", "redact")
+WILD: Final = ("invite", "levels", "kick", "ban", "unban", "rules", "leave", "visibility")
 TO_DEVICE: Final = 0.1
 Json = dict[str, Any]
 

@@ -82,6 +82,12 @@ class Homeserver:
             sender.kill()
             self.senders[number] = None
 
+    def orphaned_duties(self) -> list[str]:
+        """Duties of which somebody has a share who lives no more, or nobody."""
+        living = {"federation-sender": set(self.site.senders()), "inbound": {worker.id for worker in self._inbounds()}}
+        shares = self.database.workers.shares
+        return [one for one, ids in living.items() if not {row.holder for row in shares[one].values()} <= ids]
+
     def membership(self, room_id: str, user_id: str) -> str | None:
         """Of a user of this server, as it knows."""
         span = self.tables.membership_now(room_id, user_id)
@@ -103,6 +109,9 @@ class Homeserver:
 
     def is_ours(self, user_id: str) -> bool:
         return domain_of(user_id) == self.name
+
+    def _inbounds(self) -> list[Inbound]:
+        return [] if self.inbound is None else [self.inbound]
 
     def _workers(self) -> list[WorkerLife]:
         return [worker for worker in (self.inbound, *self.senders) if worker is not None]

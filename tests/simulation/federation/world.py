@@ -112,4 +112,8 @@ class World:
                 f"{home.name} is behind for {name}" for name, row in workers.destinations.items() if row.is_behind
             ]
             found += [f"{home.name} is joining {room_id}" for room_id, row in workers.joining.items() if row[2] > 1e9]
+            # Of whom died with it, others notice only after some seconds that a share is nobody's.
+            found += [f"nobody of {home.name} has a share of {one}" for one in home.orphaned_duties()]
+            edus = home.tables.outgoing_edus
+            found += [f"{home.name} has messages for {name}" for name, waiting in edus.items() if waiting]
         return found

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 
 from hs_common.federation.sweeping import AbandonedJoins, sweep
 from hs_common.matrix.canonical_json import encode
@@ -186,3 +187,18 @@ def test_a_large_room(database_url: str) -> None:
         assert len(rows) == 702
 
     play(database_url, scenario)
+
+
+def test_a_join_without_all_of_the_state_is_told_of(database_url: str) -> None:
+    """Who could not join a room with an old event of a server that is gone could join no old room."""
+
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room()
+        room.join(f"@dora:{OTHER}")
+        world.keys.unknown.add(OTHER)
+        await world.enter(room)
+        assert await world.membership(room.room_id) == "join"
+        assert [one["count"] for one in logs if "is joined without" in str(one.get("log_format"))] == [1]
+
+    with capturedLogs() as logs:
+        play(database_url, scenario)
