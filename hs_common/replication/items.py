@@ -66,6 +66,7 @@ class EventItem(msgspec.Struct, array_like=True, frozen=True):
     txn_id: str | None
     services: list[str] = []  # application services that are sent the event
     introduced: bool = False  # this server sends it to the others in the room
+    redacted_by: str | None = None  # the redaction that came before the event
 
 
 class MembershipItem(msgspec.Struct, array_like=True, frozen=True):

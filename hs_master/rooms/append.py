@@ -269,4 +269,5 @@ def _item(
         relation=relation,
         device_id=source.device_id,
         txn_id=source.txn_id,
+        redacted_by=source.redacted_by,
     )

@@ -22,10 +22,13 @@ from hs_common.storage import service_queue
 from hs_common.storage.queries import DatabaseError, Queries
 from hs_workers.appservice.devices import DeviceLane
 from hs_workers.appservice.ephemeral import GATHER_S, EphemeralLane
+from hs_workers.appservice.heard import Heard, tell
 from hs_workers.appservice.sender import ServiceSender, World
 
 DUTY: Final = "appservice"
-KINDS: Final = ("event", "receipt", "to_device", "devices", "cross_signing")
+KINDS: Final = ("event", "membership", "receipt", "to_device", "devices", "cross_signing")
+NOT_YET: Final = 2**63 - 1
+"""A position that nothing has reached: of the log nothing has been heard."""
 
 _log = Logger()
 
@@ -53,11 +56,13 @@ class Deliveries:
         self._background = background
         self._senders: dict[str, ServiceSender] = {}
         self._ending: set[ServiceSender] = set()
+        self._heard: dict[str, Heard] = {}  # of each sender
         self.keeper = ShareKeeper(db, clock, DUTY, me, members, self._changed, self._give_up, timing)
         self.lane = EphemeralLane(db, lambda: registry.known, self._hearing)
         self.lane.now_ms = now_ms
         self._devices = DeviceLane(db, lambda: registry.known, lambda: self._senders)
         self._world = World(db, http, clock, random, now_ms, self.keeper.may_start, self.lane, self._devices)
+        self._heard_to = NOT_YET  # what comes above is heard
         self._sorting = False
         self._settling = False
         self._unsettled = False
@@ -96,14 +101,13 @@ class Deliveries:
         return Subscription("application services' news", KINDS, self._apply, self._reset)
 
     def _apply(self, batch: Sequence[EntryItem], entry: Entry) -> None:
+        self._heard_to = entry.pos
         if not self._senders:
             return
         for one in batch:
             item = items.decode(one.kind, one.body)
-            if isinstance(item, items.EventItem):
-                for service_id in item.services:
-                    if service_id in self._senders:
-                        self._senders[service_id].news()
+            if isinstance(item, items.EventItem | items.MembershipItem):
+                self._wake(tell(self._heard, item, one.pos))
             elif isinstance(item, items.ReceiptItem):
                 self.heard(item)
             elif isinstance(item, items.ToDeviceItem | items.DevicesItem | items.CrossSigningItem):
@@ -124,6 +128,9 @@ class Deliveries:
             sender.retry_now()
 
     def _reset(self, pos: int) -> None:
+        self._heard_to = pos
+        for heard in self._heard.values():
+            heard.gap(pos)
         for sender in self._senders.values():
             self._devices.look(sender.to.service_id)
             sender.news()
@@ -194,7 +201,8 @@ class Deliveries:
             sender.paused = row.paused
             sender.news()
         elif to is not None:
-            sender = ServiceSender(self._world, to, term, row.made_pos, paused=row.paused)
+            heard = self._heard[service_id] = Heard(self._heard_to)
+            sender = ServiceSender(self._world, to, term, row.made_pos, heard, paused=row.paused)
             self._senders[service_id] = sender
             sender.work.start()
 
@@ -207,6 +215,7 @@ class Deliveries:
         service_id = sender.to.service_id
         if self._senders.get(service_id) is sender:
             del self._senders[service_id]
+            del self._heard[service_id]
             self.lane.forget(service_id)
             self._devices.forget(service_id)
         self._ending.add(sender)

@@ -3,7 +3,7 @@
 Rules: a transaction (its id, its last event, its ephemeral events) is in the database before it is sent, and is sent
 again as it was after whatever failure, by this worker or its successor. What was received and what is under way next
 are one write. Every write names the share's term: one that changes nothing means that another worker goes on. The
-cursor never skips: events are read from it, not from what this process heard.
+cursor never skips: events are read from it, unless the log has surely told all of them (`Heard`).
 
 Spec: application-service-api/#pushing-events.
 """
@@ -26,6 +26,7 @@ from hs_common.storage.queries import Queries, Row
 from hs_common.storage.service_queue import Received, Under
 from hs_workers.appservice.client_events import encode_events
 from hs_workers.appservice.devices import DeviceNews, fields
+from hs_workers.appservice.heard import Heard
 
 EVENTS_LIMIT: Final = 100
 """Of a transaction: services parse each as one JSON document, and answer when all is done."""
@@ -87,9 +88,12 @@ class _Content(NamedTuple):
 class ServiceSender:
     """The sending to one service, as long as this worker holds its share. `work.start`, then `news` and `retry_now`."""
 
-    def __init__(self, world: World, to: Destination, term: int, made_pos: int, *, paused: bool = False) -> None:
+    def __init__(
+        self, world: World, to: Destination, term: int, made_pos: int, heard: Heard, *, paused: bool = False
+    ) -> None:
         self.to = to
         self.term = term
+        self._heard = heard
         self.paused = paused
         self._world = world
         self._made_pos = made_pos
@@ -101,6 +105,7 @@ class ServiceSender:
         self._under: Under | None = None
         self._content: _Content | None = None  # of what is under way; None: to be read
         self._failures = 0
+        self._must_look = False  # into the table, whatever was heard
         self.work = ShareWork(world.clock, f"sending to {to.service_id}", self._claim, self._step)
         self._insist = self.work.insist
 
@@ -125,6 +130,7 @@ class ServiceSender:
             if await self._deliver(self._under):
                 await self._advance(self._under.to, self._under.devices_to)
         elif not await self._advance(self._sent_to, self._devices_sent_to) and not await self._news.wait(IDLE_LOOK_S):
+            self._must_look = True
             self._world.devices.look(self.to.service_id)
         return True
 
@@ -156,7 +162,10 @@ class ServiceSender:
         return True
 
     async def _next(self, after: int) -> tuple[Under | None, _Content | None]:
-        rows = await self._read(after, None)
+        rows = None if self._must_look else self._heard.after(after, EVENTS_LIMIT)
+        if rows is None:
+            rows = await self._read(after, None)
+            self._must_look = False
         ephemeral = self._world.ephemeral.take(self.to.service_id)
         encoded = await self._encode(rows) if rows else []
         told = rows[: len(encoded)]

@@ -12,7 +12,7 @@ from hs_common.appservices.registry import ServiceRegistry
 from hs_common.process.background import Background
 from hs_common.process.shares import Timing
 from hs_common.replication.entry import Entry, decode_body
-from hs_common.replication.subscription import hand_out
+from hs_common.replication.subscription import hand_out, reset_all
 from hs_common.storage.database import Database
 from hs_workers.appservice.deliveries import Deliveries
 from tests.master.harness import SERVER, START_MS, TestMaster, master
@@ -28,7 +28,7 @@ QUICK = Timing(look_s=0.025, renew_s=0.05, fence_s=0.15, expires_s=0.25, steady_
 class Worker:
     """One process of the role. `deaf`: it hears nothing of the log."""
 
-    def __init__(self, database_url: str, seed: int, members: list[str]) -> None:
+    def __init__(self, database_url: str, seed: int, members: list[str], head: int) -> None:
         random = Random(seed)
         self.id = str(uuid.UUID(int=random.getrandbits(128)))
         self.db = Database(database_url, reactor, random.random, size=2)
@@ -49,6 +49,7 @@ class Worker:
             timing=QUICK,
         )
         self._subscriptions = [self.registry.subscription(), self.deliveries.subscription()]
+        reset_all(self._subscriptions, head)
         self.deliveries.start()
 
     def hear(self, entry: Entry) -> None:
@@ -77,11 +78,12 @@ class World:
         self.service = FakeService()
         self.workers: list[Worker] = []
         self.members: list[str] = []
+        self.head = 0
         self._database_url = database_url
         self._seeds = itertools.count(1)
 
     def start_worker(self) -> Worker:
-        worker = Worker(self._database_url, next(self._seeds), self.members)
+        worker = Worker(self._database_url, next(self._seeds), self.members, self.head)
         self.workers.append(worker)
         self.members.append(worker.id)
         return worker
@@ -128,6 +130,7 @@ async def world(database_url: str) -> AsyncIterator[World]:
 
     def hear(entry: Entry) -> None:
         for one in heard:
+            one.head = entry.pos
             for worker in one.workers:
                 worker.hear(entry)
 
