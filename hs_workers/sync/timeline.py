@@ -126,12 +126,17 @@ class Scan:
     def take(self, events: Sequence[TimelineEvent], asked: int, accept: Callable[[TimelineEvent], bool]) -> None:
         """The next events downwards from `high`, of which `asked` were asked for."""
         for event in events:
-            if event.row.order_sub != 0 or len(self._found) == self._limit or self._scanned == self._maximum:
+            if event.row.order_sub != 0 or self._scanned == self._maximum:
+                self._limited = self.done = True
+                return
+            wanted = accept(event)
+            # What the filter leaves out makes no gap: clients drop what they know of a timeline that is limited.
+            if wanted and len(self._found) == self._limit:
                 self._limited = self.done = True
                 return
             self._scanned += 1
             self.high = event.row.order_pos - 1
-            if accept(event):
+            if wanted:
                 self._found.append(event)
         self.done = len(events) < asked
 
