@@ -86,8 +86,10 @@ class Searching:
         rows = [row for row in matches if not row[4]]
         found = await self._page(requester, rows, wanted, place.offset, views)
         ranks, highlights = await self._ranked(wanted.term, [event for _, event in found.results])
+        # What was looked at and may not be told is not counted either: it would tell which words are in it.
+        passed_over = found.upto - min(place.offset, len(rows)) - len(found.results)
         answer: dict[str, Any] = {
-            "count": matches[0][3] - len(matches) + len(rows) if matches else 0,
+            "count": matches[0][3] - len(matches) + len(rows) - passed_over if matches else 0,
             "highlights": highlights,
             "results": await self._results([event for _, event in found.results], ranks, found.views, wanted),
         }

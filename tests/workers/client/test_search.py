@@ -107,6 +107,7 @@ def test_what_was_redacted_ignored_encrypted_or_said_later_is_not_found(database
         await bob.ok("POST", room_path(room_id, "leave"), {})
         await alice.send(room_id, "apple later")
         assert await find(bob, "apple") == [own, early]
+        assert (await search(bob, "apple"))["count"] == 2
         await bob.set_account_data("m.ignored_user_list", {"ignored_users": {alice.user_id: {}}})
         assert await find(bob, "apple") == [own]
         await bob.ok("POST", room_path(room_id, "forget"), {})
