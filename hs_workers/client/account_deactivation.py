@@ -8,7 +8,7 @@ from hs_common.http.reply import Reply
 from hs_common.http.request import Request
 from hs_common.replication.calls import DeactivateUser
 from hs_common.replication.link_interface import Link
-from hs_workers.client.accounts.json_fields import boolean
+from hs_workers.client.accounts.json_fields import boolean, optional_string
 from hs_workers.client.accounts.threepids import Threepids
 from hs_workers.client.uia import Guarded, Proof, UserInteractiveAuthentication
 
@@ -34,6 +34,7 @@ class AccountDeactivation:
         """Ends the account, and takes its identifiers back from where they were published, as far as that goes."""
         body = request.json(optional=True)
         erase = boolean(body, "erase")
+        optional_string(body, "id_server")  # is not needed: it is known where identifiers were published
 
         async def perform(proof: Proof) -> Reply:
             assert proof.user_id is not None

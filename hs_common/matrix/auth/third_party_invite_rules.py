@@ -39,7 +39,7 @@ def authorise_third_party_invite(event: Event, target: str, state: AuthState) ->
     require(event.sender == invitation.sender, "the invitation is of another sender")
     # 7. If any signature in signed matches any public key in the m.room.third_party_invite event, allow.
     # 8. Otherwise, reject.
-    require(_is_signed(signed, invitation.content), "no signature matches the invitation")
+    require(is_signed(signed, invitation.content), "no signature matches the invitation")
 
 
 def signed_of(content: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -49,7 +49,8 @@ def signed_of(content: Mapping[str, Any]) -> dict[str, Any] | None:
     return signed if isinstance(signed, dict) else None
 
 
-def _is_signed(signed: dict[str, Any], invitation: Mapping[str, Any]) -> bool:
+def is_signed(signed: dict[str, Any], invitation: Mapping[str, Any]) -> bool:
+    """Whether a key of the invitation's content made a signature of `signed`."""
     bare = {key: value for key, value in signed.items() if key not in ("signatures", "unsigned")}
     try:
         canonical_json.check(bare)

@@ -14,6 +14,7 @@ from hs_common.federation.outside_rooms import OutsideRooms
 from hs_common.federation.restricted_rooms import RestrictedRooms, is_for_another_server
 from hs_common.federation.sending import Sending
 from hs_common.http.request import Requester
+from hs_common.matrix.auth.third_party_invite_rules import is_signed
 from hs_common.matrix.errors import MatrixError, forbidden, not_found, unknown
 from hs_common.matrix.identifiers import parse_user_id
 from hs_common.reading.room_power import CREATE, State, read_state
@@ -231,7 +232,7 @@ class Memberships:
         invitation = (await read_state(self._db, room_id, [key]) or {}).get(key)
         if invitation is None or invitation.sender != inviter or signed.get("mxid") != user_id:
             raise forbidden("There is no such invitation to this room")
-        proof = {name: signed.get(name) for name in ("mxid", "token", "signatures")}
+        proof = _proof(signed, invitation.content)
         third_party_invite = {"display_name": str(invitation.content.get("display_name", "")), "signed": proof}
         content = {"membership": "invite", "third_party_invite": third_party_invite, **await self._profile(user_id)}
         await self._send(room_id, invitation.sender, user_id, content)
@@ -273,3 +274,10 @@ def _membership(state: State, user_id: str) -> str | None:
 
 def _reason(reason: str | None) -> dict[str, str]:
     return {} if reason is None else {"reason": reason}
+
+
+def _proof(signed: Mapping[str, Any], invitation: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a client's proof goes into the invite: what was signed. Identity servers sign the sender with the rest
+    for whom they are asked by (/sign-ed25519), and without him for whom they tell a server of (/3pid/onbind)."""
+    whole = {name: signed.get(name) for name in ("mxid", "sender", "token", "signatures")}
+    return whole if is_signed(whole, invitation) else {key: whole[key] for key in whole if key != "sender"}

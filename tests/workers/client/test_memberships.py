@@ -222,9 +222,9 @@ def test_anybody_lets_in_where_anybody_may_invite(database_url: str) -> None:
 def test_a_third_party_invitation_is_redeemed_by_its_signature(database_url: str) -> None:
     key = SigningKey("0", b"\x05" * 32)
 
-    def signed(user: User, sender: User, **more: Any) -> dict[str, Any]:
+    def signed(user: User, sender: User, *, left_out: str = "", **more: Any) -> dict[str, Any]:
         bare = {"mxid": user.user_id, "sender": sender.user_id, "token": "tok"}
-        proof = {"mxid": user.user_id, "token": "tok"}
+        proof = {name: value for name, value in bare.items() if name != left_out}
         return {**bare, "signatures": {"id.test": {key.key_id: key.sign_bytes(encode(proof))}}, **more}
 
     async def scenario(world: RoomWorld) -> None:
@@ -238,8 +238,10 @@ def test_a_third_party_invitation_is_redeemed_by_its_signature(database_url: str
         wrong.append(signed(bob, alice, signatures={"id.test": {key.key_id: "AAAA"}}))
         for proof in wrong:
             assert await bob.refused("POST", path, {"third_party_signed": proof}) == FORBIDDEN
-        await bob.ok("POST", path, {"third_party_signed": signed(bob, alice)})
-        assert (await _member(alice, room_id, bob))["membership"] == "join"
+        for left_out in ("", "sender"):
+            await bob.ok("POST", path, {"third_party_signed": signed(bob, alice, left_out=left_out)})
+            assert (await _member(alice, room_id, bob))["membership"] == "join"
+            await bob.ok("POST", room_path(room_id, "leave"), {})
 
     play(database_url, scenario)
 
