@@ -5,8 +5,7 @@ A new leader starts with nothing: values are told again by who types, and forgot
 
 from collections.abc import Callable, Iterable
 
-from twisted.internet.defer import CancelledError, Deferred
-
+from hs_common.process.ongoing import Ongoing
 from hs_common.replication.calls import (
     Answer,
     AppendEvents,
@@ -32,15 +31,13 @@ class EphemeralDesk:
         self._publish = publish
         # Counters of earlier leaders lie below the clock, as positions do.
         self._state = EphemeralState(0, now_ms() * 1000)
-        self._passing: Deferred[None] | None = None
+        self._passing = Ongoing(clock, "the passing of time for typing and presence", self._pass_time)
 
     def start(self) -> None:
-        self._passing = Deferred.fromCoroutine(self._pass_time())
-        self._passing.addErrback(lambda failure: failure.trap(CancelledError))
+        self._passing.start()
 
     def stop(self) -> None:
-        if self._passing is not None:
-            self._passing.cancel()
+        self._passing.stop()
 
     def take(self, call: Call) -> Answer | None:
         """The answer to an ephemeral call; None for every other."""

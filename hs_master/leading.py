@@ -6,9 +6,9 @@ Nothing of an earlier term is kept: room heads are read anew, since another proc
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from hs_common.process.ongoing import Ongoing
 from hs_common.replication.calls import Answer, Call
 from hs_common.replication.clock import Clock, pause
 from hs_common.replication.entry import Entry
@@ -102,8 +102,8 @@ class Term:
         self._ephemeral = ephemeral
         self._log_store = log
         self._clock = clock
-        self._pruning: Deferred[None] | None = None
-        self._registering: Deferred[None] | None = None
+        self._pruning = Ongoing(clock, "pruning", self._prune)
+        self._registering = Ongoing(clock, "registering the listed services", self._register_listed)
 
     @property
     def waiting(self) -> int:
@@ -116,12 +116,8 @@ class Term:
         self._ephemeral.start()
         self._jobs.start()
         self._delayed.start()
-        self._registering = Deferred.fromCoroutine(
-            register_listed(self._db, self._clock, self._submit, self._listed_services)
-        )
-        self._registering.addErrback(lambda failure: failure.trap(CancelledError))
-        self._pruning = Deferred.fromCoroutine(self._prune())
-        self._pruning.addErrback(lambda failure: failure.trap(CancelledError))
+        self._registering.start()
+        self._pruning.start()
 
     async def stop(self) -> None:
         """Take no more calls, and let what is being written be written."""
@@ -129,10 +125,8 @@ class Term:
         self._jobs.stop()
         self._delayed.stop()
         self._ephemeral.stop()
-        if self._pruning is not None:
-            self._pruning.cancel()
-        if self._registering is not None:
-            self._registering.cancel()
+        self._pruning.stop()
+        self._registering.stop()
         await self.writer.close()
 
     def _noticed(self, call: Call) -> None:
@@ -140,6 +134,9 @@ class Term:
         self._jobs.noticed(call)
         self._delayed.noticed(call)
         self._ephemeral.answered(call)
+
+    async def _register_listed(self) -> None:
+        await register_listed(self._db, self._clock, self._submit, self._listed_services)
 
     async def _submit(self, call: Call) -> Answer:
         return await self._intake.submit(call, None, AnswerKind.CALL, False, JOBS)

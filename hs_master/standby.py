@@ -12,12 +12,12 @@ from random import Random
 from typing import Any, Final
 
 import orjson
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from hs_common.matrix import auth_rules
 from hs_common.matrix.auth_rules import domain_of
 from hs_common.matrix.event import Event
+from hs_common.process.ongoing import Ongoing
 from hs_common.replication import items
 from hs_common.replication.carrier import Carrier, OutboxReader
 from hs_common.replication.clock import Clock, pause
@@ -63,7 +63,7 @@ class Standby:
         self._busy: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()  # room → its last senders
         self._follower = Follower(clock, random, outbox, [self._subscription()], self._cannot_read)
         self._is_void = False
-        self._filling: Deferred[None] | None = None
+        self._filling = Ongoing(clock, "learning rooms while standing by", self._fill_on)
 
     def start(self) -> None:
         self._background("follow the log while standing by", self._start())
@@ -71,13 +71,11 @@ class Standby:
     async def _start(self) -> None:
         await self._follower.start(self._make_carrier())
         if not self._is_void:
-            self._filling = Deferred.fromCoroutine(self._fill_on())
-            self._filling.addErrback(lambda failure: failure.trap(CancelledError))
+            self._filling.start()
 
     async def stop(self) -> None:
         self._is_void = True
-        if self._filling is not None:
-            self._filling.cancel()
+        self._filling.stop()
         await self._follower.stop()
 
     async def knowledge_at(self, pos: int) -> Knowledge:

@@ -5,7 +5,6 @@ what every role keeps from the log (who may call).
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from hs_common.appservices.registry import ServiceRegistry
@@ -13,6 +12,7 @@ from hs_common.appservices.requesters import ServiceRequesters
 from hs_common.http.authentication import Authenticator
 from hs_common.http.oauth_tokens import OAuthTokens
 from hs_common.process.node import Node
+from hs_common.process.ongoing import Ongoing
 from hs_common.replication import items
 from hs_common.replication.barrier import ReadBarrier
 from hs_common.replication.carrier import Carrier
@@ -59,7 +59,7 @@ class Following:
         self.someone_waits: Callable[[], bool] = nobody_waits
         self._follower: Follower | None = None
         self._carrier: Carrier | None = None
-        self._passing: Deferred[None] | None = None
+        self._passing = Ongoing(node.reactor, "the passing of time for what is followed", self._pass_time)
         self._outbox = Outbox(node.db)
 
     # --- what roles add ---
@@ -121,12 +121,10 @@ class Following:
         await self.follower.start(self._carrier)
         await self.app_services.refresh()
         self.app_services.when_changed(self._read_app_services)
-        self._passing = Deferred.fromCoroutine(self._pass_time())
-        self._passing.addErrback(lambda failure: failure.trap(CancelledError))
+        self._passing.start()
 
     async def _stop(self) -> None:
-        if self._passing is not None:
-            self._passing.cancel()
+        self._passing.stop()
         await self.follower.stop()
 
     def _make_carrier(self) -> Carrier | None:

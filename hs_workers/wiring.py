@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from msgspec.structs import replace
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from hs_common.http.consent import ConsentGate
@@ -21,6 +20,7 @@ from hs_common.http.router import Router
 from hs_common.http.tls import CertificateFiles
 from hs_common.http.turns import Turns
 from hs_common.process.node import Node
+from hs_common.process.ongoing import Ongoing
 from hs_common.process.request_log import RequestLog
 from hs_common.process.worker_threads import WorkerThreads
 from hs_common.replication.clock import pause
@@ -65,7 +65,7 @@ class WorkerParts:
         self._confirmation = RefreshConfirmation(node.db, link)
         following.authenticator.on_expiring_token = self._token_used
         self.router = Router()
-        self._flushing: Deferred[None] | None = None
+        self._flushing = Ongoing(node.reactor, "writing when devices were last seen", self._flush_on)
 
     def add_endpoints(self) -> None:
         """The endpoints of the own roles, and the declarations of all others, which are forwarded."""
@@ -135,8 +135,7 @@ class WorkerParts:
             self._node.background("confirm refresh", self._confirmation.confirm(token_hash))
 
     async def _start_flushing(self) -> None:
-        self._flushing = Deferred.fromCoroutine(self._flush_on())
-        self._flushing.addErrback(lambda failure: failure.trap(CancelledError))
+        self._flushing.start()
 
     async def _flush_on(self) -> None:
         while True:
@@ -144,8 +143,7 @@ class WorkerParts:
             await self._write_last_seen()
 
     async def _flush(self) -> None:
-        if self._flushing is not None:
-            self._flushing.cancel()
+        self._flushing.stop()
         await self._write_last_seen()
 
     async def _write_last_seen(self) -> None:

@@ -9,13 +9,14 @@ Spec: server-server API, #device-management.
 from typing import Any, Final
 from urllib.parse import quote
 
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from hs_common.federation.interfaces import Remote
 from hs_common.federation.remote_keys import MAXIMUM_DEVICES, devices_of, signing_keys_of
 from hs_common.matrix.errors import MatrixError, unknown
 from hs_common.matrix.identifiers import domain_of
+from hs_common.process.ongoing import Ongoing
 from hs_common.process.shares import ShareKeeper, shard_of
 from hs_common.replication.clock import Clock, pause
 from hs_common.replication.link_interface import Link
@@ -44,18 +45,16 @@ class DeviceLists:
         self._clock = clock
         self._server_name = server_name
         self._keeper: ShareKeeper | None = None
-        self._looking: Deferred[None] | None = None
+        self._looking = Ongoing(clock, "looking for stale device lists", self._look_on)
         self._woken = False
 
     def start(self, keeper: ShareKeeper) -> None:
         self._keeper = keeper
-        self._looking = Deferred.fromCoroutine(self._look_on())
-        self._looking.addErrback(lambda failure: failure.trap(CancelledError))
+        self._looking.start()
 
     def stop(self) -> None:
         self._keeper = None
-        if self._looking is not None:
-            self._looking.cancel()
+        self._looking.stop()
 
     def wake(self) -> None:
         """A list has just become stale."""

@@ -13,7 +13,6 @@ from email.utils import formatdate
 from random import Random
 from typing import Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from hs_common.config import Config
@@ -26,6 +25,7 @@ from hs_common.http.router import Router
 from hs_common.process.background import Background
 from hs_common.process.health import Health, Watchdog
 from hs_common.process.metrics import Metrics
+from hs_common.process.ongoing import Ongoing
 from hs_common.process.operating import Operating
 from hs_common.process.service import Service
 from hs_common.replication.clock import pause
@@ -97,7 +97,7 @@ class Node:
         self._call_address = ""
         self._http_port: int | None = None
         self._freshness = Freshness(self.reactor.seconds)
-        self._beating: Deferred[None] | None = None
+        self._beating = Ongoing(self.reactor, "the beat of this process", self._beat_on)
         self.metrics.watch_background(self.background)
         self.metrics.watch_reactor(lambda: self.health.longest_turn_s)
         self.health.check_deeply("database", lambda: self.db.fetch_one("SELECT 1"))
@@ -122,8 +122,7 @@ class Node:
     async def _join(self) -> None:
         await self.register()
         await self._look_around()
-        self._beating = Deferred.fromCoroutine(self._beat_on())
-        self._beating.addErrback(lambda failure: failure.trap(CancelledError))
+        self._beating.start()
 
     async def register(self) -> None:
         """Write the process' row, anew if it was swept."""
@@ -139,8 +138,7 @@ class Node:
         await members.register(self.db, member)
 
     async def _leave(self) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
+        self._beating.stop()
         await members.remove(self.db, self.id)
 
     async def _beat_on(self) -> None:

@@ -1,8 +1,9 @@
 """The work of one share that this process holds: claimed once, then done step by step until the share is given up.
 
 Rules: the database is waited for, as long as it takes; a write that finds another term ends the work, since another
-process goes on with it. Who gives a share up lets the request under way end, or soon ends it: whoever is just answering
-should not get the same again, and one that hangs holds up nobody. Must not know what the work is.
+process goes on with it; a fault of ours breaks it off for a while only, loudly. Who gives a share up lets the request
+under way end, or soon ends it: whoever is just answering should not get the same again, and one that hangs holds up
+nobody. Must not know what the work is.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -17,6 +18,8 @@ from hs_common.storage.queries import DatabaseError
 
 STOP_LIMIT_S: Final = 5.0
 DATABASE_RETRY_S: Final = 1.0
+FAULT_RETRY_S: Final = 30.0
+"""What met a fault of ours will mostly meet it again: often enough for one that passes."""
 
 T = TypeVar("T")
 
@@ -27,7 +30,7 @@ class ShareLost(Exception):
 
 class ShareWork:
     """`what` it is, for logs; `claim` begins it and raises ShareLost; `step` does some and answers whether there may be
-    more; `ended` is called when that is not so, or when it ended by itself for another reason."""
+    more; `ended` is called when that is not so, or when the share is lost."""
 
     def __init__(
         self,
@@ -91,16 +94,24 @@ class ShareWork:
             await pause(self._clock, DATABASE_RETRY_S)
 
     async def _run(self) -> None:
+        while await self._breaks_off():
+            await pause(self._clock, FAULT_RETRY_S)
+        if not self.is_stopping:
+            self._ended()
+
+    async def _breaks_off(self) -> bool:
+        """Claims it and works until there is no more; whether it has to be begun anew instead."""
         try:
             await self._claim()
-            while not self.is_stopping:
-                if not await self._step():
-                    break
+            while not self.is_stopping and await self._step():
+                pass
         except ShareLost:
             self._log.info("another worker goes on {what}", what=self._what)
         except CancelledError:
             raise
         except Exception:
-            self._log.failure("{what} has failed for good", what=self._what)
-        if not self.is_stopping:
-            self._ended()
+            self._log.failure(
+                "{what} broke off, and begins anew in {seconds} s", what=self._what, seconds=FAULT_RETRY_S
+            )
+            return not self.is_stopping
+        return False

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from hs_common.process.ongoing import Ongoing
 from hs_common.replication.clock import Clock, pause
 from hs_common.storage import shares
 from hs_common.storage.queries import DatabaseError, Queries
@@ -77,15 +77,14 @@ class ShareKeeper:
         self._looked = float("-inf")
         self._known_members: frozenset[str] = frozenset()
         self._steady_since = clock.seconds()
-        self._running: Deferred[None] | None = None
+        self._looking = Ongoing(clock, f"holding shares of {duty}", self._run)
 
     def may_start(self) -> bool:
         """Whether something new may be started for the shares held."""
         return self._clock.seconds() - self._renewed < self._timing.fence_s
 
     def start(self) -> None:
-        self._running = Deferred.fromCoroutine(self._run())
-        self._running.addErrback(lambda failure: failure.trap(CancelledError))
+        self._looking.start()
 
     async def stop(self) -> None:
         """Lets everything go, so that others go on at once."""
@@ -99,9 +98,7 @@ class ShareKeeper:
 
     def abandon(self) -> None:
         """Do nothing more, and leave the rows as they are."""
-        if self._running is not None:
-            self._running.cancel()
-            self._running = None
+        self._looking.stop()
 
     async def _run(self) -> None:
         while True:

@@ -98,6 +98,10 @@ class RedisCarrier:
                     factor = 1.0
             except (RedisAway, RedisRefused) as error:
                 _log.warn("Redis cannot be followed: {error}", error=error)
+            except CancelledError:
+                raise
+            except Exception:
+                _log.failure("following Redis broke off by a bug, and begins anew")
             finally:
                 if self._connection is not None:
                     self._connection.abort()

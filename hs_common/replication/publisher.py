@@ -188,6 +188,10 @@ class Publisher:
                 await self._use(connection)
             except (RedisAway, RedisRefused) as error:
                 _log.warn("Redis cannot be written: {error}", error=error)
+            except CancelledError:
+                raise
+            except Exception:
+                _log.failure("publishing to Redis broke off by a bug, and begins anew")
             if self._stopped:
                 return
             self.failures += 1
@@ -200,12 +204,14 @@ class Publisher:
         connection.when_lost(lambda: None if lost.called else lost.callback(None))
         self._connection = connection
         self._last_answer = self._clock.seconds()
-        self._flush()
         try:
+            self._flush()
             await lost
         finally:
             self._connection = None
             self.queue.lost()
+            if not lost.called:  # a fault of ours
+                connection.abort()
 
     def _halt(self) -> None:
         self._stopped = True

@@ -9,10 +9,11 @@ Spec: MSC4140.
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from hs_common.matrix.errors import MatrixError
+from hs_common.process.ongoing import Ongoing
 from hs_common.replication.calls import Answer, Call
 from hs_common.replication.clock import Clock, pause
 from hs_common.replication.delayed_calls import (
@@ -47,18 +48,16 @@ class DelayedEvents:
         self._clock = clock
         self._submit = submit
         self._now_ms = now_ms
-        self._running: Deferred[None] | None = None
+        self._running = Ongoing(clock, "sending delayed events", self._run)
         self._sleep: Deferred[None] | None = None
         self._changed = False
         self._pruned_ms = 0
 
     def start(self) -> None:
-        running = self._running = Deferred.fromCoroutine(self._run())
-        running.addErrback(lambda failure: failure.trap(CancelledError))
+        self._running.start()
 
     def stop(self) -> None:
-        if self._running is not None:
-            self._running.cancel()
+        self._running.stop()
 
     def noticed(self, call: Call) -> None:
         """A call was done that may have changed when the next event is due."""

@@ -118,8 +118,13 @@ class JobRunner:
             for row in rows:
                 try:
                     await self._slice(row)
+                except (CancelledError, DatabaseError, NotLeading, Busy):
+                    raise
                 except MatrixError as error:
                     _log.error("job {job} is stuck: {error}", job=row[0], error=error)
+                    self._stuck.add(row[0])
+                except Exception:
+                    _log.failure("job {job} is stuck by a bug", job=row[0])
                     self._stuck.add(row[0])
 
     async def _next(self) -> list[Row]:

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from hs_common.appservices.http_client import ServiceClient
 from hs_common.appservices.registry import ServiceRegistry
+from hs_common.process.settling import Settling
 from hs_common.process.shares import ShareKeeper, Timing, shard_of
 from hs_common.replication import items
 from hs_common.replication.clock import Clock
@@ -57,34 +58,32 @@ class Deliveries:
         self._senders: dict[str, ServiceSender] = {}
         self._ending: set[ServiceSender] = set()
         self._heard: dict[str, Heard] = {}  # of each sender
-        self.keeper = ShareKeeper(db, clock, DUTY, me, members, self._changed, self._give_up, timing)
+        self._settling = Settling(clock, background, "application services to send to", self._settle)
+        self.keeper = ShareKeeper(db, clock, DUTY, me, members, self._settling.changed, self._give_up, timing)
         self.lane = EphemeralLane(db, lambda: registry.known, self._hearing)
         self.lane.now_ms = now_ms
         self._devices = DeviceLane(db, lambda: registry.known, lambda: self._senders)
         self._world = World(db, http, clock, random, now_ms, self.keeper.may_start, self.lane, self._devices)
         self._heard_to = NOT_YET  # what comes above is heard
         self._sorting = False
-        self._settling = False
-        self._unsettled = False
-        self._stopped = False
 
     # --- life ---
 
     def start(self) -> None:
         self._registry.on_item = self.service_told
-        self._registry.when_changed(self._changed)
+        self._registry.when_changed(self._settling.changed)
         self.keeper.start()
-        self._changed()
+        self._settling.changed()
 
     async def stop(self) -> None:
         """Ends requests under way, and lets other workers go on."""
-        self._stopped = True
+        self._settling.stop()
         await self.keeper.stop()
         self._registry.on_item = lambda item: None
 
     def abandon(self) -> None:
         """Stops as if the process had died."""
-        self._stopped = True
+        self._settling.stop()
         self.keeper.abandon()
         for sender in self._senders.values():
             sender.work.abandon()
@@ -160,25 +159,7 @@ class Deliveries:
 
     # --- which services ---
 
-    def _changed(self) -> None:
-        self._unsettled = True
-        if not self._settling and not self._stopped:
-            self._settling = True
-            self._background("application services to send to", self._settle())
-
     async def _settle(self) -> None:
-        try:
-            while self._unsettled and not self._stopped:
-                self._unsettled = False
-                await self._settle_once()
-        except DatabaseError as error:
-            _log.warn("cannot read the application services, trying again: {error}", error=error)
-            self._unsettled = True
-            self._clock.callLater(1.0, self._changed)
-        finally:
-            self._settling = False
-
-    async def _settle_once(self) -> None:
         """A sender for each service of the shares held, as it is registered now; no others."""
         await self._registry.services()
         held = self.keeper.held

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Final
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from hs_common.process.metrics import Metrics
+from hs_common.process.ongoing import Ongoing
 from hs_common.replication.clock import Clock, pause
 from hs_common.storage import service_queue
 from hs_common.storage.queries import DatabaseError, Queries
@@ -29,15 +29,13 @@ class Lag:
         self._services = services
         self._seen: dict[str, tuple[int, int | None]] = {}
         self._watched: set[str] = set()
-        self._running: Deferred[None] | None = None
+        self._running = Ongoing(clock, "looking how far application services are behind", self._run)
 
     async def start(self) -> None:
-        self._running = Deferred.fromCoroutine(self._run())
-        self._running.addErrback(lambda failure: failure.trap(CancelledError))
+        self._running.start()
 
     async def stop(self) -> None:
-        if self._running is not None:
-            self._running.cancel()
+        self._running.stop()
 
     async def _run(self) -> None:
         while True:

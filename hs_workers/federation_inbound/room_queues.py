@@ -12,7 +12,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from hs_common.federation.completing import Completing
@@ -25,6 +24,7 @@ from hs_common.matrix.limits import MAX_EVENT_BYTES
 from hs_common.matrix.received_pdu import ReceivedPdu, read_pdu
 from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
 from hs_common.matrix.server_acl import SERVER_ACL
+from hs_common.process.ongoing import Ongoing
 from hs_common.process.shares import ShareKeeper, shard_of
 from hs_common.replication.clock import Clock, pause
 from hs_common.replication.federation_calls import Verdict
@@ -116,21 +116,19 @@ class RoomQueues:
         self._counted = float("-inf")
         self.backlog: tuple[int, float] = (0, 0.0)
         """Events that wait for the shares held here, and the age of the oldest in seconds; some seconds old."""
-        self._looking: Deferred[None] | None = None
+        self._looking = Ongoing(clock, "looking for events that were left over", self._look_on)
 
     def __len__(self) -> int:
         return len(self._queues)
 
     def start(self, keeper: ShareKeeper) -> None:
         self._keeper = keeper
-        self._looking = Deferred.fromCoroutine(self._look_on())
-        self._looking.addErrback(lambda failure: failure.trap(CancelledError))
+        self._looking.start()
 
     def stop(self) -> None:
         """Start nothing more."""
         self._keeper = None
-        if self._looking is not None:
-            self._looking.cancel()
+        self._looking.stop()
 
     def offer(self, room_id: str, origin: str, events: Sequence[ReceivedPdu]) -> None:
         """Events that this process has just staged."""

@@ -4,8 +4,6 @@ from collections.abc import Callable, Collection, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
-
 from hs_common.appservices.service_queries import ServiceQueries
 from hs_common.federation.completing import Completing
 from hs_common.federation.device_lists import DUTY as DEVICES_DUTY
@@ -17,6 +15,7 @@ from hs_common.federation.policy_servers import PolicyServers
 from hs_common.federation.restricted_rooms import RestrictedRooms
 from hs_common.federation.sending import Sending
 from hs_common.federation.sweeping import AbandonedJoins
+from hs_common.process.ongoing import Ongoing
 from hs_common.process.shares import ShareKeeper
 from hs_common.replication.clock import Clock
 from hs_common.replication.link_interface import Link
@@ -95,7 +94,7 @@ class WritingParts:
         devices = DeviceUpdates(db, master, self.lists, name)
         self._abandoned = AbandonedJoins(db, master, clock)
         self._edus = EduReception(db, master, self._admission, receipts, devices, name)
-        self._looking: Deferred[None] | None = None
+        self._looking = Ongoing(clock, "looking for abandoned joins", self._abandoned.look_on)
         self._keepers = [
             self._keeper(DUTY),
             self._keeper(DEVICES_DUTY),
@@ -140,15 +139,13 @@ class WritingParts:
         for keeper in self._keepers:
             keeper.start()
         self.queues.start(self._keepers[0])
-        self._looking = Deferred.fromCoroutine(self._abandoned.look_on())
-        self._looking.addErrback(lambda failure: failure.trap(CancelledError))
+        self._looking.start()
         self.lists.start(self._keepers[1])
 
     async def stop(self) -> None:
         """Start nothing more, and let others go on."""
         self.queues.stop()
-        if self._looking is not None:
-            self._looking.cancel()
+        self._looking.stop()
         self.lists.stop()
         for keeper in self._keepers:
             await keeper.stop()

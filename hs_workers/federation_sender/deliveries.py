@@ -13,6 +13,8 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, 
 from twisted.logger import Logger
 
 from hs_common.federation.client import FederationClient
+from hs_common.process.ongoing import Ongoing
+from hs_common.process.settling import Settling
 from hs_common.process.shares import ShareKeeper, Timing, shard_of
 from hs_common.replication import items
 from hs_common.replication.clock import Clock, pause
@@ -28,6 +30,7 @@ from hs_workers.federation_sender.sender import DestinationSender, World
 DUTY: Final = "federation-sender"
 KINDS: Final = ("event", "receipt", "destinations", "devices", "cross_signing")
 CLEAN_INTERVAL_S: Final = 5.0
+LOOK_AGAIN_S: Final = 1.0
 REQUESTS_LIMIT: Final = 200
 """Under way at a time: each holds a connection and its transaction."""
 ROOMS_LIMIT: Final = 10_000
@@ -68,7 +71,8 @@ class Deliveries:
         self._server_name = client.identity.server_name
         self._suffix = ":" + self._server_name
         self._may_talk = client.domains.may_talk
-        self.keeper = ShareKeeper(db, clock, DUTY, me, members, self._changed, self._give_up, timing)
+        self._settling = Settling(clock, background, "servers to send to", self._settle)
+        self.keeper = ShareKeeper(db, clock, DUTY, me, members, self._settling.changed, self._give_up, timing)
         self.lane = EphemeralLane(self._suffix)
         slots = DeferredSemaphore(REQUESTS_LIMIT)
         devices = DeviceLane(db, self._server_name)
@@ -85,31 +89,31 @@ class Deliveries:
         self._passing: list[_Passing] = []
         self._sorted_to = 0
         self._heard_to = 0  # the follower's own position moves only when all subscribers have applied an entry
-        self._sorting = self._settling = self._unsettled = self._stopped = False
-        self._cleaning: Deferred[None] | None = None
+        self._sorting = self._stopped = False
+        self._cleaning = Ongoing(clock, "noting how far all have received", self._clean_on)
 
     # --- life ---
 
     def start(self) -> None:
         self.keeper.start()
-        self._cleaning = Deferred.fromCoroutine(self._clean_on())
-        self._cleaning.addErrback(lambda failure: failure.trap(CancelledError))
+        self._cleaning.start()
 
     async def stop(self) -> None:
         """Ends requests under way, and lets other workers go on."""
-        self._stopped = True
-        if self._cleaning is not None:
-            self._cleaning.cancel()
+        self._end_all_but_senders()
         await self.keeper.stop()
 
     def abandon(self) -> None:
         """Stops as if the process had died."""
-        self._stopped = True
-        if self._cleaning is not None:
-            self._cleaning.cancel()
+        self._end_all_but_senders()
         self.keeper.abandon()
         for sender in self._senders.values():
             sender.work.abandon()
+
+    def _end_all_but_senders(self) -> None:
+        self._stopped = True
+        self._settling.stop()
+        self._cleaning.stop()
 
     @property
     def sending_to(self) -> int:
@@ -181,7 +185,7 @@ class Deliveries:
         self._clean = {}
         for sender in self._senders.values():
             sender.news()
-        self._changed()
+        self._settling.changed()
 
     # --- sorting: whom it concerns ---
 
@@ -203,7 +207,12 @@ class Deliveries:
                     self._sorted_to = lasting[-1][0]
         except DatabaseError as error:
             _log.warn("cannot read whom news concern, looking at everything later: {error}", error=error)
-            self._clock.callLater(1.0, self._forget_clean)
+            self._clock.callLater(LOOK_AGAIN_S, self._forget_clean)
+        except CancelledError:
+            raise
+        except Exception:
+            _log.failure("sorting whom news concern failed, looking at everything later")
+            self._clock.callLater(LOOK_AGAIN_S, self._forget_clean)
         finally:
             self._sorting = False
 
@@ -289,24 +298,7 @@ class Deliveries:
 
     # --- which shards ---
 
-    def _changed(self) -> None:
-        self._unsettled = True
-        if not self._settling and not self._stopped:
-            self._settling = True
-            self._background("servers to send to", self._settle())
-
     async def _settle(self) -> None:
-        try:
-            while self._unsettled and not self._stopped:
-                self._unsettled = False
-                await self._settle_once()
-        except DatabaseError as error:
-            _log.warn("cannot read whom something waits for, trying again: {error}", error=error)
-            self._clock.callLater(1.0, self._changed)
-        finally:
-            self._settling = False
-
-    async def _settle_once(self) -> None:
         """Senders for all that something waits for in the shards held; none in others."""
         held = dict(self.keeper.held)
         for sender in list(self._senders.values()):
@@ -337,8 +329,9 @@ class Deliveries:
 
     async def _move_clean(self) -> None:
         """What has been sorted is either received or noted in rows, once each sender has its row."""
-        pos, busy = self._sorted_to, self._settling or self._unsettled
-        if busy or not self._clean or not all(sender.is_claimed for sender in self._senders.values()):
+        pos = self._sorted_to
+        are_claimed = all(sender.is_claimed for sender in self._senders.values())
+        if not self._settling.is_settled or not self._clean or not are_claimed:
             return
         terms = {shard: term for shard, term in self.keeper.held.items() if shard in self._clean}
         if not terms or all(self._clean[shard] >= pos for shard in terms):

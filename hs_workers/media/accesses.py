@@ -1,11 +1,11 @@
 """When media were last sent to somebody, written now and then: retention goes by it, and some minutes do not matter."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from hs_common.process.ongoing import Ongoing
 from hs_common.replication.clock import Clock, pause
 from hs_common.storage import media_lifetimes, remote_media
 from hs_common.storage.queries import DatabaseError, Queries
@@ -25,7 +25,7 @@ class Accesses:
         self._now_ms = now_ms
         self._local: set[str] = set()
         self._remote: set[tuple[str, str]] = set()
-        self._flushing: Deferred[Any] | None = None
+        self._flushing = Ongoing(clock, "writing when media were read", self._flush_on)
         self._log = Logger()
 
     def note(self, media_id: str) -> None:
@@ -40,13 +40,11 @@ class Accesses:
 
     async def start(self) -> None:
         """Writes now and then, from now on."""
-        self._flushing = Deferred.fromCoroutine(self._flush_on())
-        self._flushing.addErrback(lambda failure: failure.trap(CancelledError))
+        self._flushing.start()
 
     async def stop(self) -> None:
         """Writes the last ones."""
-        if self._flushing is not None:
-            self._flushing.cancel()
+        self._flushing.stop()
         await self.flush()
 
     async def _flush_on(self) -> None:

@@ -1,11 +1,11 @@
 """What all contents take together, asked for now and then: a limit of the whole storage needs no exact number, and
 adding up all of it for each upload would cost more than the upload."""
 
-from typing import Any, Final
+from typing import Final
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from hs_common.process.ongoing import Ongoing
 from hs_common.replication.clock import Clock, pause
 from hs_common.storage import media_administration
 from hs_common.storage.queries import DatabaseError, Queries
@@ -25,7 +25,7 @@ class StoredBytes:
         self._wanted = wanted
         self._value = 0
         self._looked_s = clock.seconds()
-        self._looking: Deferred[Any] | None = None
+        self._looking = Ongoing(clock, "looking how much media take", self._look_on)
         self._log = Logger()
 
     async def has_room(self, size: int, most: int) -> bool:
@@ -42,13 +42,11 @@ class StoredBytes:
         """Looks now and then, from now on."""
         if self._wanted:
             await self.look()
-            self._looking = Deferred.fromCoroutine(self._look_on())
-            self._looking.addErrback(lambda failure: failure.trap(CancelledError))
+            self._looking.start()
 
     async def stop(self) -> None:
         """Ends that."""
-        if self._looking is not None:
-            self._looking.cancel()
+        self._looking.stop()
 
     async def _look_on(self) -> None:
         while True:

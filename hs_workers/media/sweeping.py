@@ -6,11 +6,11 @@ brings its own. Several workers may sweep at once.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final
+from typing import Final
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from hs_common.process.ongoing import Ongoing
 from hs_common.replication.clock import Clock, pause
 from hs_common.storage import media
 from hs_common.storage.database import Database
@@ -52,18 +52,16 @@ class Sweeper:
         self._forget = forget
         self._grace_s = grace_s
         self._next_prefix = 0
-        self._sweeping: Deferred[Any] | None = None
+        self._sweeping = Ongoing(clock, "sweeping media", self._sweep_on)
         self._log = Logger()
 
     async def start(self) -> None:
         """Sweeps now and then, from now on."""
-        self._sweeping = Deferred.fromCoroutine(self._sweep_on())
-        self._sweeping.addErrback(lambda failure: failure.trap(CancelledError))
+        self._sweeping.start()
 
     async def stop(self) -> None:
         """Ends that."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
+        self._sweeping.stop()
 
     async def _sweep_on(self) -> None:
         await pause(self._clock, FIRST_S)

@@ -9,10 +9,11 @@ judged at intervals: judging twice what notified nobody costs time only.
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, NamedTuple
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 
 from hs_common.process.alarm import Alarm
+from hs_common.process.ongoing import Ongoing
 from hs_common.process.shares import ShareKeeper, Timing, shard_of
 from hs_common.reading.reader_settings import ReaderSettings
 from hs_common.replication import items
@@ -87,15 +88,14 @@ class LogJudge:
         self._is_idle = False  # nobody here has a pusher, and all is judged: only that could change it
         self._is_rung = False
         self._members = RoomMembers(db, lambda: self._terms, lambda: self._judged_to)
-        self._running: Deferred[None] | None = None
+        self._running = Ongoing(clock, "judging for pushers", self._run)
         self.keeper = ShareKeeper(db, clock, DUTY, me, members, self._news.ring, self._give_up, timing)
 
     # --- life ---
 
     def start(self) -> None:
         self.keeper.start()
-        self._running = Deferred.fromCoroutine(self._run())
-        self._running.addErrback(lambda failure: failure.trap(CancelledError))
+        self._running.start()
 
     async def stop(self) -> None:
         """Ends pushes under way, and lets other workers go on."""
@@ -105,8 +105,7 @@ class LogJudge:
     def abandon(self) -> None:
         """Stops as if the process had died."""
         self.keeper.abandon()
-        if self._running is not None:
-            self._running.cancel()
+        self._running.stop()
         self._senders.abandon()
 
     @property

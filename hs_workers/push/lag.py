@@ -6,10 +6,10 @@ Pushers whose gateway fails are counted apart: their queues say something of the
 from collections.abc import Callable, Collection
 from typing import Final
 
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from hs_common.process.metrics import Metrics
+from hs_common.process.ongoing import Ongoing
 from hs_common.replication.clock import Clock, pause
 from hs_common.storage import push_queue
 from hs_common.storage.queries import DatabaseError, Queries
@@ -40,18 +40,16 @@ class Lag:
         self._waiting = 0
         self._oldest_ms: int | None = None
         self._failing = 0
-        self._running: Deferred[None] | None = None
+        self._running = Ongoing(clock, "looking how much waits to be pushed", self._run)
         metrics.watch_queue("push judging", unjudged)
         metrics.watch_queue("push", lambda: self._waiting, self.seconds)
         metrics.watch_queue("push to failing gateways", lambda: self._failing)
 
     async def start(self) -> None:
-        self._running = Deferred.fromCoroutine(self._run())
-        self._running.addErrback(lambda failure: failure.trap(CancelledError))
+        self._running.start()
 
     async def stop(self) -> None:
-        if self._running is not None:
-            self._running.cancel()
+        self._running.stop()
 
     def seconds(self) -> float:
         """How long the oldest notification has been waiting that no failing gateway holds up."""

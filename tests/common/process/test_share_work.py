@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from hs_common.process.share_work import DATABASE_RETRY_S, STOP_LIMIT_S, ShareLost, ShareWork
+from hs_common.process.share_work import DATABASE_RETRY_S, FAULT_RETRY_S, STOP_LIMIT_S, ShareLost, ShareWork
 from hs_common.storage.queries import DatabaseUnavailable
 
 Step = Callable[[], Awaitable[bool]]
@@ -66,12 +66,28 @@ def test_a_share_that_cannot_be_claimed() -> None:
     assert (working.done, working.ends) == (0, 1)
 
 
-def test_a_bug_ends_it_loudly() -> None:
-    working = Working(breaks, more)
+def test_a_bug_breaks_it_off_loudly_and_it_is_claimed_anew() -> None:
+    claims: list[int] = []
+
+    async def claim() -> None:
+        claims.append(1)
+
+    working = Working(breaks, more, no_more, claim=claim)
     with capturedLogs() as logs:
         working.work.start()
-    assert (working.done, working.ends) == (1, 1)
+    assert (working.done, working.ends, len(claims)) == (1, 0, 1)
     assert "a bug" in logs[0]["log_failure"].getErrorMessage()
+    working.clock.advance(FAULT_RETRY_S)
+    assert (working.done, working.ends, len(claims)) == (3, 1, 2)
+
+
+def test_what_rests_after_a_bug_ends_at_once() -> None:
+    working = Working(breaks, more)
+    with capturedLogs():
+        working.work.start()
+    assert Deferred.fromCoroutine(working.work.stop()).called
+    assert (working.done, working.ends) == (1, 0)
+    assert not working.clock.getDelayedCalls()
 
 
 def test_the_database_is_waited_for() -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 import redis
 from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import capturedLogs
 
 from hs_common.process.embedded_redis import EmbeddedRedis
 from hs_common.replication.carrier import Beat, Position
@@ -35,9 +36,8 @@ class Cluster:
         self.messages: list[tuple[int, bytes]] = []
         self.recorder = Recorder(self.outbox)
         self.publisher = self.new_publisher()
-        self.carrier = RedisCarrier(
-            self.server, Random(1), KEYS, lambda counter, body: self.messages.append((counter, body))
-        )
+        self.faults: list[Exception] = []
+        self.carrier = RedisCarrier(self.server, Random(1), KEYS, self._hear)
         subscriptions = [self.recorder.subscription()]
         self.follower = Follower(reactor, Random(2), self.outbox, subscriptions, lambda error: None)
 
@@ -56,6 +56,11 @@ class Cluster:
         await self.follower.stop()
         await self.publisher.stop()
         self.client.close()
+
+    def _hear(self, counter: int, body: bytes) -> None:
+        if self.faults:
+            raise self.faults.pop()
+        self.messages.append((counter, body))
 
     async def beat_heard(self) -> None:
         """Waits until the follower has heard a beat that comes after now."""
@@ -113,6 +118,43 @@ def test_ephemeral_messages_arrive(redis_url: str) -> None:
         assert cluster.messages == [(7, b"a"), (8, b"b")]
 
     play(redis_url, part)
+
+
+def test_following_goes_on_after_a_bug_of_a_listener(redis_url: str) -> None:
+    async def part(cluster: Cluster) -> None:
+        cluster.faults.append(ValueError("a bug"))
+        with capturedLogs() as logs:
+            cluster.publisher.publish_ephemeral(7, b"a")
+            await until(lambda: cluster.carrier.reconnects)
+        assert [log["log_failure"].getErrorMessage() for log in logs if "log_failure" in log] == ["a bug"]
+        cluster.append("after")
+        cluster.publisher.publish_ephemeral(8, b"b")
+        await until(lambda: cluster.messages == [(8, b"b")])
+        await cluster.caught_up()
+
+    play(redis_url, part)
+
+
+def test_publishing_goes_on_after_a_bug(own_redis: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def part(cluster: Cluster) -> None:
+        faults = [ValueError("a bug")]
+        take = cluster.publisher.queue.take
+
+        def take_or_fail() -> list[Entry]:
+            if faults:
+                raise faults.pop()
+            return take()
+
+        monkeypatch.setattr(cluster.publisher.queue, "take", take_or_fail)
+        with capturedLogs() as logs:
+            cluster.client.client_kill_filter(_type="normal")
+            await until(lambda: not faults)
+        assert "a bug" in [log["log_failure"].getErrorMessage() for log in logs if "log_failure" in log]
+        cluster.append("after")
+        await cluster.beat_heard()
+        await cluster.caught_up()
+
+    play(own_redis.url(), part)
 
 
 @pytest.mark.parametrize("command", ["FLUSHALL", "DEL"])
