@@ -25,7 +25,12 @@ _SERVER_KEY: Final = (*_ROOM, ("server", "text"))
 # --- rooms --------------------------------------------------------------------------------------------------------
 
 ROOM = _insert(
-    "room", "rooms", (*_ROOM, ("version", "text"), ("creator", "text"), ("pos", "bigint"), ("is_public", "boolean"))
+    "room",
+    "rooms",
+    (
+        *_ROOM,
+        *(("version", "text"), ("creator", "text"), ("pos", "bigint"), ("is_public", "boolean"), ("room_type", "text")),
+    ),
 )
 ROOM_DIRECTORY = _with_rows(
     "room_directory",

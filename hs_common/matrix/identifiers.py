@@ -8,6 +8,7 @@ Spec: appendices, #identifier-grammar.
 """
 
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import TypeGuard
 
@@ -26,6 +27,8 @@ _SERVER_NAME = re.compile(
     r"(?:(?P<ipv4>[0-9]{1,3}(?:\.[0-9]{1,3}){3})|\[(?P<ipv6>[0-9A-Fa-f:.]{2,45})\]|(?P<dns>[0-9A-Za-z.-]{1,255}))"
     r"(?::(?P<port>[0-9]{1,5}))?"
 )
+_MAX_SERVER_NAME_LENGTH = 255 + len(":65535")
+_REMEMBERED_NAMES = 1024  # half a MiB at most; a list of users names few servers, again and again
 _NEW_USER_LOCALPART = re.compile(r"[a-z0-9._=/+-]+")
 _OPAQUE_ID = re.compile(rf"[0-9A-Za-z._~-]{{1,{MAX_OPAQUE_ID_LENGTH}}}")
 _NAMESPACED_ID = re.compile(rf"[a-z][a-z0-9._-]{{0,{MAX_OPAQUE_ID_LENGTH - 1}}}")
@@ -214,6 +217,11 @@ def is_short(text: str, max_bytes: int = MAX_ID_BYTES) -> bool:
 
 
 def _match_server_name(name: str) -> re.Match[str] | None:
+    return None if len(name) > _MAX_SERVER_NAME_LENGTH else _matched_server_name(name)
+
+
+@lru_cache(_REMEMBERED_NAMES)
+def _matched_server_name(name: str) -> re.Match[str] | None:
     match = _SERVER_NAME.fullmatch(name)
     if match is None or match["dns"] is not None:
         return match

@@ -146,7 +146,8 @@ class FrameReader:
                     raise BrokenFrame(f"a frame of {length} bytes is above the limit")
                 if len(self._buffer) - body < length:
                     break
-                payload = bytes(self._buffer[body : body + length])
+                with memoryview(self._buffer) as view:  # large frames are copied once
+                    payload = bytes(view[body : body + length])
                 start = body + length
                 yield _decode(payload)
         finally:

@@ -99,16 +99,18 @@ async def bumps(db: Queries, room_ids: Sequence[str], upto: int, types: Sequence
 
 
 async def facts(db: Queries, room_ids: Sequence[str], at: int) -> list[Row]:
-    """(room_id, json of its create event or NULL, whether it is encrypted at a position) of every room.
+    """(room_id, its type, '' for none, json of its create event if the type is NULL, whether it is encrypted at a
+    position) of every room.
 
     Each is looked up for itself (OFFSET 0): a planner that is given thousands of rooms in a list weighs each of them.
     """
     return await db.fetch(
-        "SELECT w.room_id, (SELECT e.json FROM state AS s JOIN events AS e ON e.event_id = s.event_id"
-        " WHERE s.room_id = w.room_id AND s.type = 'm.room.create' AND s.state_key = '' LIMIT 1),"
+        "SELECT w.room_id, r.room_type, CASE WHEN r.room_type IS NULL THEN"
+        " (SELECT e.json FROM state AS s JOIN events AS e ON e.event_id = s.event_id"
+        " WHERE s.room_id = w.room_id AND s.type = 'm.room.create' AND s.state_key = '' LIMIT 1) END,"
         " EXISTS (SELECT FROM state AS s WHERE s.room_id = w.room_id AND s.type = 'm.room.encryption'"
         " AND s.state_key = '' AND s.from_pos <= %s AND s.to_pos > %s OFFSET 0)"
-        " FROM unnest(%s::text[]) AS w (room_id)",
+        " FROM unnest(%s::text[]) AS w (room_id) LEFT JOIN rooms AS r ON r.room_id = w.room_id",
         (at, at, list(room_ids)),
     )
 

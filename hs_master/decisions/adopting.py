@@ -24,6 +24,7 @@ from hs_common.storage.queries import Queries
 from hs_master import tables
 from hs_master.decisions.receiving import Prepared, Preparing, ReceiveEventsDecider, parsed
 from hs_master.jobs.kinds import ListMembersJob, write_job
+from hs_master.rooms.birth import write_room
 from hs_master.rooms.head import Cause
 from hs_master.rooms.needs import MEMBERS, ROOM_ID
 from hs_master.step import Step
@@ -96,7 +97,7 @@ class AdoptRoomDecider:
             raise forbidden(f"The room's state does not allow the join: {error.reason}") from error
         create = loaded.auth[auth_rules.CREATE_KEY]
         if loaded.is_new:
-            step.row(tables.ROOM, call.room_id, version.identifier, create.sender, step.next_pos(), False)
+            write_room(step, create, version, is_public=False)
         return _Adoption(step, call, join, loaded, self._server_name).write()
 
     def _receive(self, call: AdoptRoom, step: Step, prepared: Prepared) -> Answer:

@@ -56,12 +56,13 @@ class SendToDeviceDecider:
 
 def _deliver(step: Step, messages: Mapping[str, Mapping[str, bytes]]) -> None:
     """Into the inboxes of this server's users."""
-    told = {user_id: step.services.told_of_devices(user_id) for user_id in messages}
+    listening = step.services.anyone_listens
+    told = {user_id: step.services.told_of_devices(user_id) for user_id in messages} if listening else {}
     services = sorted({service_id for services in told.values() for service_id in services})
     devices_of = {user_id: sorted(devices) for user_id, devices in messages.items()}
     pos = step.item(ToDeviceItem(devices_of, services))
     for user_id, devices in messages.items():
-        for service_id in told[user_id]:
+        for service_id in told.get(user_id, ()):
             step.row(encryption_tables.SERVICE_TO_DEVICE, service_id, pos, user_id)
         for device_id, message in devices.items():
             if device_id != ALL_DEVICES:

@@ -1,7 +1,8 @@
-"""Rows as SQL text: one array literal per column, for EXECUTE of a prepared write.
+"""Rows as SQL text: one array per column, for EXECUTE of a prepared write.
 
 Why not the driver's own adaptation: it makes an expression of each cell, which the server parses one by one; an array
-literal is one constant. Pure. Raises ValueError for what PostgreSQL could never store (NUL, lone surrogates).
+literal, or a text that the server cuts up, is one constant. Pure. Raises ValueError for what PostgreSQL could never
+store (NUL, lone surrogates).
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from hs_master.log_store.types import Answer, Batch, Cell, Write
 
 _PLAIN = frozenset({"smallint", "integer", "bigint", "double precision", "real", "numeric"})
 _SEPARATOR = "\0"  # PostgreSQL stores no NUL, so it can stand between the cells while they are escaped together
+_RECORD_SEPARATOR = "\x1e"  # PostgreSQL stores it, but JSON has none: control characters are escaped there
 
 APPEND = "append_batch"
 STORE_ANSWERS = "store_answers"
@@ -51,7 +53,7 @@ def transaction(batch: Batch, writes: Sequence[Write]) -> str:
 
 
 def array(kind: str, cells: Sequence[Cell]) -> str:
-    """The cells of one column as the SQL literal of an array of that type."""
+    """The cells of one column as the SQL expression of an array of that type."""
     assert not kind.endswith("]"), "unnest would flatten an array of arrays: pass text, and let the SQL take it apart"
     if kind in _PLAIN:
         numbers = ",".join(["NULL" if cell is None else str(cell) for cell in cells])
@@ -61,7 +63,22 @@ def array(kind: str, cells: Sequence[Cell]) -> str:
         return f"'{{{','.join([_bytes(cell) for cell in cells])}}}'"
     if kind == "boolean":
         return f"'{{{','.join(['NULL' if cell is None else 't' if cell else 'f' for cell in cells])}}}'"
-    return f"'{{{_texts(cells)}}}'"
+    return (_cut_up(cells) if kind == "text" else None) or f"'{{{_texts(cells)}}}'"
+
+
+def _cut_up(cells: Sequence[Cell]) -> str | None:
+    """Texts with quotation marks, such as JSON, as one string that the server cuts up: an array literal would have each
+    mark escaped, which costs both sides far more. None if that cannot be, or does not pay."""
+    try:
+        joined = _RECORD_SEPARATOR.join(cells)  # type: ignore[arg-type]  # a cell is NULL
+    except TypeError:
+        return None
+    if '"' not in joined or joined.count(_RECORD_SEPARATOR) != len(cells) - 1 or _SEPARATOR in joined:
+        return None
+    if not joined.isascii():
+        joined.encode()  # a lone surrogate is a UnicodeEncodeError, which is a ValueError
+    quoted = joined.replace("'", "''")
+    return f"string_to_array('{quoted}', '{_RECORD_SEPARATOR}')"
 
 
 def _bytes(cell: Cell) -> str:

@@ -3,9 +3,11 @@
 Spec: client-server-api/_index.md#creation, rooms/v12.md#room-ids.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from hs_common.matrix.errors import unsupported_room_version
+from hs_common.matrix.event import Event
+from hs_common.matrix.identifiers import is_short
 from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
 from hs_common.replication.calls import Intent
 from hs_master import tables
@@ -13,6 +15,9 @@ from hs_master.rooms.append import Source, append
 from hs_master.rooms.compose import Composer
 from hs_master.rooms.head import RoomHead
 from hs_master.step import Step
+
+MAX_ROOM_TYPE_BYTES: Final = 65_536
+"""As long as an event can be: what is left out here is only what PostgreSQL does not store."""
 
 
 class Birth(NamedTuple):
@@ -33,6 +38,13 @@ def known_version(identifier: str) -> RoomVersion:
     return version
 
 
+def write_room(step: Step, create: Event, version: RoomVersion, *, is_public: bool) -> None:
+    """The row of a room, at the position of its next item."""
+    kind = create.content.get("type")
+    room_type = kind if isinstance(kind, str) and is_short(kind, MAX_ROOM_TYPE_BYTES) else ""
+    step.row(tables.ROOM, create.room_id, version.identifier, create.sender, step.next_pos(), is_public, room_type)
+
+
 def make_room(step: Step, birth: Birth, composer: Composer, server_name: str) -> tuple[str, str]:
     """The new room's id and that of its create event. Raises MatrixError by the authorisation rules."""
     unborn = RoomHead(birth.room_id or "", birth.version, complete=True)
@@ -48,6 +60,6 @@ def make_room(step: Step, birth: Birth, composer: Composer, server_name: str) ->
     step.new_heads[room_id] = RoomHead(room_id, birth.version, complete=True)
     room = step.room(room_id)
     assert room is not None, "the head was put there just now"
-    step.row(tables.ROOM, room_id, birth.version.identifier, birth.sender, step.next_pos(), birth.is_public)
+    write_room(step, composed.event, birth.version, is_public=birth.is_public)
     append(step, room, composed.event, composed.encoded, server_name, Source())
     return room_id, composed.event.event_id

@@ -3,24 +3,18 @@
 Spec: client-server-api/#send-to-device-messaging.
 """
 
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
-from hs_common.matrix.errors import bad_json, invalid_param
+from hs_common.matrix.errors import bad_json, invalid_param, missing_param
 from hs_common.matrix.identifiers import is_device_id, is_short
 from hs_common.replication.keys import client_key
 from hs_workers.client.encryption.messaging import Messaging
 
 MAXIMUM_DEVICES: Final = 10_000
 """Devices named in one request; clients name some tens."""
-
-
-class _Body(msgspec.Struct):
-    messages: dict[str, dict[str, dict[str, Any]]]
 
 
 class ToDevice:
@@ -41,7 +35,7 @@ class ToDevice:
     async def send(self, request: Request) -> Reply:
         """Sends one message to each of some devices."""
         requester, event_type, txn_id = request.requester, request.path["eventType"], request.path["txnId"]
-        messages = request.body(_Body).messages
+        messages = _by_user(request.wide_json())
         device_ids = [device_id for devices in messages.values() for device_id in devices]
         if not is_short(event_type):
             raise invalid_param("The type of an event has at most 255 bytes")
@@ -51,3 +45,13 @@ class ToDevice:
         key = client_key(requester.user_id, requester.transaction_scope, "PUT", path, txn_id)
         await self._messaging.send(requester.user_id, event_type, messages, key)
         return {}
+
+
+def _by_user(body: dict[str, object]) -> dict[str, dict[str, object]]:
+    """The contents by user and device; what they are is looked at when they are encoded."""
+    messages = body.get("messages")
+    if messages is None:
+        raise missing_param("`messages` is missing")
+    if not isinstance(messages, dict) or not all(type(devices) is dict for devices in messages.values()):
+        raise bad_json("`messages` must have contents by device id, by user id")
+    return messages

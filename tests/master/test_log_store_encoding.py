@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hs_master.log_store import encoding
 from hs_master.log_store.types import Batch, Cell, Write
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0") | st.sampled_from("'\"\\{},%$ N"))
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0") | st.sampled_from("'\"\\{},%$ N\x1e"))
 COLUMNS: dict[str, st.SearchStrategy[Cell]] = {
     "text": TEXTS | st.just("NULL"),
     "bytea": st.binary(),
@@ -45,6 +45,20 @@ def test_cells_are_read_back(cursor: psycopg2.extensions.cursor, column: tuple[s
     assert read == cells
 
 
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cells=st.lists(st.text("'\"\\{},aé\n\x1e\x1f"), min_size=1, max_size=8))
+def test_texts_are_read_back_however_they_are_quoted(cursor: psycopg2.extensions.cursor, cells: list[Cell]) -> None:
+    cursor.execute(f"SELECT cell FROM unnest({encoding.array('text', cells)}::text[]) cell")
+    assert [cell for (cell,) in cursor.fetchall()] == cells
+
+
+def test_json_is_cut_up_and_not_escaped() -> None:
+    cells = ['{"a":"it\'s \\\\"}', "", '"\ud83d\ude00"'.encode("utf-16", "surrogatepass").decode("utf-16")]
+    assert encoding.array("text", cells) == "string_to_array('" + "\x1e".join(cells).replace("'", "''") + "', '\x1e')"
+    for kept in (["plain", ""], ['{"a":1}', None], ['{"a":"\x1e"}']):
+        assert encoding.array("text", kept).startswith("'{")
+
+
 def _plain(cell: object) -> object:
     """As we write it. Libraries that other tests import have the driver read uuids as objects, in the whole process."""
     if isinstance(cell, memoryview):
@@ -63,6 +77,8 @@ def test_what_postgres_cannot_store_is_a_value_error(bad: str) -> None:
     for cells in ([bad], ["good", bad], [None, bad, ""]):
         with pytest.raises(ValueError, match=r"NUL|surrogates"):
             encoding.array("text", cells)
+        with pytest.raises(ValueError, match=r"NUL|surrogates"):
+            encoding.array("text", [*cells, '"'])
 
 
 def test_a_mistake_of_ours_is_an_assertion() -> None:

@@ -46,8 +46,8 @@ async def read_facts(db: Queries, room_ids: Collection[str], upto: int) -> dict[
     """What the rooms are at a position."""
     rows = await sliding.facts(db, list(room_ids), upto)
     return {
-        room_id: Facts(None if json is None else _type(orjson.loads(json)["content"]), is_encrypted)
-        for room_id, json, is_encrypted in rows
+        room_id: Facts(room_type or (None if json is None else _type(orjson.loads(json)["content"])), is_encrypted)
+        for room_id, room_type, json, is_encrypted in rows
     }
 
 

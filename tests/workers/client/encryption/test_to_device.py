@@ -3,6 +3,7 @@
 import orjson
 import pytest
 
+from hs_common.http.request import JSON_DEPTH_LIMIT
 from hs_common.replication.calls import SendToDevice
 from hs_master.decisions import to_device
 from hs_master.encryption_tables import INBOX_LIMIT
@@ -23,6 +24,14 @@ async def inbox(world: RoomWorld, user: User) -> dict[str, list[Json]]:
     for device_id, message in rows:
         waiting.setdefault(device_id, []).append(orjson.loads(message))
     return waiting
+
+
+def nested(levels: int) -> Json:
+    """An object of so many levels."""
+    value: Json = {}
+    for _ in range(levels - 1):
+        value = {"a": value}
+    return value
 
 
 def from_alice(content: Json) -> Json:
@@ -89,9 +98,20 @@ def test_wrong_messages_are_refused(database_url: str) -> None:
             ({"messages": {alice.user_id: {"D": 1}}}, "M_BAD_JSON"),
             ({"messages": {alice.user_id: {"": {}}}}, "M_BAD_JSON"),
             ({"messages": {"alice": {"D": {}}}}, "M_INVALID_PARAM"),
+            ({"messages": [{}]}, "M_BAD_JSON"),
+            ({"messages": {alice.user_id: [{}]}}, "M_BAD_JSON"),
+            ({"messages": {alice.user_id: {"D": []}}}, "M_BAD_JSON"),
+            ({"messages": {alice.user_id: {"D": {"nul": "\0"}}}}, "M_BAD_JSON"),
+            ({"messages": {alice.user_id: {"D": nested(JSON_DEPTH_LIMIT - 2)}}}, "M_BAD_JSON"),
+            ({"messages": {alice.user_id: {"D": nested(240)}}}, "M_BAD_JSON"),
             ({"messages": {alice.user_id: {str(number): {} for number in range(10_001)}}}, "M_BAD_JSON"),
         ):
             assert await alice.refused("PUT", PATH + "1", body) == (400, errcode)
+        beyond = b'{"messages":{"@alice:test":{"D":' + b'{"a":' * 900 + b"1" + b"}" * 903
+        assert await alice.refused("PUT", PATH + "1", beyond) == (400, "M_BAD_JSON")
+        deepest = {"messages": {alice.user_id: {"D": nested(JSON_DEPTH_LIMIT - 3)}}}
+        assert await alice.ok("PUT", PATH + "deep", deepest) == {}
+        assert await inbox(world, alice) == {"D": [from_alice(nested(JSON_DEPTH_LIMIT - 3))]}
         long = "/sendToDevice/" + "x" * 256 + "/1"
         assert await alice.refused("PUT", long, {"messages": {}}) == (400, "M_INVALID_PARAM")
 

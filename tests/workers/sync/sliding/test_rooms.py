@@ -6,6 +6,7 @@ import pytest
 
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication.ephemeral import Typing, encode_message
+from hs_common.storage.migrate import known_migrations
 from hs_workers.sync.sliding import planning
 from tests.workers.sync.conftest import Play
 from tests.workers.sync.live import Live
@@ -253,6 +254,31 @@ def test_filters(play: Play) -> None:
         live.follow()
         answer = await ask(live, ALICE, {"lists": {"e": lists["encrypted"]}})
         assert set(answer["rooms"]) == {secret, plain}
+
+    play(scenario)
+
+
+def test_rooms_from_before_their_types_were_kept(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        plain, space = await w.m.create_room(ALICE), await w.m.create_room(ALICE, creation={"type": "m.space"})
+        odd = await w.m.create_room(ALICE, creation={"type": 7})
+
+        async def found() -> list[set[str]]:
+            live = await started(w)
+            wanted = ({"room_types": ["m.space"]}, {"not_room_types": ["m.space"]})
+            lists = {str(number): {"timeline_limit": 0, "filters": one} for number, one in enumerate(wanted)}
+            rooms = (await ask(live, ALICE, {"lists": lists}))["rooms"]
+            return [{room for room, told in rooms.items() if name in told["lists"]} for name in lists]
+
+        kept = "SELECT room_id, room_type FROM rooms"
+        written = {plain: "", space: "m.space", odd: ""}
+        assert dict(await w.m.db.fetch(kept)) == written
+        assert await found() == [{space}, {plain, odd}]
+        await w.m.db.execute("UPDATE rooms SET room_type = NULL")
+        assert await found() == [{space}, {plain, odd}]
+        migration = next(one for one in known_migrations() if one.name.endswith("_room_types.sql"))
+        await w.m.db.execute(migration.sql.partition(";")[2])
+        assert dict(await w.m.db.fetch(kept)) == written
 
     play(scenario)
 
