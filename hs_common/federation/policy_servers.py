@@ -51,6 +51,7 @@ class PolicyServers:
         self._asking = asking
         self._seconds = seconds
         self._known: dict[str, tuple[float, Policy | None]] = {}
+        self._changes = 0  # how often the log told of one
 
     async def for_event(self, intent: Intent) -> Policy | None:
         """The policy server that must sign an event."""
@@ -61,7 +62,10 @@ class PolicyServers:
         known = self._known.get(room_id)
         if known is not None and self._seconds() - known[0] < KEPT_S:
             return known[1]
+        changes = self._changes
         policy = await self._read(room_id)
+        if changes != self._changes:
+            return policy  # it may have been read as it was before: who asks next looks again
         while len(self._known) >= MAXIMUM_KEPT:
             del self._known[next(iter(self._known))]
         self._known[room_id] = (self._seconds(), policy)
@@ -69,11 +73,16 @@ class PolicyServers:
 
     def subscription(self) -> Subscription:
         """For the process' follower."""
-        return settings_subscription("policy servers", POLICY, self.forget, self._known.clear)
+        return settings_subscription("policy servers", POLICY, self.forget, self._forget_all)
 
     def forget(self, room_id: str) -> None:
         """The room's policy server may be another now."""
+        self._changes += 1
         self._known.pop(room_id, None)
+
+    def _forget_all(self) -> None:
+        self._changes += 1
+        self._known.clear()
 
     async def signed(self, policy: Policy, room_id: str, encoded: bytes, version: str) -> bytes:
         """A complete event with the policy server's signature added. Raises MatrixError."""

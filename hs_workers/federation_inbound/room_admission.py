@@ -48,6 +48,7 @@ class RoomAdmission:
         self._server_name = server_name
         self._seconds = seconds
         self._kept: dict[str, tuple[float, RoomStanding]] = {}
+        self._changes = 0  # how often another list was told of
 
     async def standings(self, room_ids: Collection[str], origin: str) -> dict[str, RoomStanding]:
         """How each of the rooms stands, known here or not."""
@@ -59,13 +60,17 @@ class RoomAdmission:
                 found[room_id] = kept[1]
         others = [room_id for room_id in room_ids if room_id not in found]
         if others:
+            changes = self._changes
             for room_id, facts in (await federated_rooms.room_facts(self._db, self._server_name, others)).items():
-                found[room_id] = self._keep(room_id, now, facts)
+                found[room_id] = standing_of(facts)
+                # Else it may have been read as it was before a change: who asks next looks again.
+                if changes == self._changes:
+                    self._keep(room_id, now, found[room_id])
         return found
 
     async def room(self, room_id: str, origin: str) -> Room:
         """A room that this server is in and `origin` may take part in. 404 `M_NOT_FOUND`, 403 `M_FORBIDDEN`."""
-        self.forget(room_id)  # who asks seldom is answered as things are now
+        self._kept.pop(room_id, None)  # who asks seldom is answered as things are now
         standing = (await self.standings([room_id], origin))[room_id]
         if not standing.joined or standing.version is None:
             raise not_found("This server is not in the room")
@@ -75,19 +80,22 @@ class RoomAdmission:
 
     def subscription(self) -> Subscription:
         """For the process' follower."""
-        return settings_subscription("access control lists", SERVER_ACL, self.forget, self._kept.clear)
+        return settings_subscription("access control lists", SERVER_ACL, self.forget, self._forget_all)
 
     def forget(self, room_id: str) -> None:
         """What is known of the room may have changed."""
+        self._changes += 1
         self._kept.pop(room_id, None)
 
-    def _keep(self, room_id: str, now: float, facts: RoomFacts) -> RoomStanding:
-        standing = standing_of(facts)
+    def _forget_all(self) -> None:
+        self._changes += 1
+        self._kept.clear()
+
+    def _keep(self, room_id: str, now: float, standing: RoomStanding) -> None:
         self._kept.pop(room_id, None)
         while len(self._kept) >= MAXIMUM_KEPT:
             del self._kept[next(iter(self._kept))]
         self._kept[room_id] = (now, standing)
-        return standing
 
 
 def standing_of(facts: RoomFacts) -> RoomStanding:
