@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 from unittest import mock
+from weakref import WeakKeyDictionary
 
 from hs_common.federation.completing import Bundle, Completing
 from hs_common.matrix.event import Event
@@ -15,6 +16,7 @@ from hs_common.storage.inbound_pdus import StagedPdu
 from hs_master.rooms import receive
 from hs_master.rooms.placing import Difference, Placer
 from hs_workers.federation_inbound.staging import Staging
+from hs_workers.federation_sender.devices import DeviceLane
 from hs_workers.federation_sender.sender import DestinationSender
 
 
@@ -58,6 +60,44 @@ def _intent() -> AbstractContextManager[Any]:
     return mock.patch.object(DestinationSender, "_claim", claim)
 
 
+def _log_order() -> AbstractContextManager[Any]:
+    """Of what waits for a server the newest comes first."""
+
+    async def newest_first(self: DestinationSender, after: int, head: int) -> Any:
+        rows, upto = await read(self, after, head)
+        return rows[::-1], upto
+
+    read = DestinationSender._read_events
+    return mock.patch.object(DestinationSender, "_read_events", newest_first)
+
+
+def _message_order() -> AbstractContextManager[Any]:
+    """Of messages to devices the newest comes first."""
+
+    async def newest_first(self: DeviceLane, destination: str, after: int, head: int) -> Any:
+        news = await read(self, destination, after, head)
+        return news._replace(edus=news.edus[::-1])
+
+    read = DeviceLane.next
+    return mock.patch.object(DeviceLane, "next", newest_first)
+
+
+def _one_after_the_other() -> AbstractContextManager[Any]:
+    """A transaction that was received is sent once more after the next one."""
+    before: WeakKeyDictionary[DestinationSender, Any] = WeakKeyDictionary()
+
+    async def twice(self: DestinationSender, under: Any) -> bool:
+        is_received = await deliver(self, under)
+        if is_received and self in before:
+            self._pdus = None
+            await deliver(self, before[self])
+        before[self] = under
+        return is_received
+
+    deliver = DestinationSender._deliver
+    return mock.patch.object(DestinationSender, "_deliver", twice)
+
+
 def _resolution() -> AbstractContextManager[Any]:
     """Where branches disagree the newest counts."""
 
@@ -82,6 +122,9 @@ RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "staged until taken in": _staging,
     "transactions are repeated": _retry,
     "what is under way is fixed": _intent,
+    "events go in the order of the log": _log_order,
+    "messages go in their order": _message_order,
+    "one transaction after the other": _one_after_the_other,
     "branches are resolved": _resolution,
     "judged by the state before": _state_before,
 }
