@@ -13,7 +13,9 @@ from typing import Any, Final
 import orjson
 from twisted.internet.defer import Deferred
 
+from hs_common.federation.restricted_rooms import LOOKED_AT, RestrictedRooms, is_for_another_server
 from hs_common.matrix.errors import MatrixError
+from hs_common.reading.room_power import read_state
 from hs_common.replication.calls import CreateRoom, Intent, NewRoomEvent, RoomCreated, SendToDevice
 from hs_common.storage.queries import DatabaseError
 from tests.simulation.federation.homeserver import Homeserver
@@ -24,7 +26,9 @@ BEFORE_11: Final = ("6", "9", "10")
 """Where the create event names the creator, and a redaction takes `invite` from power levels: who gets such an event
 redacted judges it otherwise than who had it whole, which is the specification's fault and mended in version 11."""
 CALM: Final = ("message", "topic", "redact")
-WILD: Final = ("invite", "levels", "kick", "ban", "unban", "rules", "leave", "visibility")
+WILD: Final = ("invite", "levels", "kick", "ban", "unban", "rules", "leave", "visibility", "acl")
+RESTRICTED: Final = ("9", "10", "11", "12")
+"""Versions with restricted joins; with knocks too."""
 TO_DEVICE: Final = 0.1
 Json = dict[str, Any]
 
@@ -51,7 +55,7 @@ def draw_style(random: Random) -> Style:
     is_calm = random.random() < 0.2
     kinds = CALM if is_calm else (*CALM, *(kind for kind in WILD if random.random() < 0.7))
     levels = (0, 0) if is_calm else random.choice(((0, 50), (50, 50), (0, 0), (100, 50)))
-    return Style(kinds, random.choice((1, 1, 2, 3)), *levels, is_calm)
+    return Style(kinds, random.choice((1, 1, 2, 2, 3)), *levels, is_calm)
 
 
 class Actions:
@@ -97,8 +101,10 @@ class Actions:
         if membership == "join":
             kind = self._random.choice((*self._style.kinds, "message", "message", "topic"))
             self._start(kind, home.inbound, self._inside(home, home.inbound, room, user_id, kind))
-        elif membership == "invite" and not self._style.is_calm and self._random.random() < 0.2:
+        elif membership in ("invite", "knock") and not self._style.is_calm and self._random.random() < 0.2:
             self._start("reject", home.inbound, self._leave(home.inbound, room, user_id))
+        elif self._random.random() < (0.7 if self._rule(room) == "knock" else 0.02):
+            self._start("knock", home.inbound, self._knock(home.inbound, room, user_id))
         else:
             self._start("join", home.inbound, self._join(home.inbound, room, user_id))
 
@@ -138,12 +144,13 @@ class Actions:
         levels: Json = {"users_default": self._style.users_default, "state_default": self._style.state_default}
         levels |= {"users": {} if version == "12" else {creator: 100}, "invite": 0}
         content: Json = {"room_version": version, "mark": self._marks}
+        rules = self._rules(version) if "rules" in self._style.kinds else {"join_rule": "public"}
         if version in BEFORE_11:
             content["creator"] = creator
         events = [
             NewRoomEvent(type="m.room.member", state_key=creator, content={"membership": "join"}),
             NewRoomEvent(type="m.room.power_levels", state_key="", content=levels),
-            NewRoomEvent(type="m.room.join_rules", state_key="", content={"join_rule": "public"}),
+            NewRoomEvent(type="m.room.join_rules", state_key="", content=rules),
             NewRoomEvent(
                 type="m.room.history_visibility",
                 state_key="",
@@ -165,12 +172,49 @@ class Actions:
 
     async def _join(self, inbound: Inbound, room: Room, user_id: str) -> None:
         content: Json = {"membership": "join"}
+        if not await inbound.outgoing.rooms.is_here(room.room_id):
+            await inbound.outgoing.rooms.join(room.room_id, user_id, content, self._via(room))
+            return
+        try:
+            content |= await self._admitted(inbound, room, user_id)
+        except MatrixError as error:
+            if not is_for_another_server(error):
+                raise
+            await inbound.outgoing.rooms.join_through_others(room.room_id, user_id, content, error)
+            self._counts["joins through others of a room that is here"] += 1
+        else:
+            await self._send(inbound, self._intent(room, user_id, "m.room.member", content, user_id))
+
+    async def _admitted(self, inbound: Inbound, room: Room, user_id: str) -> Json:
+        """What a join's content needs, as the client's part of a server finds it out."""
+        member = ("m.room.member", user_id)
+        state = await read_state(inbound.db, room.room_id, [*LOOKED_AT, member]) or {}
+        if member in state and state[member].membership in ("join", "invite"):
+            return {}
+        via = await RestrictedRooms(inbound.db, inbound.site.name).authorising_user(room.room_id, user_id, state)
+        return {} if via is None else {"join_authorised_via_users_server": via}
+
+    async def _knock(self, inbound: Inbound, room: Room, user_id: str) -> None:
+        content = {"membership": "knock"}
         if await inbound.outgoing.rooms.is_here(room.room_id):
             await self._send(inbound, self._intent(room, user_id, "m.room.member", content, user_id))
-            return
+        else:
+            await inbound.outgoing.rooms.knock(room.room_id, user_id, content, self._via(room))
+
+    def _rule(self, room: Room) -> str:
+        """The join rule, as somebody who is in the room has it."""
+        tables = next((home.tables for home in self._homes if home.is_in(room.room_id)), None)
+        row = None if tables is None else tables.current(room.room_id, "m.room.join_rules", "")
+        return (
+            ""
+            if tables is None or row is None
+            else orjson.loads(tables.events[row.event_id][1])["content"]["join_rule"]
+        )
+
+    def _via(self, room: Room) -> list[str]:
         via = [home.name for home in self._homes if home.is_in(room.room_id)]
         self._random.shuffle(via)
-        await inbound.outgoing.rooms.join(room.room_id, user_id, content, via)
+        return via
 
     async def _leave(self, inbound: Inbound, room: Room, user_id: str) -> None:
         if not await inbound.outgoing.rooms.leave(room.room_id, user_id, {"membership": "leave"}):
@@ -191,8 +235,10 @@ class Actions:
         if kind == "levels":
             return self._intent(room, user_id, "m.room.power_levels", self._levels(home, room), "")
         if kind == "rules":
-            rule = random.choice(("public", "public", "invite"))
-            return self._intent(room, user_id, "m.room.join_rules", {"join_rule": rule}, "")
+            return self._intent(room, user_id, "m.room.join_rules", self._rules(room.version), "")
+        if kind == "acl":
+            denied = random.choice([[], [random.choice(self._homes).name]])
+            return self._intent(room, user_id, "m.room.server_acl", {"allow": ["*"], "deny": denied}, "")
         if kind == "visibility":
             content = {"history_visibility": random.choice(("shared", "joined", "invited", "world_readable"))}
             return self._intent(room, user_id, "m.room.history_visibility", content, "")
@@ -209,8 +255,9 @@ class Actions:
         everybody = [one for other in self._homes for one in other.users]
         inside = home.members(room.room_id)
         candidates = {
-            "invite": [one for one in everybody if one not in inside],
-            "kick": [*inside, *home.members(room.room_id, "invite")],
+            # Who knocks is let in sooner.
+            "invite": 3 * home.members(room.room_id, "knock") + [one for one in everybody if one not in inside],
+            "kick": [*inside, *home.members(room.room_id, "invite"), *home.members(room.room_id, "knock")],
             "ban": everybody,
             "unban": home.members(room.room_id, "ban"),
         }[kind]
@@ -221,8 +268,16 @@ class Actions:
         target = self._random.choice(candidates)
         return self._intent(room, user_id, "m.room.member", {"membership": membership}, target)
 
-    def _levels(self, home: Homeserver, room: Room) -> Json:
+    def _rules(self, version: str) -> Json:
+        """In a room that is restricted, who is in any other."""
+        rules = ["public", "public", "invite"]
+        if version in RESTRICTED:
+            rules += ["knock", *(["restricted"] * 3 if self.rooms else [])]
+        rule = self._random.choice(rules)
+        allowed = [{"type": "m.room_membership", "room_id": room.room_id} for room in self.rooms]
+        return {"join_rule": rule, **({"allow": allowed} if rule == "restricted" else {})}
 
+    def _levels(self, home: Homeserver, room: Room) -> Json:
         row = home.tables.current(room.room_id, "m.room.power_levels", "")
         content: Json = {} if row is None else dict(orjson.loads(home.tables.events[row.event_id][1])["content"])
         random = self._random

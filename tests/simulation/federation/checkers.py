@@ -25,6 +25,7 @@ def _all(world: World) -> Iterator[str]:
     for home in world.homes:
         yield from (f"{home.name}: {text}" for text in (*home.world.violations, *home.database.broken))
         yield from _nobody_is_rejected(world, home)
+        yield from (f"{home.name} has let in {text}" for text in home.site.received.let_in)
     yield from transactions.failures(world)
     yield from to_devices.failures(world)
     for room in world.actions.rooms:
@@ -32,7 +33,9 @@ def _all(world: World) -> Iterator[str]:
         for home in inside:
             yield from _one(home, room)
         for one, other in combinations(inside, 2):
-            if one.is_with(other, room.room_id):
+            if one.is_kept_from(other, room.room_id):
+                world.counts["servers that are kept from each other"] += 1
+            elif one.is_with(other, room.room_id):
                 yield from _two(world, one, other, room)
                 yield from _everything_came(one, other, room)
                 yield from _everything_came(other, one, room)
@@ -46,6 +49,7 @@ def _nobody_is_rejected(world: World, home: Homeserver) -> Iterator[str]:
     """All servers here are honest."""
     for event_id, status in home.tables.status.items():
         pdu = orjson.loads(home.tables.events[event_id][1])
+        world.counts["events of who was let in"] += "join_authorised_via_users_server" in pdu["content"]
         # Who is invited by one server and joins by another has two memberships, of which one comes too late.
         is_calm = world.style.is_calm and pdu["type"] != "m.room.member"
         if status == REJECTED or (status == SOFT_FAILED and is_calm):
@@ -130,6 +134,9 @@ def _everything_came(home: Homeserver, other: Homeserver, room: Room) -> Iterato
     since = other.tables.servers[room.room_id][other.name][-1].from_pos
     got = [place.event_id for place in other.tables.timeline[room.room_id] if place.order_pos >= since]
     new = [one for one in got if one not in before and pdus[one]["depth"] >= depth]
+    # Of more branches than a room may have, one is given up: who was not thought to be there then is not told of it.
+    kept = _ancestors(pdus, other.tables.extremities(room.room_id), room)
+    new = [one for one in new if one in kept]
     lacking = [one for one in new if known.get(one, REJECTED) > SOFT_FAILED]
     if lacking:
         kinds = [pdus[one]["type"] for one in lacking[:3]]

@@ -102,6 +102,10 @@ class Homeserver:
         both = {self.name, other.name}
         return all(both.issubset(home.tables.servers_now(room_id)) for home in (self, other))
 
+    def is_kept_from(self, other: "Homeserver", room_id: str) -> bool:
+        """One of them is not to take part in the room, by the access control list that either has."""
+        return any(home.tables.denies(one.name, room_id) for home in (self, other) for one in (self, other))
+
     def members(self, room_id: str, membership: str = "join") -> list[str]:
         """Of the room, as this server has it."""
         rows = self.tables.current_rows(room_id)

@@ -146,9 +146,11 @@ class Inbound(WorkerLife):
         self.site.wire.listeners[self.site.name] = (self.process, self._answer)
 
     async def _answer(self, question: Question) -> SimulatedAnswer:
-        answer, database = await self._door.answer(question), self.site.world.database
+        database, received = self.site.world.database, self.site.received
         assert isinstance(database, FederationDatabase)
-        self.site.received.note(question, answer, database.tables)
+        denied = received.asked(question, database.tables, self.process.seconds())
+        answer = await self._door.answer(question)
+        received.note(question, answer, database.tables, denied)
         return answer
 
     def _heard(self, origin: str) -> None:

@@ -4,6 +4,7 @@ It must take in what is of a room that it was in then and is in still, together 
 tells it nothing of what is missing.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 import orjson
@@ -15,6 +16,8 @@ from tests.simulation.federation.tables import FederationTables, Span
 from tests.simulation.federation.wire import Question, SimulatedAnswer
 
 SEND: Final = "/_matrix/federation/v1/send/"
+KNOWN_AFTER_S: Final = 30.0
+"""A worker keeps what it knows of a room for a second, and may have lost the way to its log for some."""
 
 
 class ReceivedEvents:
@@ -23,9 +26,23 @@ class ReceivedEvents:
     def __init__(self, name: str) -> None:
         self._name = name
         self._stays: dict[tuple[str, str, str], Span] = {}  # by room, event and who sent it
+        self._denied: dict[tuple[str, str], float] = {}  # (room, origin) that is kept out, seen since when
+        self.let_in: list[str] = []  # what came of servers that are kept out of its room
 
-    def note(self, question: Question, answer: SimulatedAnswer, tables: FederationTables) -> None:
-        """A question was answered."""
+    def asked(self, question: Question, tables: FederationTables, now: float) -> set[str]:
+        """A question has come; the rooms of which its origin has been known to be kept out."""
+        if not question.uri.startswith(SEND):
+            return set()
+        rooms = {pdu["room_id"] for pdu in orjson.loads(question.body or b"")["pdus"]}
+        denied = {room_id for room_id in rooms if tables.denies(question.origin, room_id)}
+        for room_id in rooms - denied:
+            self._denied.pop((room_id, question.origin), None)
+        return {one for one in denied if now - self._denied.setdefault((one, question.origin), now) > KNOWN_AFTER_S}
+
+    def note(
+        self, question: Question, answer: SimulatedAnswer, tables: FederationTables, denied: Collection[str]
+    ) -> None:
+        """A question was answered. `denied`: what `asked` said."""
         if not question.uri.startswith(SEND) or answer.status != 200:
             return
         results = orjson.loads(answer.body)["pdus"]
@@ -35,6 +52,8 @@ class ReceivedEvents:
             if stays and stays[-1].is_open:
                 event_id = hashes.event_id(pdu, ROOM_VERSIONS[tables.rooms[room_id]])
                 if results.get(event_id) == {}:
+                    if room_id in denied and tables.denies(question.origin, room_id):
+                        self.let_in.append(f"{event_id} of {question.origin}, which is kept out of {room_id}")
                     self._stays[room_id, event_id, question.origin] = stays[-1]
 
     def lost(self, tables: FederationTables) -> list[tuple[str, str, str]]:

@@ -15,6 +15,8 @@ from hs_common.replication.federation_calls import Verdict
 from hs_common.storage.inbound_pdus import StagedPdu
 from hs_master.rooms import receive
 from hs_master.rooms.placing import Difference, Placer
+from hs_workers.federation_inbound.handshakes import Handshakes
+from hs_workers.federation_inbound.room_admission import RoomStanding
 from hs_workers.federation_inbound.staging import Staging
 from hs_workers.federation_sender.devices import DeviceLane
 from hs_workers.federation_sender.sender import DestinationSender
@@ -98,6 +100,20 @@ def _one_after_the_other() -> AbstractContextManager[Any]:
     return mock.patch.object(DestinationSender, "_deliver", twice)
 
 
+def _lets_in() -> AbstractContextManager[Any]:
+    """Whose user lets somebody into a restricted room does not sign for it."""
+
+    async def unsigned(self: Handshakes, room: Any, event: Any) -> Any:
+        return event
+
+    return mock.patch.object(Handshakes, "_signed_join", unsigned)
+
+
+def _acl() -> AbstractContextManager[Any]:
+    """Whom a room keeps out is not looked at."""
+    return mock.patch.object(RoomStanding, "allows", return_value=True)
+
+
 def _resolution() -> AbstractContextManager[Any]:
     """Where branches disagree the newest counts."""
 
@@ -125,6 +141,8 @@ RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "events go in the order of the log": _log_order,
     "messages go in their order": _message_order,
     "one transaction after the other": _one_after_the_other,
+    "who lets somebody in signs for it": _lets_in,
+    "who is denied is kept out": _acl,
     "branches are resolved": _resolution,
     "judged by the state before": _state_before,
 }

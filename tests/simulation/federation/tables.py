@@ -5,11 +5,16 @@ What a worker writes is there at once. What a constraint of the schema would ref
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
+import orjson
+
+from hs_common.matrix.server_acl import ServerAcl
 from hs_common.storage.room_forks import OUT_OF_BAND, WITHOUT_STATE
 from hs_master.intervals import ALWAYS
 from tests.simulation.tables import Broken, Row, Tables
+
+SERVER_ACL_KEY: Final = ("m.room.server_acl", "")
 
 
 @dataclass(slots=True)
@@ -92,6 +97,13 @@ class FederationTables(Tables):
 
     def servers_now(self, room_id: str) -> list[str]:
         return [server for server, spans in self.servers.get(room_id, {}).items() if spans[-1].is_open]
+
+    def denies(self, server: str, room_id: str) -> bool:
+        """Whether the room's access control list keeps a server out."""
+        row = self.current(room_id, *SERVER_ACL_KEY)
+        if row is None:
+            return False
+        return not ServerAcl(orjson.loads(self.events[row.event_id][1])["content"]).allows(server)
 
     def membership_now(self, room_id: str, user_id: str) -> Span | None:
         spans = self.memberships.get(room_id, {}).get(user_id)

@@ -19,11 +19,9 @@ from hs_common.storage.inbound_pdus import StagedPdu
 from hs_common.storage.queries import Row
 from hs_common.storage.room_forks import REJECTED, SOFT_FAILED
 from tests.simulation.federation.database import FederationDatabase as Db
-from tests.simulation.federation.tables import StagedRow
+from tests.simulation.federation.tables import SERVER_ACL_KEY, StagedRow
 from tests.simulation.queries import text_of
 from tests.simulation.tables import TimelineRow
-
-ACL: Final = ("m.room.server_acl", "")
 
 
 def _nothing(db: Db, args: Any) -> list[Row]:
@@ -34,7 +32,7 @@ def _nothing(db: Db, args: Any) -> list[Row]:
 
 
 def _acl(db: Db, room_id: str) -> str | None:
-    row = db.tables.current(room_id, *ACL)
+    row = db.tables.current(room_id, *SERVER_ACL_KEY)
     return None if row is None else str(db.tables.events[row.event_id][1])
 
 
@@ -131,6 +129,30 @@ def _servers_ever(db: Db, args: Any) -> list[Row]:
 
 def _accounts(db: Db, args: Any) -> list[Row]:
     return [(one, None, False, False, False, False, False, False, None) for one in args[0] if one in db.workers.users]
+
+
+def _is_joined_to_any(db: Db, args: Any) -> list[Row]:
+    spans = [db.tables.membership_now(room_id, args[0]) for room_id in args[1]]
+    return [(1,) for span in spans if span is not None and span.values[0] == "join"][:1]
+
+
+def _joined_local_users(db: Db, args: Any) -> list[Row]:
+    room_id, _, among, without, limit = args
+    here = [
+        (spans[-1].from_pos, user_id)
+        for user_id, spans in db.tables.memberships.get(room_id, {}).items()
+        if spans[-1].is_open and spans[-1].values[0] == "join" and user_id not in without
+    ]
+    return [(user_id,) for _, user_id in sorted(here) if args[1] is None or user_id in among][:limit]
+
+
+def _rooms_we_are_in(db: Db, args: Any) -> list[Row]:
+    return [(room_id,) for room_id in args[1] if args[0] in db.tables.servers_now(room_id)]
+
+
+def _memberships(db: Db, args: Any) -> list[Row]:
+    rows = [(*pair, db.tables.current(pair[0], "m.room.member", pair[1])) for pair in zip(*args, strict=True)]
+    return [(room_id, user_id, row.membership) for room_id, user_id, row in rows if row is not None]
 
 
 # --- what others may see ---
@@ -294,6 +316,10 @@ WORKER: Final = {
     text_of(federated_rooms.pdus, _ONE): _pdus,
     text_of(federated_rooms.room_version_told, "!r", "@u"): _room_version_told,
     text_of(federated_rooms.servers_ever, "!r", 1): _servers_ever,
+    text_of(federated_rooms.rooms_we_are_in, ["!r"], "s"): _rooms_we_are_in,
+    text_of(federated_rooms.memberships, [("!r", "@u")]): _memberships,
+    text_of(room_members.is_joined_to_any, "@u", ["!r"]): _is_joined_to_any,
+    text_of(room_members.joined_local_users, "!r", None, [], 1): _joined_local_users,
     text_of(users.accounts, ["@u"]): _accounts,
     text_of(room_members.blocking_invites, ["@u"]): _nothing,
     text_of(server_views.standing, "!r", "s", "o"): _standing,

@@ -72,7 +72,8 @@ class World:
         by_name = {home.name: home for home in self.homes}
         for home in self.homes:
             for room_id, event_id, origin in home.site.received.lost(home.tables):
-                if home.is_with(by_name[origin], room_id):
+                other = by_name[origin]
+                if home.is_with(other, room_id) and not home.is_kept_from(other, room_id):
                     self.violation(f"{home.name} answered {origin} that it has received {event_id}, and has lost it")
 
     def _say_last_words(self) -> None:
