@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from hs_common.federation.completing import Completing
@@ -262,15 +263,19 @@ class RoomQueues:
         """With some time to rest nothing is fetched for the events; what needs it waits so long."""
         began, tries = self._clock.seconds(), max(attempts for _, _, attempts in bundle)
         servers = [name for origin, event, _ in bundle for name in (origin, domain_of(event.event.sender))]
+        is_our_fault = False
         try:
             events = await self._policies.signed(room, [event for _, event, _ in bundle])
             verdicts = await self._completing.take_in(room, events, servers, may_fetch=not rest_s, tries=tries)
-        except MatrixError as error:
-            if error.status != 500:
+        except (CancelledError, DatabaseError):
+            raise
+        except Exception as error:
+            if isinstance(error, MatrixError) and error.status != 500:
                 raise
-            verdicts = {}  # a fault of ours about one of them: the others may pass another time
+            _log.failure("events of {room} meet a fault of ours, and wait", room=room.room_id)
+            verdicts, is_our_fault = {}, True  # about one of them: the others may pass another time, the room goes on
         undecided = await self._settle(room.room_id, bundle, verdicts, rest_s)
-        if not rest_s:
+        if not rest_s and not is_our_fault:
             now = self._clock.seconds()
             for origin in {origin for origin, _, _ in bundle}:
                 self._in_vain.looked(room.room_id, origin, now - began, now, was_in_vain=origin in undecided)

@@ -7,7 +7,7 @@ those that have been taken in since. What was taken in is known by its id, so a 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from hs_common.process.shares import shard_of
@@ -90,16 +90,16 @@ class Staging:
             rows += len(batch[-1][0])
         try:
             await self._stage([pdu for pdus, _ in batch for pdu in pdus])
-        except DatabaseError as error:
+        except CancelledError:
+            raise
+        except Exception as error:
             await self._write_each(batch, error)
             return
         for _, kept in batch:
             kept.callback(None)
 
-    async def _write_each(
-        self, batch: Sequence[tuple[Sequence[StagedPdu], Deferred[None]]], error: DatabaseError
-    ) -> None:
-        """What the database refuses of one transaction must not be refused of the others."""
+    async def _write_each(self, batch: Sequence[tuple[Sequence[StagedPdu], Deferred[None]]], error: Exception) -> None:
+        """What is refused of one transaction, or meets a fault of ours, must not hold up the others."""
         if len(batch) == 1:
             batch[0][1].errback(error)
             return
@@ -107,7 +107,7 @@ class Staging:
         for pdus, kept in batch:
             try:
                 await self._stage(pdus)
-            except DatabaseError as refused:
+            except Exception as refused:
                 kept.errback(refused)
             else:
                 kept.callback(None)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 
 from hs_common.matrix.errors import not_found
 from hs_workers.federation_inbound import in_vain, room_queues
@@ -97,5 +98,26 @@ def test_who_made_us_look_in_vain_waits_and_others_of_the_room_do_not(
         await world.settled()
         assert [await world.status(event) for event in (lost, last)] == [0, 0]
         assert await world.staged() == 3
+
+    play(database_url, scenario)
+
+
+def test_a_fault_of_ours_is_said_and_counted_and_the_events_wait(
+    database_url: str,
+) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room()
+        await world.enter(room)
+        event = room.say("hello")
+        world.link.failures = [ValueError("a bug")]
+        with capturedLogs() as logs:
+            await world.send(event)
+            await world.settled()
+        assert "a bug" in [log["log_failure"].getErrorMessage() for log in logs if "log_failure" in log]
+        assert await world.db.fetch("SELECT event_id, attempts FROM inbound_pdu") == [(event.event_id, 1)]
+        after = room.say("and then")
+        await world.send(after)
+        await world.settled()
+        assert [await world.status(one) for one in (event, after)] == [0, 0]
 
     play(database_url, scenario)

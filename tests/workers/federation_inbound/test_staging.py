@@ -18,7 +18,7 @@ class Table:
 
     def __init__(self) -> None:
         self.rows: set[tuple[str, str]] = set()
-        self.refuses: set[str] = set()
+        self.refuses: dict[str, Exception] = {}
         self.statements: list[tuple[int, int]] = []  # kept, removed
         self.running: Deferred[None] | None = None
 
@@ -29,8 +29,9 @@ class Table:
         self.running = Deferred()
         await self.running
         self.statements.append((len(kept), len(removed)))
-        if any(event_id in self.refuses for _, event_id in kept):
-            raise DatabaseError("22P05", "refused")
+        for _, event_id in kept:
+            if event_id in self.refuses:
+                raise self.refuses[event_id]
         self.rows = (self.rows - set(removed)) | set(kept)
         return len(kept)
 
@@ -93,16 +94,17 @@ def test_what_comes_again_is_not_removed_by_the_statement_that_keeps_it() -> Non
     assert world.table.rows == {("!r", "$1")}
 
 
-def test_what_the_database_refuses_of_one_is_not_refused_of_others() -> None:
+@pytest.mark.parametrize("fault", [DatabaseError("22P05", "refused"), ValueError("a bug")])
+def test_what_is_refused_of_one_is_not_refused_of_others(fault: Exception) -> None:
     world = World()
-    world.table.refuses = {"$bad"}
+    world.table.refuses = {"$bad": fault}
     world.keep("$0")
     bad, good = world.keep("$bad"), world.keep("$good")
     for _ in range(4):
         world.table.go_on()
     assert good.called
     assert world.table.rows == {("!r", "$0"), ("!r", "$good")}
-    with pytest.raises(DatabaseError):
+    with pytest.raises(type(fault)):
         asyncio.run(_outcome(bad))
 
 

@@ -39,7 +39,7 @@ class Link:
     def __init__(self, m: TestMaster) -> None:
         self._master = m
         self.calls: list[Call] = []
-        self.failures: list[MatrixError] = []
+        self.failures: list[Exception] = []
 
     async def call(self, call: Call, key: bytes | None = None, options: CallOptions = DEFAULT_OPTIONS) -> calls.Answer:
         received = calls.decode_call(type(call).__name__, calls.encode(call))
