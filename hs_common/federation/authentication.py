@@ -11,6 +11,7 @@ from contextlib import suppress
 from os import SEEK_END
 from typing import Any, Final
 
+from hs_common.federation.accounts import Accounts
 from hs_common.federation.back_off import BackOff
 from hs_common.federation.domains import Domains
 from hs_common.federation.key_ring import KeyRing, Proof
@@ -33,14 +34,25 @@ class RequestAuthenticator:
     """`now_ms` is the time of day."""
 
     def __init__(
-        self, server_name: str, domains: Domains, keys: KeyRing, back_off: BackOff, now_ms: Callable[[], int]
+        self,
+        server_name: str,
+        domains: Domains,
+        keys: KeyRing,
+        back_off: BackOff,
+        accounts: Accounts,
+        now_ms: Callable[[], int],
     ) -> None:
         self._server_name = server_name
+        self._accounts = accounts
         self._domains = domains
         self._keys = keys
         self._back_off = back_off
         self._now_ms = now_ms
         self.on_alive: Callable[[str], None] = lambda origin: None  # a server has proved to be there
+
+    def admit(self, origin: str) -> None:
+        """As `ServerAuthenticator.admit`."""
+        self._accounts.admit(origin)
 
     async def caller(self, incoming: Incoming) -> ServerCaller:
         """As `ServerAuthenticator.caller`."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hs_common.config import Config
+from hs_common.federation.accounts import Accounts
 from hs_common.federation.authentication import RequestAuthenticator
 from hs_common.federation.back_off import MemoryBackOff
 from hs_common.federation.client import FederationClient, Identity
@@ -36,6 +37,7 @@ class FederationParts:
     own_keys: OwnKeys
     domains: Domains
     authenticator: RequestAuthenticator
+    accounts: Accounts
     well_known: WellKnown
     back_off: MemoryBackOff
     close: Callable[[], None]
@@ -65,13 +67,15 @@ def make_federation(
     threads = WorkerThreads(reactor, VERIFYING_THREADS, "verifying", VERIFYING_QUEUE)
     fetcher = KeyFetcher(client, db, settings.notaries, now_ms)
     keys = KeyRing(server_name, own.known(), fetcher, db, threads, now_ms)
-    authenticator = RequestAuthenticator(server_name, domains, keys, back_off, now_ms)
+    accounts = Accounts(reactor.seconds)
+    authenticator = RequestAuthenticator(server_name, domains, keys, back_off, accounts, now_ms)
     return FederationParts(
         client=client,
         keys=keys,
         own_keys=own,
         domains=domains,
         authenticator=authenticator,
+        accounts=accounts,
         well_known=well_known,
         back_off=back_off,
         close=threads.close,

@@ -126,6 +126,11 @@ class Dispatcher:
             await self._barrier()
         return to_response(await call(_request(incoming, declaration, path, origin=caller.origin, json=caller.json)))
 
+    def admit_server(self, origin: str) -> None:
+        """Whoever says to be another server, before its body is read. Raises MatrixError 429."""
+        if self._servers is not None:
+            self._servers.admit(origin)
+
     def remembered(self, token_hash: bytes, declaration: EndpointDeclaration) -> Requester | None:
         """Who calls, for who cannot wait: None unless that is in memory and nothing keeps him from this endpoint, whose
         calls must not be limited. Then `answer` finds out, or says what is wrong."""

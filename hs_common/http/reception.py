@@ -100,7 +100,8 @@ class Reception:
         large = length is None or length > LARGE_BODY_BYTES
         needs_token = declaration.auth not in (Auth.NONE, Auth.USER_OPTIONAL, Auth.SERVER)
         if declaration.auth is Auth.SERVER:
-            claims_of(headers)  # raises for a request that nobody has signed
+            # Raises for a request that nobody has signed, and for who has to wait.
+            self.dispatcher.admit_server(claims_of(headers)[0].origin)
         if large and needs_token and access_token_hash(headers, query_string) is None:
             raise missing_token()
         if declaration.streams:

@@ -30,6 +30,9 @@ class ServerAuthenticator(Protocol):
     async def caller(self, incoming: Incoming) -> ServerCaller:
         """Raises MatrixError: 401 for who is not who he says, 403 for whom the config forbids to talk with us."""
 
+    def admit(self, origin: str) -> None:
+        """Raises MatrixError 429 for who is to come back later, before anything of his request is read."""
+
 
 def claims_of(headers: Headers) -> list[RequestClaim]:
     """The claims of a request, at least one, all of one server to one destination. Raises MatrixError 401."""

@@ -72,8 +72,9 @@ class EduReception:
         }
         self._must_be_kept = ("m.direct_to_device", "m.device_list_update", "m.signing_key_update")
 
-    async def apply(self, origin: str, edus: Sequence[Any]) -> None:
-        """Raises MatrixError where what must not be lost cannot be kept now."""
+    async def apply(self, origin: str, edus: Sequence[Any]) -> int:
+        """How often the server spoke for users who are not its own, which no honest one does. Raises MatrixError where
+        what must not be lost cannot be kept now."""
         by_kind: dict[str, list[Content]] = {}
         for edu in edus:
             if isinstance(edu, dict) and isinstance(edu.get("content"), dict):
@@ -83,6 +84,8 @@ class EduReception:
         for kind in self._kinds:
             if kind in by_kind:
                 await self._apply_kind(origin, kind, by_kind[kind])
+        told = (user_id for kind, contents in by_kind.items() for one in contents for user_id in _users_of(kind, one))
+        return sum(not is_user_id(user_id) or domain_of(user_id) != origin for user_id in told)
 
     async def _apply_kind(self, origin: str, kind: str, contents: list[Content]) -> None:
         try:
@@ -155,6 +158,15 @@ class EduReception:
         if known:
             told = [update for user_id, update in updates.items() if user_id in known]
             await self._master.call(SetRemotePresence(updates=told))
+
+
+def _users_of(kind: str, content: Content) -> list[Any]:
+    """For whom an EDU speaks; receipts are not looked into for it."""
+    if kind == "m.presence":
+        return [one.get("user_id") for one in _list(content.get("push"))[:MAXIMUM_PRESENCES] if isinstance(one, dict)]
+    if kind == "m.receipt":
+        return []
+    return [content.get("sender" if kind == "m.direct_to_device" else "user_id")]
 
 
 def _presence(value: Any, origin: str) -> RemotePresence | None:

@@ -1,16 +1,18 @@
 """What a room is to a server that asks about it: whether we are in it, in which version, and whether it is kept out.
 
 Facts are kept for a second, since a busy room is asked about with each transaction, and dropped when the log tells of
-another list. Only a *yes* comes from what is kept: who is to be refused is looked up anew.
+another list. Only a *yes* comes from what is kept: who is to be refused is looked up anew. What is asked for while a
+look-up is under way is looked up together, right after it.
 
 Spec: server-server API, #server-access-control-lists-acls.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import orjson
+from twisted.internet.defer import Deferred
 
 from hs_common.federation.fetching import Room
 from hs_common.matrix.errors import not_found
@@ -23,6 +25,8 @@ from hs_common.storage.federated_rooms import RoomFacts
 from hs_common.storage.queries import Queries
 
 KEPT_S: Final = 1.0
+LOOKED_UP_AT_ONCE: Final = 500
+"""Rooms of one statement; a transaction has at most fifty."""
 MAXIMUM_KEPT: Final = 2_000
 """Rooms; an access control list may have 60 kB."""
 
@@ -41,14 +45,24 @@ class RoomStanding:
 
 
 class RoomAdmission:
-    """Looks at rooms for other servers. `seconds`: a clock that never goes back."""
+    """Looks at rooms for other servers. `seconds`: a clock that never goes back; `background` starts what nobody waits
+    for."""
 
-    def __init__(self, db: Queries, server_name: str, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        db: Queries,
+        server_name: str,
+        seconds: Callable[[], float],
+        background: Callable[[str, Coroutine[Any, Any, object]], None],
+    ) -> None:
         self._db = db
         self._server_name = server_name
         self._seconds = seconds
+        self._background = background
         self._kept: dict[str, tuple[float, RoomStanding]] = {}
         self._changes = 0  # how often another list was told of
+        self._waiting: list[tuple[Sequence[str], Deferred[Mapping[str, RoomStanding]]]] = []
+        self._is_looking = False
 
     async def standings(self, room_ids: Collection[str], origin: str) -> dict[str, RoomStanding]:
         """How each of the rooms stands, known here or not."""
@@ -60,13 +74,44 @@ class RoomAdmission:
                 found[room_id] = kept[1]
         others = [room_id for room_id in room_ids if room_id not in found]
         if others:
-            changes = self._changes
-            for room_id, facts in (await federated_rooms.room_facts(self._db, self._server_name, others)).items():
-                found[room_id] = standing_of(facts)
-                # Else it may have been read as it was before a change: who asks next looks again.
-                if changes == self._changes:
-                    self._keep(room_id, now, found[room_id])
+            looked_up: Deferred[Mapping[str, RoomStanding]] = Deferred()
+            self._waiting.append((others, looked_up))
+            if not self._is_looking:
+                self._is_looking = True
+                self._background("look up rooms", self._look_up())
+            looked = await looked_up
+            found |= {room_id: looked[room_id] for room_id in others}
         return found
+
+    async def _look_up(self) -> None:
+        """All that waits, in as few statements as there can be."""
+        try:
+            while self._waiting:
+                batch: list[tuple[Sequence[str], Deferred[Mapping[str, RoomStanding]]]] = []
+                wanted: dict[str, None] = {}
+                while self._waiting and len(wanted) < LOOKED_UP_AT_ONCE:
+                    batch.append(self._waiting.pop(0))
+                    wanted.update(dict.fromkeys(batch[-1][0]))
+                try:
+                    looked = await self._look_up_now(list(wanted))
+                except Exception as error:  # whatever it is, it is of those who ask
+                    for _, asking in batch:
+                        _answer(asking, error)
+                else:
+                    for _, asking in batch:
+                        _answer(asking, looked)
+        finally:
+            self._is_looking = False
+
+    async def _look_up_now(self, room_ids: Sequence[str]) -> Mapping[str, RoomStanding]:
+        now, changes = self._seconds(), self._changes
+        facts = await federated_rooms.room_facts(self._db, self._server_name, room_ids)
+        looked = {room_id: standing_of(one) for room_id, one in facts.items()}
+        # Else it may have been read as it was before a change: who asks next looks again.
+        if changes == self._changes:
+            for room_id, standing in looked.items():
+                self._keep(room_id, now, standing)
+        return looked
 
     async def room(self, room_id: str, origin: str) -> Room:
         """A room that this server is in and `origin` may take part in. 404 `M_NOT_FOUND`, 403 `M_FORBIDDEN`."""
@@ -96,6 +141,16 @@ class RoomAdmission:
         while len(self._kept) >= MAXIMUM_KEPT:
             del self._kept[next(iter(self._kept))]
         self._kept[room_id] = (now, standing)
+
+
+def _answer(asking: Deferred[Mapping[str, RoomStanding]], with_what: Mapping[str, RoomStanding] | Exception) -> None:
+    """Who has gone meanwhile is not answered."""
+    if asking.called:
+        return
+    if isinstance(with_what, Exception):
+        asking.errback(with_what)
+    else:
+        asking.callback(with_what)
 
 
 def standing_of(facts: RoomFacts) -> RoomStanding:

@@ -15,6 +15,8 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
+from hs_common.federation import accounts as prices
+from hs_common.federation.accounts import Accounts
 from hs_common.federation.completing import Completing
 from hs_common.federation.fetching import Room
 from hs_common.federation.policy_checks import PolicyChecks
@@ -53,6 +55,8 @@ ATTEMPTS: Final = 6
 RETRY_S: Final = 15.0
 """The first wait of an event that could not be completed; it grows fourfold, to some hours in all."""
 JOINING_RETRY_S: Final = 1.0
+
+_PRICES: Final = {"rejected": prices.REJECTED, "soft_failed": prices.SOFT_FAILED, "known": prices.REPEATED}
 
 _Entry = tuple[str, ReceivedPdu, int]  # origin, event, attempts
 _log = Logger()
@@ -97,7 +101,9 @@ class RoomQueues:
         background: Callable[[str, Coroutine[Any, Any, object]], None],
         on_acl: Callable[[str], None],
         out_of_band: OutOfBand,
+        accounts: Accounts,
     ) -> None:
+        self._accounts = accounts
         self._out_of_band = out_of_band
         self._on_acl = on_acl
         self._db = db
@@ -298,6 +304,7 @@ class RoomQueues:
         again: dict[int, list[str]] = {}
         for origin, event, attempts in bundle:
             verdict = verdicts.get(event.event_id)
+            self._account(origin, verdict, rest_s)
             if verdict is not None and verdict.status not in ("missing", "later"):
                 done.append(event.event_id)
                 continue
@@ -315,6 +322,17 @@ class RoomQueues:
             else:
                 await inbound_pdus.retry_later(self._db, room_id, event_ids, RETRY_S * 4**attempts)
         return undecided
+
+    def _account(self, origin: str, verdict: Verdict | None, rest_s: float) -> None:
+        """Charge the server for what was in vain, and let what was of use pay."""
+        if verdict is None:
+            return  # a fault of ours
+        if verdict.status == "accepted":
+            self._accounts.pay(origin, prices.ACCEPTED_PAYS)
+        elif verdict.status != "missing":
+            self._accounts.charge(origin, _PRICES.get(verdict.status, 0.0))
+        elif not rest_s:
+            self._accounts.charge(origin, prices.UNDECIDED)
 
     async def _read(self, room_id: str, queue: _Queue) -> None:
         await self._staging.flush()

@@ -1,7 +1,8 @@
 """Transactions of other servers: events are checked and staged, ephemeral data is applied at once.
 
 The answer says what could be checked without state: an event without an error has been kept, and what becomes of it is
-decided later. A repeated transaction changes nothing: events are known by their ids, messages by theirs.
+decided later. A repeated transaction changes nothing: events are known by their ids, messages by theirs. What is
+refused is charged to the server's account.
 
 Spec: server-server API, #transactions, #server-access-control-lists-acls.
 """
@@ -11,6 +12,8 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList
 
+from hs_common.federation import accounts as prices
+from hs_common.federation.accounts import Accounts
 from hs_common.federation.signatures import SignatureChecks
 from hs_common.matrix import hashes
 from hs_common.matrix.errors import MatrixError, bad_json, limit_exceeded, too_large
@@ -20,6 +23,7 @@ from hs_common.matrix.room_versions import ROOM_VERSIONS
 from hs_common.storage import inbound_pdus
 from hs_common.storage.inbound_pdus import StagedPdu
 from hs_common.storage.queries import Queries
+from hs_workers.federation_inbound.answered import Answered, Results
 from hs_workers.federation_inbound.room_admission import RoomAdmission, RoomStanding
 from hs_workers.federation_inbound.room_queues import OutOfBand
 from hs_workers.federation_inbound.staging import Staging
@@ -35,14 +39,12 @@ RETRY_AFTER_MS: Final = 10_000
 
 GUESSED_VERSION: Final = ROOM_VERSIONS["11"]
 
-Results = dict[str, dict[str, str]]
-
 
 class Edus(Protocol):
     """Applies what is not kept in rooms."""
 
-    async def apply(self, origin: str, edus: Sequence[Any]) -> None:
-        """What is not as it should be is ignored. Raises MatrixError where all has to be sent again."""
+    async def apply(self, origin: str, edus: Sequence[Any]) -> int:
+        """How many were not as they should be, and ignored. Raises MatrixError where all has to be sent again."""
 
 
 class Offer(Protocol):
@@ -64,6 +66,7 @@ class TransactionIntake:
         edus: Edus,
         out_of_band: OutOfBand,
         queues: Offer,
+        accounts: Accounts,
         seconds: Callable[[], float],
     ) -> None:
         self._db = db
@@ -73,11 +76,23 @@ class TransactionIntake:
         self._edus = edus
         self._out_of_band = out_of_band
         self._queues = queues
+        self._accounts = accounts
+        self._answered = Answered(seconds)
         self._seconds = seconds
         self._counted: dict[str, tuple[float, int]] = {}
 
-    async def receive(self, origin: str, body: dict[str, Any]) -> Results:
-        """What became of each event, by its id. 400 `M_BAD_JSON`, 413 `M_TOO_LARGE`, 429 `M_LIMIT_EXCEEDED`."""
+    async def receive(self, origin: str, body: dict[str, Any], key: bytes) -> Results:
+        """What became of each event, by its id; `key` is of the transaction and all its bytes. 400 `M_BAD_JSON`,
+        413 `M_TOO_LARGE`, 429 `M_LIMIT_EXCEEDED`."""
+        answered = self._answered.find(key)
+        if answered is not None:
+            self._accounts.charge(origin, prices.REPEATED)
+            return answered
+        results = await self._receive(origin, body)
+        self._answered.keep(key, results)
+        return results
+
+    async def _receive(self, origin: str, body: dict[str, Any]) -> Results:
         pdus, edus = _list(body, "pdus"), _list(body, "edus")
         if len(pdus) > MAXIMUM_PDUS or len(edus) > MAXIMUM_EDUS:
             raise too_large(f"A transaction has at most {MAXIMUM_PDUS} PDUs and {MAXIMUM_EDUS} EDUs; send it in parts")
@@ -85,10 +100,13 @@ class TransactionIntake:
         # encrypted message is of use to those who have its key.
         staged: dict[str, list[ReceivedPdu]] = {}
         try:
-            results, _ = await _both(self._receive_pdus(origin, pdus, staged), self._edus.apply(origin, edus))
+            results, ignored = await _both(self._receive_pdus(origin, pdus, staged), self._edus.apply(origin, edus))
         finally:
             for room_id, of_room in staged.items():
                 self._queues.offer(room_id, origin, of_room)
+        refused = sum("error" in result for result in results.values())
+        if refused or ignored:
+            self._accounts.charge(origin, refused * prices.REFUSED_PDU + ignored * prices.IGNORED_EDU)
         return results
 
     async def _receive_pdus(self, origin: str, pdus: Sequence[Any], staged: dict[str, list[ReceivedPdu]]) -> Results:
@@ -163,7 +181,7 @@ class TransactionIntake:
             raise limit_exceeded(RETRY_AFTER_MS)
 
 
-async def _both(one: Awaitable[Results], other: Awaitable[None]) -> tuple[Results, None]:
+async def _both(one: Awaitable[Results], other: Awaitable[int]) -> tuple[Results, int]:
     """Both at the same time; the first failure is raised when both have ended."""
     started: list[Deferred[Any]] = [Deferred.fromCoroutine(_awaited(work)) for work in (one, other)]
     (_, first), (_, second) = outcomes = await DeferredList(started, consumeErrors=True)

@@ -8,6 +8,7 @@ from typing import Final
 from hs_common.http.endpoint import Auth, Rate, endpoint
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
+from hs_workers.federation_inbound.answered import Answered
 from hs_workers.federation_inbound.transaction_intake import TransactionIntake
 
 BODY_LIMIT_BYTES: Final = 16 << 20
@@ -30,4 +31,5 @@ class Transactions:
     )
     async def send(self, request: Request) -> Reply:
         """Events and ephemeral data."""
-        return {"pdus": await self._intake.receive(request.origin, request.json())}
+        key = Answered.key(request.origin, request.path["txnId"], request.raw)
+        return {"pdus": await self._intake.receive(request.origin, request.json(), key)}

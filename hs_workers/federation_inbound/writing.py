@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hs_common.appservices.service_queries import ServiceQueries
+from hs_common.federation.accounts import Accounts
 from hs_common.federation.completing import Completing
 from hs_common.federation.device_lists import DUTY as DEVICES_DUTY
 from hs_common.federation.device_lists import DeviceLists
@@ -60,6 +61,7 @@ class WritingOutside:
     me: str
     colleagues: Callable[[], Collection[str]]
     on_fetch: Callable[[str], None]
+    accounts: Accounts
     queries: ServiceQueries | None = None
 
 
@@ -70,7 +72,7 @@ class WritingParts:
         db, master, outgoing, clock = outside.db, outside.master, outside.outgoing, outside.clock
         name, checks, fetching = outgoing.others.server_name, outgoing.checks, outgoing.fetching
         self._outside = outside
-        self._admission = RoomAdmission(db, name, clock.seconds)
+        self._admission = RoomAdmission(db, name, clock.seconds, outside.background)
         self._completing = Completing(db, master, fetching, clock.seconds, name, outside.on_fetch)
         self._policy_servers = PolicyServers(db, outgoing.policy_server, clock.seconds)
         self._policies = PolicyChecks(self._policy_servers, outgoing.policy_server)
@@ -88,6 +90,7 @@ class WritingParts:
             outside.background,
             self._admission.forget,
             self._out_of_band,
+            outside.accounts,
         )
         self.lists = DeviceLists(db, master, outgoing.others.remote, clock, name)
         receipts = RemoteReceipts(master, clock, outside.background)
@@ -118,6 +121,7 @@ class WritingParts:
             self._edus,
             self._out_of_band,
             self.queues,
+            self._outside.accounts,
             self._outside.clock.seconds,
         )
         yield from (InvitesV1(invitations), InvitesV2(invitations), JoinsV1(templates, joins), joins)

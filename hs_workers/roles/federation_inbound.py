@@ -41,6 +41,7 @@ def _receiving(parts: RoleParts) -> Iterable[object]:
         me=node.id,
         colleagues=lambda: [member.id for member in node.living if "federation-inbound" in member.roles],
         on_fetch=node.metrics.federation_fetched,
+        accounts=parts.federation.accounts,
         queries=parts.service_queries,
     )
     made = WritingParts(outside)

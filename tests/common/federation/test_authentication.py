@@ -8,6 +8,7 @@ from hypothesis import given
 from twisted.web.http_headers import Headers
 
 from hs_common.config.federation import Federation
+from hs_common.federation.accounts import Accounts
 from hs_common.federation.authentication import RequestAuthenticator
 from hs_common.federation.back_off import MemoryBackOff
 from hs_common.federation.domains import Domains
@@ -40,7 +41,7 @@ def authenticator(config: Federation | None = None, *keys: VerifyKey) -> Request
     known: Any = Keys(*(keys or (KEY.verify_key,)))
     back_off = MemoryBackOff(lambda: 0.0, lambda: 0.5)
     domains = Domains(config or Federation(), "us.example")
-    return RequestAuthenticator("us.example", domains, known, back_off, lambda: 0)
+    return RequestAuthenticator("us.example", domains, known, back_off, Accounts(lambda: 0.0), lambda: 0)
 
 
 def incoming(body: bytes, *headers: str, method: str = "PUT", uri: str = "/x?a=%20") -> Incoming:

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from hs_common.config.federation import Federation
+from hs_common.federation.accounts import Accounts
 from hs_common.federation.back_off import MemoryBackOff
 from hs_common.federation.client import FederationClient, Identity
 from hs_common.federation.domains import Domains
@@ -122,7 +123,15 @@ class Inbound(WorkerLife):
         self.outgoing = Outgoing(db, self.link, others)
         self.parts = WritingParts(
             WritingOutside(
-                db, self.link, self.outgoing, self.process, self.background, self.id, lambda: [self.id], self._fetches
+                db,
+                self.link,
+                self.outgoing,
+                self.process,
+                self.background,
+                self.id,
+                lambda: [self.id],
+                self._fetches,
+                Accounts(self.process.seconds),
             )
         )
         policies = PolicyServers(db, self.outgoing.policy_server, self.process.seconds)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from hs_common.matrix.errors import MatrixError
 from hs_workers.federation_inbound import in_vain
 from tests.reactor import sleep
 from tests.workers.federation_inbound.writing_world import FAR, WritingWorld, play
@@ -178,3 +179,42 @@ async def _until_nothing_is_staged(world: WritingWorld) -> None:
             return
         await sleep(0.05)  # the shares have to be taken anew
     raise AssertionError("events are still staged")
+
+
+def test_what_is_in_vain_is_charged_and_what_is_good_pays(database_url: str) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room()
+        await world.enter(room)
+        good = room.say("good")
+        unsigned = [{**room.compose("m.room.message", {"n": n}).pdu, "signatures": {}} for n in range(50)]
+        for _ in range(2):
+            await world.send(good, edus=[{"edu_type": "m.typing", "content": {"user_id": "@x:other.example"}}] * 100)
+            await world.settled()
+        world.accounts.admit(FAR)
+        assert len(world.accounts) == 1
+        before = len(world.link.calls)
+        for _ in range(80):
+            await world.send(*unsigned)
+        assert len(world.link.calls) == before
+        with pytest.raises(MatrixError) as asked:
+            world.accounts.admit(FAR)
+        assert asked.value.status == 429
+        world.accounts.admit("near.example")
+
+    play(database_url, scenario)
+
+
+def test_a_transaction_that_comes_again_is_not_seen_to_again(database_url: str) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room()
+        await world.enter(room)
+        body = {"pdus": [dict(room.say("once").pdu)], "edus": []}
+        path = "/_matrix/federation/v1/send/again"
+        first = await world.ask("PUT", path, body)
+        await world.settled()
+        calls = len(world.link.calls)
+        assert await world.ask("PUT", path, body) == first
+        await world.settled()
+        assert len(world.link.calls) == calls
+
+    play(database_url, scenario)

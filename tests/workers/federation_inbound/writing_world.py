@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
+from hs_common.federation.accounts import Accounts
 from hs_common.federation.outgoing import OtherServers, Outgoing
 from hs_common.http.reply import to_response
 from hs_common.http.request import Request
@@ -62,6 +63,7 @@ class WritingWorld:
         self.link = Link(m)
         self.background = Background()
         self.fetched: list[str] = []
+        self.accounts = Accounts(reactor.seconds)
         others = OtherServers(
             remote=self.servers,
             quick=self.servers,
@@ -84,6 +86,7 @@ class WritingWorld:
                 me="00000000-0000-4000-8000-000000000001",
                 colleagues=lambda: [],
                 on_fetch=self.fetched.append,
+                accounts=self.accounts,
             )
         )
         self.router = Router()
