@@ -336,6 +336,11 @@ ACCOUNT_DATA = _insert(
     (("user_id", "text"), *_ROOM, ("type", "text"), ("content", "text"), ("pos", "bigint")),
     "ON CONFLICT (user_id, room_id, type) DO UPDATE SET content = excluded.content, pos = excluded.pos",
 )
+ACCOUNT_DATA_OF_USER_DELETE = _with_rows(
+    "account_data_of_user_delete",
+    (("user_id", "text"),),
+    "DELETE FROM account_data AS old USING {new} WHERE old.user_id = new.user_id",
+)
 DEVICE_LIST_CHANGE = _insert(
     "device_list_change", "device_list_changes", (("pos", "bigint"), ("user_id", "text"), ("device_ids", "text"))
 )
@@ -454,7 +459,8 @@ ORDER: Final[tuple[Write, ...]] = (
     ALIAS_DELETE, ALIAS, ALIAS_MOVE, RECEIPT, USER, EXTERNAL_ID_DELETE, EXTERNAL_ID, DEVICE_DELETE,
     *encryption.ENDS, DEVICE, *encryption.BEGINS,
     ACCESS_TOKEN_DELETE, ACCESS_TOKEN, REFRESH_TOKEN_DELETE, REFRESH_TOKEN, PROFILE_DELETE, PROFILE, ACCOUNT_DATA,
-    DEVICE_LIST_CHANGE, JOB_DELETE, JOB, APPSERVICE_DELETE, APPSERVICE, AS_ROOM_END, AS_ROOM_CLOSE, AS_ROOM_BEGIN,
+    ACCOUNT_DATA_OF_USER_DELETE, DEVICE_LIST_CHANGE, JOB_DELETE, JOB, APPSERVICE_DELETE, APPSERVICE, AS_ROOM_END,
+    AS_ROOM_CLOSE, AS_ROOM_BEGIN,
     SERVICE_EVENT, PUSHER_DELETE, PUSHERS_OF_DEVICE_DELETE, PUSHERS_OF_USER_DELETE, PUSHER_TAKE, PUSHER,
     *delayed.ORDER,
     *purge.WRITES,

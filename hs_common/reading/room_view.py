@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from hs_common.matrix.erasure import is_personal, knew
 from hs_common.matrix.errors import MatrixError, forbidden
 from hs_common.matrix.history_visibility import (
     Point,
@@ -23,7 +24,7 @@ from hs_common.matrix.history_visibility import (
 )
 from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
 from hs_common.reading.stored_event import StoredEvent
-from hs_common.storage import room_views
+from hs_common.storage import room_views, users
 from hs_common.storage.queries import Queries
 
 
@@ -55,9 +56,11 @@ class RoomView:
         membership: str | None = None,
         forgotten: bool = False,
         ignored: Iterable[str] = (),
+        has_erasures: bool = False,
     ) -> None:
         """`upto`: events after this position do not exist. `memberships`, `visibilities`: (from_pos, to_pos, value) by
-        rising position. `membership`: the reader's now, None if he never had one. `ignored`: users he ignores."""
+        rising position. `membership`: the reader's now, None if he never had one. `ignored`: users he ignores.
+        `has_erasures`: whether any user of this server asked for his content to be erased."""
         self.room_id = room_id
         self.version = version
         self.reader = reader
@@ -65,6 +68,7 @@ class RoomView:
         self.membership = membership
         self.forgotten = forgotten
         self.ignored = frozenset(ignored) - {reader.user_id}
+        self.has_erasures = has_erasures
         self._memberships = memberships
         self._visibilities = visibilities
         self._points: dict[int, tuple[Point, bool]] = {}
@@ -145,6 +149,10 @@ class RoomView:
         point, _ = self._point(event)
         return membership_at(event.type, event.state_key, content, self.reader.user_id, point.membership)
 
+    def knew(self, event: StoredEvent, erased_pos: int) -> bool:
+        """Whether the reader was in the room while the event could be read there."""
+        return knew(self._memberships, event.order_pos, erased_pos)
+
     def learn(self, overrides: Mapping[int, Mapping[str, _Override]]) -> None:
         """What forks have instead of the resolved state: delta id → type → content, or None where it has nothing."""
         self._overrides.update(overrides)
@@ -200,8 +208,9 @@ class RoomViews:
         of_none = parts.pop("")
         upto = of_none["head"][0][1]
         ignored = ignored_users(orjson.loads(of_none["ignored"][0][0])) if "ignored" in of_none else frozenset()
+        has_erasures = "erasures" in of_none
         return {
-            room_id: _view(room_id, reader, upto, ignored, of_room)
+            room_id: _view(room_id, reader, upto, ignored, has_erasures, of_room)
             for room_id, of_room in parts.items()
             if "room" in of_room
         }
@@ -213,8 +222,11 @@ class RoomViews:
             raise not_a_member()
         return view
 
-    async def learn(self, view: RoomView, events: Iterable[StoredEvent]) -> None:
-        """Reads what the view must know of forks before it judges these events: mostly nothing."""
+    async def learn(self, view: RoomView, events: Sequence[StoredEvent]) -> None:
+        """Reads what the view must know of forks before it judges these events, and withholds what erased users said:
+        mostly nothing."""
+        if view.has_erasures:
+            await self._withhold(view, events)
         unknown = view.unknown_deltas(events)
         if not unknown:
             return
@@ -223,8 +235,17 @@ class RoomViews:
             overrides[delta_id][event_type] = None if json is None else orjson.loads(json)["content"]
         view.learn(overrides)
 
+    async def _withhold(self, view: RoomView, events: Sequence[StoredEvent]) -> None:
+        erased = await users.erasures(self._db, list({event.sender for event in events} - {view.reader.user_id}))
+        for event in events:
+            is_erased = event.sender in erased and is_personal(event.type, event.state_key, event.sender)
+            if is_erased and not view.knew(event, erased[event.sender]):
+                event.withhold()
 
-def _view(room_id: str, reader: Reader, upto: int, ignored: frozenset[str], parts: _Parts) -> RoomView:
+
+def _view(
+    room_id: str, reader: Reader, upto: int, ignored: frozenset[str], has_erasures: bool, parts: _Parts
+) -> RoomView:
     now = parts.get("now", [])
     return RoomView(
         room_id,
@@ -236,6 +257,7 @@ def _view(room_id: str, reader: Reader, upto: int, ignored: frozenset[str], part
         membership=now[0][0] if now else None,
         forgotten=bool(now and now[0][2]),
         ignored=ignored,
+        has_erasures=has_erasures,
     )
 
 

@@ -11,13 +11,14 @@ from typing import Any
 import orjson
 
 from hs_common.matrix.canonical_json import encode_lenient
+from hs_common.matrix.erasure import is_personal, knew
 from hs_common.matrix.history_visibility import DEFAULT_VISIBILITY, Point, may_see, understood, value_at
 from hs_common.matrix.history_visibility import Row as Span
 from hs_common.matrix.identifiers import domain_of
 from hs_common.matrix.redaction import redact
 from hs_common.matrix.room_versions import RoomVersion
 from hs_common.reading.stored_event import StoredEvent
-from hs_common.storage import room_views, server_views
+from hs_common.storage import room_views, server_views, users
 from hs_common.storage.queries import Queries
 
 _VISIBILITY = "m.room.history_visibility"
@@ -49,6 +50,10 @@ class ServerView:
         """The forks among the events that `learn` was not told of."""
         return {event.delta_id for event in events if event.delta_id is not None} - self._overrides.keys()
 
+    def knew(self, event: StoredEvent, erased_pos: int) -> bool:
+        """Whether the server was in the room while the event could be read there."""
+        return knew(self._joined, event.order_pos, erased_pos)
+
     def may_see(self, event: StoredEvent) -> bool:
         """By history visibility."""
         pos = event.state_pos
@@ -66,7 +71,7 @@ class ServerView:
 
     def pdu(self, event: StoredEvent) -> bytes:
         """The event as the server gets it."""
-        if self.may_see(event):
+        if self.may_see(event) and not event.is_withheld:
             return event.json.encode()
         return encode_lenient(redact(event.event.pdu, self.version))
 
@@ -99,8 +104,14 @@ class ServerViews:
             visibilities,
         )
 
-    async def learn(self, view: ServerView, events: Iterable[StoredEvent]) -> None:
-        """Reads what the view must know of forks before it judges these events: mostly nothing."""
+    async def learn(self, view: ServerView, events: Sequence[StoredEvent]) -> None:
+        """Reads what the view must know of forks before it judges these events, and withholds what erased users said:
+        mostly nothing."""
+        erased = await users.erasures(self._db, list({event.sender for event in events}))
+        for event in events:
+            is_erased = event.sender in erased and is_personal(event.type, event.state_key, event.sender)
+            if is_erased and not view.knew(event, erased[event.sender]):
+                event.withhold()
         unknown = view.unknown_deltas(events)
         if not unknown:
             return

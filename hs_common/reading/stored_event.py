@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from hs_common.matrix.event import Event
+from hs_common.matrix.redaction import redact
 from hs_common.matrix.room_versions import RoomVersion
 from hs_common.matrix.tokens import RoomToken
 from hs_common.storage.queries import Row
@@ -22,6 +23,7 @@ class StoredEvent:
         "delta_id",
         "device_id",
         "event_id",
+        "is_withheld",
         "json",
         "order_pos",
         "order_sub",
@@ -41,6 +43,7 @@ class StoredEvent:
     def __init__(self, version: RoomVersion, row: Row) -> None:
         self.version = version
         self._event: Event | None = None
+        self.is_withheld = False
         self.room_id: str
         self.order_pos: int
         self.order_sub: int
@@ -80,8 +83,15 @@ class StoredEvent:
     def event(self) -> Event:
         """The event with its parts."""
         if self._event is None:
-            self._event = Event.from_pdu(orjson.loads(self.json), self.version, self.event_id)
+            pdu = orjson.loads(self.json)
+            shown = redact(pdu, self.version) if self.is_withheld else pdu
+            self._event = Event.from_pdu(shown, self.version, self.event_id)
         return self._event
+
+    def withhold(self) -> None:
+        """Shows the event as if it were redacted: whoever sent it was erased before the reader could know it."""
+        self.is_withheld = True
+        self._event = None
 
     @property
     def content(self) -> Mapping[str, Any]:

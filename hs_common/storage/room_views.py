@@ -11,7 +11,7 @@ async def room_views(db: Queries, room_ids: Sequence[str], user_id: str) -> list
     `room`: the room's version; missing if the room is unknown here. `member`: the reader's memberships in the state's
     history. `visibility`: the JSON of the m.room.history_visibility events in it. `now`: his membership today;
     from_pos is when it began, to_pos 1 if he has forgotten the room. Of no room: `head`, whose from_pos is the last
-    position of the log, and `ignored`, the content of his m.ignored_user_list.
+    position of the log, `ignored`, the content of his m.ignored_user_list, and `erasures` if any user was erased.
     """
     return await db.fetch(
         """
@@ -31,6 +31,10 @@ async def room_views(db: Queries, room_ids: Sequence[str], user_id: str) -> list
         UNION ALL
         SELECT '', 'ignored', content, 0, 0 FROM account_data
          WHERE user_id = %(user)s AND room_id = '' AND type = 'm.ignored_user_list'
+        UNION ALL
+        SELECT '', 'erasures', '', 0, 0 WHERE EXISTS (
+               -- In the index's order: else the planner reads the whole table while it knows nothing of it.
+               SELECT FROM (SELECT user_id FROM users WHERE erased ORDER BY user_id LIMIT 1) AS one)
         """,
         {"rooms": list(room_ids), "user": user_id},
     )

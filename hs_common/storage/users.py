@@ -39,6 +39,12 @@ async def account(db: Queries, user_id: str) -> Account | None:
     return (await accounts(db, [user_id])).get(user_id)
 
 
+async def erasures(db: Queries, user_ids: Sequence[str]) -> dict[str, int]:
+    """Those of the users whose content was to be erased, with the position at which that was asked for."""
+    rows = await db.fetch("SELECT user_id, pos FROM users WHERE erased AND user_id = ANY(%s)", (list(user_ids),))
+    return {row[0]: row[1] for row in rows}
+
+
 async def share_a_room(db: Queries, user_id: str, other_user_id: str) -> bool:
     """Whether a user of this server and another, of whatever server, are both joined to some room."""
     row = await db.fetch_one(

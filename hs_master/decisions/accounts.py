@@ -258,6 +258,7 @@ class DeactivateUserDecider:
         end_cross_signing(step, keys)
         unlist(step, call.user_id)
         if call.erase:
+            step.row(tables.ACCOUNT_DATA_OF_USER_DELETE, call.user_id)
             for field in profile:
                 step.row(tables.PROFILE_DELETE, call.user_id, field)
                 step.item(ProfileItem(call.user_id, field, None))

@@ -40,6 +40,7 @@ class AccountDeactivation:
             assert proof.user_id is not None
             is_unbound = await self._threepids.unbind_all(proof.user_id)
             await self._master.call(DeactivateUser(user_id=proof.user_id, erase=erase))
+            await self._threepids.forget_all(proof.user_id)
             return {"id_server_unbind_result": "success" if is_unbound else "no-support"}
 
         requester = request.optional_requester

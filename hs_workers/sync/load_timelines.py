@@ -8,7 +8,7 @@ import orjson
 from hs_common.matrix.filters import RoomEventFilter
 from hs_common.matrix.tokens import RoomToken
 from hs_common.reading.settings import Settings
-from hs_common.storage import sync_rooms, sync_state
+from hs_common.storage import sync_rooms, sync_state, users
 from hs_common.storage.queries import Queries
 from hs_workers.sync.reading_rights import ReadingRights
 from hs_workers.sync.timeline import MAXIMUM_EVENTS, Scan, Timeline, TimelineEvent, TimelineRow, shares
@@ -92,6 +92,17 @@ async def load_rights(db: Queries, found: Sequence[tuple[Window, list[TimelineEv
         for delta_id, event_type, json in await sync_state.deltas(db, list(deltas), rights.user_id):
             content = None if json is None else orjson.loads(json)["content"]
             rights.deltas[delta_id] = {**rights.deltas.get(delta_id, {}), event_type: content}
+    # Elsewhere the reader was in the room when the events came.
+    await _withhold(db, [(window, events) for window, events in found if window.fresh], rights)
+
+
+async def _withhold(db: Queries, found: Sequence[tuple[Window, list[TimelineEvent]]], rights: ReadingRights) -> None:
+    senders = {event.row.sender for _, events in found for event in events} - rights.erasures.keys()
+    if senders:
+        rights.erasures.update(dict.fromkeys(senders, 0) | await users.erasures(db, list(senders)))
+    for window, events in found:
+        for event in events:
+            event.is_withheld = rights.is_withheld(window, event)
 
 
 async def _floors(db: Queries, windows: Sequence[Window]) -> dict[str, int]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hs_common.matrix.erasure import is_personal, knew
 from hs_common.matrix.history_visibility import Point, Row, joined_after, membership_at, user_may_see, value_at
 from hs_workers.sync.timeline import TimelineEvent
 from hs_workers.sync.windows import Window
@@ -20,6 +21,15 @@ class ReadingRights:
     visibilities: dict[str, Sequence[Row]] = field(default_factory=dict)
     # delta_id → {type: content, None where the fork has no such entry}
     deltas: dict[int, Mapping[str, Mapping[str, Any] | None]] = field(default_factory=dict)
+    # user id → the position at which his content was to be erased, 0 where it was not
+    erasures: dict[str, int] = field(default_factory=dict)
+
+    def is_withheld(self, window: Window, event: TimelineEvent) -> bool:
+        """Whether the event is shown redacted, as its sender was erased before the reader could know it."""
+        row, erased_pos = event.row, self.erasures.get(event.row.sender, 0)
+        if erased_pos == 0 or not is_personal(row.type, row.state_key, row.sender):
+            return False
+        return not knew(window.spans, row.order_pos, erased_pos)
 
     def is_decided(self, window: Window, event: TimelineEvent) -> bool:
         """Whether `may_see` needs nothing more for the event than the reader's memberships: he was joined then."""

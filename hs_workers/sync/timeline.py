@@ -14,6 +14,7 @@ import orjson
 
 from hs_common.matrix.client_event import fragment
 from hs_common.matrix.event import Event
+from hs_common.matrix.redaction import redact
 from hs_common.matrix.room_versions import ROOM_VERSIONS
 from hs_common.matrix.tokens import RoomToken
 from hs_workers.sync.windows import Window
@@ -29,11 +30,13 @@ MAXIMUM_SCANNED_TOGETHER: Final = 100_000
 class TimelineEvent:
     """An event in its place. What is made of its JSON is made when first asked for, once."""
 
-    __slots__ = ("_event", "_fragment", "_pdu", "json", "row")
+    __slots__ = ("_event", "_fragment", "_pdu", "is_withheld", "json", "row")
 
     def __init__(self, row: "TimelineRow", json: str | bytes) -> None:
         self.row = row
         self.json = json
+        # Shown as if it were redacted: whoever sent it was erased before the reader could know it.
+        self.is_withheld = False
         self._pdu: dict[str, Any] | None = None
         self._event: Event | None = None
         self._fragment: bytes | None = None
@@ -54,7 +57,9 @@ class TimelineEvent:
     def event(self, room_version: str) -> Event:
         """The event itself."""
         if self._event is None:
-            self._event = Event.from_pdu(self.pdu, ROOM_VERSIONS[room_version], self.row.event_id)
+            version = ROOM_VERSIONS[room_version]
+            shown = redact(self.pdu, version) if self.is_withheld else self.pdu
+            self._event = Event.from_pdu(shown, version, self.row.event_id)
         return self._event
 
     def fragment(self, event: Event) -> bytes:

@@ -146,6 +146,7 @@ class UserAdministration:
         """Ends the account; whether all its identifiers were taken back from where they were published."""
         is_unbound = await self._threepids.unbind_all(user_id)
         await self._master.call(DeactivateUser(user_id=user_id, erase=erase))
+        await self._threepids.forget_all(user_id)
         return is_unbound
 
     async def close_sessions(self, user_id: str, device_ids: list[str]) -> None:

@@ -124,6 +124,10 @@ class Threepids:
                 done = False
         return done
 
+    async def forget_all(self, user_id: str) -> None:
+        """Lets others have the identifiers of an account that has ended."""
+        await stored.delete_threepids_of(self._db, user_id)
+
     async def _unbind_at(self, user_id: str, medium: str, address: str, id_server: str) -> bool:
         if not await self._servers().unbind(id_server, user_id, medium, address):
             return False

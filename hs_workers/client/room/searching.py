@@ -194,7 +194,7 @@ class Searching:
         return {
             event_id: event
             for event_id, event in stored.items()
-            if event.redacted_by is None and views[event.room_id].shows(event)
+            if event.redacted_by is None and not event.is_withheld and views[event.room_id].shows(event)
         }
 
     # --- how it is told ---

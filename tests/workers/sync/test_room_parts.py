@@ -2,7 +2,7 @@
 
 import pytest
 
-from hs_common.replication.calls import NewRoomEvent
+from hs_common.replication.calls import DeactivateUser, NewRoomEvent, RegisterUser
 from hs_common.replication.ephemeral import Presence, Typing, encode_message
 from tests.workers.sync.conftest import Play
 from tests.workers.sync.world import ALICE, BOB, CAROL, DAVE, NOW_MS, Body, World, bodies, joined, types
@@ -20,6 +20,30 @@ def event_of(room: Body, event_id: str) -> Body:
     (found,) = [event for event in room["timeline"]["events"] if event["event_id"] == event_id]
     event: Body = found
     return event
+
+
+def test_who_joins_after_an_erasure_is_told_nothing_of_what_was_said(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        room = await w.m.create_room(ALICE)
+        await w.m.member(room, BOB, "join")
+        await w.m.call(RegisterUser(user_id=BOB, password_hash=None))
+        said = await w.m.send(room, BOB, "secret")
+        edit = {"m.relates_to": {"rel_type": "m.replace", "event_id": said}, "m.new_content": {"body": "secret too"}}
+        await w.m.send(room, BOB, "* secret too", **edit)
+        await w.m.member(room, CAROL, "join")
+        await w.m.call(DeactivateUser(user_id=BOB, erase=True))
+        since = (await w.sync(DAVE))["next_batch"]
+        await w.m.member(room, DAVE, "join")
+        for user_id in (ALICE, CAROL):
+            told = event_of(joined(await w.sync(user_id), room), said)
+            assert told["content"]["body"] == "secret"
+            assert "m.replace" in told["unsigned"]["m.relations"]
+        for at in (None, since):
+            told = event_of(joined(await w.sync(DAVE, at), room), said)
+            assert told["content"] == {}
+            assert "m.relations" not in told["unsigned"]
+
+    play(scenario)
 
 
 # --- state --------------------------------------------------------------------------------------------------------
