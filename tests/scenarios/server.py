@@ -54,11 +54,18 @@ class Server:
     """One running server. All in one process, or split."""
 
     def __init__(
-        self, *, split: bool = False, masters: int = 1, name: str | None = None, database_url: str = ""
+        self,
+        *,
+        split: bool = False,
+        masters: int = 1,
+        name: str | None = None,
+        database_url: str = "",
+        dev: bool = True,
     ) -> None:
         """`name`: the server's name, if it is to be another than localhost; `database_url`: a database to use instead
-        of an embedded one."""
+        of an embedded one; without `dev` nobody may register, and rates are limited, as for everybody who starts it."""
         self.split = split
+        self._dev = ["--dev"] if dev else []
         self.name = name
         self.settings = ""
         """Tables of its config (TOML), to be set before it starts."""
@@ -126,7 +133,7 @@ class Server:
     def start(self) -> None:
         """Start it on the same data and ports as before, if there was a before. Only from the main thread: the kernel
         ends the server when the thread that started it ends."""
-        arguments = ["up", "--dev", "--data-dir", str(self._folder / "data"), "--port", str(self.port)]
+        arguments = ["up", *self._dev, "--data-dir", str(self._folder / "data"), "--port", str(self.port)]
         self._processes.clear()
         self._greeted.clear()
         self._up = spawn(
@@ -318,16 +325,15 @@ class Server:
 
     def command(self, *arguments: str) -> str:
         """What `viaduct …` says, on this server's data folder."""
-        command = [sys.executable, "-m", "hs_common.process.command_line", *arguments]
-        done = subprocess.run(
-            [*command, "--data-dir", str(self._folder / "data")],
-            env=_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = self.command_line(*arguments)
+        done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def command_line(self, *arguments: str) -> list[str]:
+        """How `viaduct …` is run on this server's data folder; more arguments may follow."""
+        command = [sys.executable, "-m", "hs_common.process.command_line"]
+        return [*command, *arguments, "--data-dir", str(self._folder / "data")]
 
     def _noted(self, name: str) -> str:
         return (self._folder / "data" / name).read_text().strip()

@@ -1,6 +1,7 @@
 // Hydrogen, bundled of its published SDK and served here; and people who use it in headless Chromium.
 // CHROMIUM=/path/to/chromium chooses another browser.
 
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { dirname, extname, join, normalize } from "node:path";
@@ -44,9 +45,14 @@ async function serve() {
     return { server, url: `http://127.0.0.1:${server.address().port}/` };
 }
 
-/** Makes an account on the page for registering; answers its name. */
+/** Makes an account on the page for registering, or as the operator where nobody may register; answers its name. */
 async function register(browser, baseUrl, name) {
     const username = `${name}-${randomBytes(4).toString("hex")}`;
+    if (process.env.VIADUCT_CREATE_USER) {
+        const [program, ...command] = JSON.parse(process.env.VIADUCT_CREATE_USER);
+        execFileSync(program, [...command, "--password", PASSWORD, username]);
+        return username;
+    }
     const page = await (await browser.newContext()).newPage();
     await page.goto(`${baseUrl}/_matrix/static/client/register/`);
     await page.locator("input[name=user]").fill(username);
