@@ -210,6 +210,9 @@ async def _run(wish: _Wish) -> dict[str, Any]:
                 _write(wish, servers, found, quiet_at_start_us, metronome)
         for server in servers:
             found.remember_memory(server, "after load")
+        if "first-window" in wish.scenarios:
+            for server, population in zip(own, populations, strict=False):  # those that run already come after
+                await found.first_window(server, population)
         if "start" in wish.scenarios:
             for server in own:
                 await found.start(server)

@@ -20,12 +20,14 @@ from tests.bench.processes import Memory, Snapshot, Tree, cpu_between, idlest_be
 from tests.bench.profiling import Profile
 from tests.bench.results import FORMAT, Measurement, ProcessMemory, SliceResult, summary
 from tests.bench.scenarios import SCENARIOS
+from tests.bench.scenarios.sliding import WINDOW, first_asker, first_window
 from tests.bench.servers import Server, StartedServer
 from tests.bench.size import Size
 from tests.bench.work import Slice, Work
 
 _SETTLE_S = 0.1  # followers finish what they do after the last answer; it belongs to the slice
 _WARM_UP_S = 0.5
+_CALM_S = 2.0  # what a start leaves to do is done
 _SHORTEST_CALIBRATION_S = 0.3
 _SLICE_TIMEOUT_S = 300.0  # what ends by count may take long on a slow server
 _BEFORE_TIMEOUT_S = 3_000.0
@@ -153,6 +155,27 @@ class Run:
             own_ms = (time.process_time() - own_before) * 1000
             measurement.slices.append(SliceResult(seconds, 1, spent, own_ms, loop_us))
             measurement.latencies_ms.append(seconds * 1000)
+
+    async def first_window(self, server: StartedServer, population: Population) -> None:
+        """The first answer of sliding sync that a server gives after a start, to somebody in very many rooms."""
+        asker = await first_asker(population, self._size)
+        name = f"sliding-sync, first {WINDOW} of {self._size.sliding_rooms} rooms, the first after a start"
+        measurement = Measurement(server.name, name, "answer")
+        self.measurements.append(measurement)
+        for _ in range(self._size.starts):
+            await server.stop()
+            await server.start()
+            await asyncio.sleep(_CALM_S)
+            client = asker.another()
+            before, own_before, began = snapshot(server.tree), time.process_time(), time.monotonic()
+            await client.fetch_sliding_sync(first_window(0))
+            seconds = time.monotonic() - began
+            await asyncio.sleep(_SHORTEST_CALIBRATION_S)
+            spent, loop_us = cpu_between(before, snapshot(server.tree)), self._metronome.loop_us(began)
+            own_ms = (time.process_time() - own_before) * 1000
+            measurement.slices.append(SliceResult(seconds, 1, spent, own_ms, loop_us))
+            measurement.latencies_ms.append(seconds * 1000)
+            client.close()
 
     async def idle(self, server: Server) -> None:
         """What a server that has nothing to do costs in a second."""

@@ -43,5 +43,5 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
 OF_BRIDGES: Final = ("ghost-register", "ghost-join", "ghost-send", "ghost-send-big", "catch-up")
 """These need an application service that the server knows."""
 
-LIFECYCLE: Final = ("start", "idle")
+LIFECYCLE: Final = ("first-window", "start", "idle")
 """Measured on servers that the benchmark itself starts, after everything else."""

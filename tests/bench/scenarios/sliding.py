@@ -7,16 +7,17 @@ no other does, so that no server can have its answer ready.
 import itertools
 from typing import Any
 
-from tests.bench.population import Population
+from tests.bench.matrix_client import Client
+from tests.bench.population import ManyRooms, Population
 from tests.bench.size import Size
 from tests.bench.work import Work, closed_loop
 
 _IN_FLIGHT = 1
-_WINDOW = 20
+WINDOW = 20
 _numbers = itertools.count(1)
 
 
-def _first_window(connection: int) -> dict[str, Any]:
+def first_window(connection: int) -> dict[str, Any]:
     """The request for the rooms at the top of the list."""
     required_state = [
         ["m.room.name", ""],
@@ -37,7 +38,7 @@ def _first_window(connection: int) -> dict[str, Any]:
         "conn_id": f"room-list-{connection}",
         "lists": {
             "all_rooms": {
-                "ranges": [[0, _WINDOW - 1]],
+                "ranges": [[0, WINDOW - 1]],
                 "timeline_limit": 1,
                 "required_state": required_state,
                 "filters": filters,
@@ -47,15 +48,25 @@ def _first_window(connection: int) -> dict[str, Any]:
     }
 
 
-async def sliding_sync(population: Population, size: Size) -> list[Work]:
-    """The first answer of a connection."""
+async def first_asker(population: Population, size: Size) -> Client:
+    """Somebody in very many rooms."""
+    return (await _many_rooms(population, size)).owner
+
+
+async def _many_rooms(population: Population, size: Size) -> ManyRooms:
     many = await population.many_rooms()
     rooms = await many.rooms(size.sliding_rooms)
     await many.speak(rooms[: size.initial_rooms], size.messages)
+    return many
+
+
+async def sliding_sync(population: Population, size: Size) -> list[Work]:
+    """The first answer of a connection."""
+    many = await _many_rooms(population, size)
     lanes = [many.owner.another() for _ in range(_IN_FLIGHT)]
 
     async def step(lane: int) -> None:
-        await lanes[lane].fetch_sliding_sync(_first_window(lane))
+        await lanes[lane].fetch_sliding_sync(first_window(lane))
 
-    name = f"sliding-sync, first {_WINDOW} of {size.sliding_rooms} rooms"
+    name = f"sliding-sync, first {WINDOW} of {size.sliding_rooms} rooms"
     return [Work(name, "answer", closed_loop(_IN_FLIGHT, step))]
