@@ -38,6 +38,8 @@ SECONDS: Final = 15.0
 """After which no further server is asked for one page: somebody waits."""
 SINGLE_EVENTS: Final = 40
 """Auth events and state of old that are asked for one by one; what is missing beyond is done without."""
+MAXIMUM_ASIDE: Final = 10
+"""Rejected and soft failed events in a row behind which history is looked for: mostly one."""
 READ_STATE: Final = ("m.room.create", "m.room.power_levels", "m.room.join_rules", "m.room.history_visibility")
 
 _log = Logger()
@@ -121,25 +123,41 @@ class Backfilling:
     async def _connected(self, found: Sequence[ReceivedPdu], wanted: Iterable[str]) -> list[ReceivedPdu]:
         """Those that lead back from the wanted events, the newest first; what is in the timeline already ends a way."""
         by_id = {event.event_id: event for event in found}
-        here = await room_gaps.in_timeline(self._db, list(by_id))
-        reached: dict[str, ReceivedPdu] = {}
+        here = await room_forks.standings(self._db, list(by_id))
+        led: dict[str, ReceivedPdu] = {}  # also by what is shown to nobody: it has a place in the order
         waiting = list(wanted)
         while waiting:
             event_id = waiting.pop()
-            event = by_id.get(event_id)
-            if event is not None and event_id not in reached and event_id not in here:
-                reached[event_id] = event
-                waiting += event.event.prev_event_ids
-        return cited_first(reached.values())[::-1]
+            is_way = here.get(event_id, room_forks.WITHOUT_STATE) in (room_forks.WITHOUT_STATE, *room_forks.ASIDE)
+            if is_way and event_id in by_id and event_id not in led:
+                led[event_id] = by_id[event_id]
+                waiting += by_id[event_id].event.prev_event_ids
+        return [one for one in cited_first(led.values())[::-1] if here.get(one.event_id) not in room_forks.ASIDE]
 
     async def _insert(self, server: str, room: Room, gap: Gap, events: Sequence[ReceivedPdu]) -> bool:
         ids = {event.event_id for event in events}
         cited = {one for event in events for one in event.event.prev_event_ids} | set(gap.wanted)
-        outside = cited - ids
-        missing = outside - await room_gaps.in_timeline(self._db, list(outside))
+        missing = await self._missing(room, cited - ids) - ids
         allowed = await self._allowed(server, room, events)
         state = await self._state(server, room, events[-1].event_id, allowed)
         return await self._call(room.room_id, gap, allowed, state, sorted(missing), is_end=not missing)
+
+    async def _missing(self, room: Room, event_ids: set[str]) -> set[str]:
+        """What of these is in no timeline; of what is soft failed or rejected here, which nobody is shown, what of the
+        events that it cites."""
+        missing: set[str] = set()
+        seen: set[str] = set()
+        for _ in range(MAXIMUM_ASIDE):
+            event_ids = event_ids - seen
+            if not event_ids:
+                break
+            seen |= event_ids
+            here = {row[0]: row for row in await room_forks.events(self._db, sorted(event_ids))}
+            missing |= {one for one in event_ids if one not in here or here[one][1] == room_forks.WITHOUT_STATE}
+            aside = [row for row in here.values() if row[1] in room_forks.ASIDE]
+            read = [Event.from_pdu(orjson.loads(json), room.version, one) for one, _, json in aside]
+            event_ids = {one for event in read for one in event.prev_event_ids}
+        return missing
 
     async def _allowed(self, server: str, room: Room, events: Sequence[ReceivedPdu]) -> list[ReceivedPdu]:
         """The events that their auth events allow; the others are not shown, but what they cite may be."""

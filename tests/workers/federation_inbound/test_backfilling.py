@@ -2,7 +2,9 @@
 
 import pytest
 
+from hs_common.federation import backfilling
 from hs_common.matrix.errors import not_found
+from hs_common.storage import room_forks
 from tests.common.federation.far_server import FarRoom
 from tests.workers.federation_inbound.writing_world import FAR, WritingWorld, play
 
@@ -92,3 +94,33 @@ def test_a_gap_stays_while_nobody_can_be_asked_and_ends_when_nobody_has_more(dat
 
 def _refuse(path: str, query: object) -> object:
     raise not_found("no")
+
+
+@pytest.mark.parametrize("page", [100, 2])
+def test_history_goes_on_behind_what_was_soft_failed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    """What is shown to nobody stands in no timeline: what is missing before it is missing before those who cite it."""
+    monkeypatch.setattr(backfilling, "PAGE", page)
+    monkeypatch.setattr(backfilling, "PAGES", 20)
+
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room("11")
+        bob = f"@bob:{FAR}"
+        room.join(bob)
+        room.say("before it", bob)
+        state = dict(room.state)
+        late = room.say("comes late", bob)
+        room.before[late.event_id] = state
+        room.say("after it")
+        room.member(bob, "ban", room.creator)
+        await world.enter(room)
+        world.far.answers["/_matrix/federation/v1/get_missing_events"] = lambda path, body: {"events": []}
+        await world.send(late)
+        await world.settled()
+        assert await world.status(late) == room_forks.SOFT_FAILED
+        await _fill(world, room)
+        assert await world.timeline(room.room_id) == [one for one in room.events if one != late.event_id]
+        assert await _gaps(world) == 0
+
+    play(database_url, scenario)
