@@ -68,7 +68,8 @@ class RequestAuthenticator:
         uri = incoming.uri_path
         if incoming.query_string:
             uri += "?" + incoming.query_string.decode("latin-1")
-        data = signed_bytes(incoming.method, uri, origin, destination, content)
+        # Who is too old to name the destination in the header has signed it all the same: it is ours, or a replay.
+        data = signed_bytes(incoming.method, uri, origin, self._server_name, content)
         await self._check(origin, claims, data)
         self._back_off.alive(origin)
         self.on_alive(origin)

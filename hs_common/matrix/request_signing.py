@@ -34,12 +34,12 @@ class RequestClaim:
     signature: str
 
 
-def signed_bytes(method: str, uri: str, origin: str, destination: str | None, content: bytes | None) -> bytes:
+def signed_bytes(method: str, uri: str, origin: str, destination: str, content: bytes | None) -> bytes:
     """What is signed. `uri` is the path with the query, as sent; `content` the body as canonical JSON, None without
     one."""
     parts = [] if content is None else [b'"content":' + content]
     named = (("destination", destination), ("method", method), ("origin", origin), ("uri", uri))
-    parts += [b'"%s":%s' % (name.encode(), encode(value)) for name, value in named if value is not None]
+    parts += [b'"%s":%s' % (name.encode(), encode(value)) for name, value in named]
     return b"{" + b",".join(parts) + b"}"
 
 

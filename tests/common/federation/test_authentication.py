@@ -109,6 +109,13 @@ def test_who_signs_with_two_keys_sends_two_headers() -> None:
     assert status(incoming(b"{}", headers[0], foreign, uri="/x")) == 401
 
 
+def test_who_does_not_name_the_destination_has_signed_it_all_the_same() -> None:
+    header = authorization("PUT", "/x", "a.example", "us.example", b"{}", KEY)[1]
+    assert caller(incoming(b"{}", header.replace('destination="us.example",', ""), uri="/x")).origin == "a.example"
+    foreign = authorization("PUT", "/x", "a.example", "b.example", b"{}", KEY)[1]
+    assert status(incoming(b"{}", foreign.replace('destination="b.example",', ""), uri="/x")) == 401
+
+
 def test_whom_the_config_forbids() -> None:
     assert status(signed(b"{}"), Federation(deny=("a.example",))) == 403
     assert status(signed(b"{}"), Federation(enabled=False)) == 403

@@ -28,8 +28,8 @@ def test_the_same_signature_as_the_reference_implementation(content: dict[str, o
     assert claim == RequestClaim("a.example", "b.example", "ed25519:1", signed["signatures"]["a.example"]["ed25519:1"])
 
 
-def test_what_is_absent_is_not_signed() -> None:
-    assert signed_bytes("GET", "/a", "x", None, None) == b'{"method":"GET","origin":"x","uri":"/a"}'
+def test_a_body_that_is_absent_is_not_signed() -> None:
+    assert signed_bytes("GET", "/a", "x", "y", None) == b'{"destination":"y","method":"GET","origin":"x","uri":"/a"}'
 
 
 @pytest.mark.parametrize(
