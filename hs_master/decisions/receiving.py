@@ -29,12 +29,14 @@ from hs_master.rooms.arrivals import ArrivalReads
 from hs_master.rooms.head import NotLoaded, RoomDraft, RoomHead
 from hs_master.rooms.needs import Loader, Needs
 from hs_master.rooms.placing import Placement, Placer, basis_of
-from hs_master.rooms.receive import AuthEvents, enter, judge, keep_aside, place_of
+from hs_master.rooms.receive import AuthEvents, Judgement, enter, judge, keep_aside, place_of
 from hs_master.step import Knowledge, Step
 
 # Events of one call: one item of a batch stays small.
 MAXIMUM_EVENTS: Final = 200
 MAXIMUM_ASIDE: Final = 10
+MAXIMUM_HELD: Final = 50
+"""Redactions of one event that came before it: who has no right to redact it may send some too."""
 """Rejected and soft failed events, in a row and beside each other, behind which a gap is looked for: mostly one."""
 
 
@@ -54,7 +56,7 @@ class Prepared:
     placements: dict[str, Placement] = field(default_factory=dict)
     missing: dict[str, list[str]] = field(default_factory=dict)
     absent: dict[str, list[str]] = field(default_factory=dict)  # by event, what it leads back to that is not here
-    held: dict[str, Event] = field(default_factory=dict)
+    held: dict[str, list[Event]] = field(default_factory=dict)  # by event, redactions of it that came first
 
 
 class Preparing:
@@ -96,8 +98,9 @@ class Preparing:
             is_first = arrival.status is not None and not event.prev_event_ids
             if is_first or arrival.status not in (None, room_forks.WITHOUT_STATE):
                 ready.known.add(event.event_id)
-            for redaction_id, json in arrival.redactions[:1]:
-                ready.held[event.event_id] = Event.from_pdu(orjson.loads(json), head.version, redaction_id)
+            for redaction_id, json in arrival.redactions[:MAXIMUM_HELD]:
+                redaction = Event.from_pdu(orjson.loads(json), head.version, redaction_id)
+                ready.held.setdefault(event.event_id, []).append(redaction)
         await self._read_auth_events(head, events, ready, db)
         await self._place(head, events, incoming, ready, db)
         await self._loader.load([self._needs(head, event, ready) for event in events])
@@ -285,9 +288,13 @@ class _Receiving:
         return Placed(event, place, branch.placement)
 
     def _decide(self, event: Event, encoded: bytes, placed: "Placed") -> Verdict:
-        judgement = judge(self._room, event, self._ready.auth, placed.placement)
+        room = self._room
+        judgement = judge(room, event, self._ready.auth, placed.placement)
+        if judgement.status == "accepted" and references.is_vain(self._step, room, event):
+            judgement = Judgement("soft_failed", "its sender may not redact that event")
         if judgement.status == "accepted":
-            held = self._ready.held.get(event.event_id)
+            redactions = self._ready.held.get(event.event_id, ())
+            held = next((one for one in redactions if references.takes_effect(room, one.sender, event)), None)
             source, pos = Source(is_received=True, introduced=self._introduced), self._step.next_pos()
             enter(self._step, self._room, event, encoded, self._server_name, source, placed.place, held)
             absent = self._ready.absent.get(event.event_id)

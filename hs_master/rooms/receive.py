@@ -16,7 +16,6 @@ from hs_common.matrix.policy_server import POLICY_KEY, policy_of
 from hs_common.matrix.redaction import redact
 from hs_common.storage import room_forks
 from hs_master import tables
-from hs_master.rooms import references
 from hs_master.rooms.append import Place, Source, append
 from hs_master.rooms.head import CurrentState, RoomDraft
 from hs_master.rooms.placing import Placement, basis_of
@@ -155,8 +154,8 @@ def enter(
     place: Place | None,
     held: Event | None,
 ) -> None:
-    """An accepted event enters the timeline. `held`: the redaction of it that came first."""
-    if held is not None and references.may_redact(room, held.sender, event):
+    """An accepted event enters the timeline. `held`: the redaction of it that came first and counts."""
+    if held is not None:
         pdu = redact(dict(event.pdu), room.version)
         encoded = canonical_json.encode(pdu)
         source = Source(

@@ -9,6 +9,7 @@ from hs_common.matrix import canonical_json
 from hs_common.matrix.auth_rules import CREATE_KEY, POWER_LEVELS_KEY
 from hs_common.matrix.errors import MatrixError, forbidden, not_found
 from hs_common.matrix.event import Event
+from hs_common.matrix.identifiers import domain_of
 from hs_common.matrix.mentions import parse_mentions
 from hs_common.matrix.power_levels import PowerLevels
 from hs_common.matrix.redaction import redact
@@ -130,9 +131,26 @@ def check_redaction(step: Step, intent: Intent, room: RoomDraft) -> None:
 
 
 def may_redact(room: RoomDraft, sender: str, target: Event) -> bool:
-    """Whether a redaction by the sender takes effect on an event. Spec: rooms/v3.md#handling-redactions."""
-    if target.sender == sender:
-        return True
+    """Whether one of our users may redact an event: his own, or with the power to."""
+    return target.sender == sender or _has_redact_level(room, sender)
+
+
+def takes_effect(room: RoomDraft, sender: str, target: Event) -> bool:
+    """Whether a redaction by the sender counts for an event: also by others of its sender's server, which it is up to
+    whom of them it lets do it. Spec: rooms/v3.md#handling-redactions."""
+    return domain_of(target.sender) == domain_of(sender) or _has_redact_level(room, sender)
+
+
+def is_vain(step: Step, room: RoomDraft, event: Event) -> bool:
+    """Whether this is a redaction that others sent without the right to it: clients would take it at its word if they
+    were shown it. Spec: rooms/v3.md#handling-redactions."""
+    target = None if event.redacts is None or event.is_state else step.known_event(event.redacts)
+    if target is None:
+        return False
+    return target.event.room_id != event.room_id or not takes_effect(room, event.sender, target.event)
+
+
+def _has_redact_level(room: RoomDraft, sender: str) -> bool:
     create = room.entry(CREATE_KEY)
     assert create is not None, "a room that can be appended to has a create event"
     levels = PowerLevels(create, room.entry(POWER_LEVELS_KEY))
@@ -154,7 +172,7 @@ def apply_redaction(step: Step, room: RoomDraft, event: Event) -> list[str]:
         return []
     if target.event.room_id != event.room_id:
         return []
-    if target.redacted or not may_redact(room, event.sender, target.event):
+    if target.redacted or not takes_effect(room, event.sender, target.event):
         return []
     pdu = redact(dict(target.event.pdu), room.version)
     stripped = msgspec.structs.replace(target.event, pdu=pdu, content=pdu["content"])

@@ -314,24 +314,6 @@ def test_a_branch_is_not_resolved_before_the_auth_events_of_its_newest_event_are
     run(play())
 
 
-def test_redactions_that_come_first_are_held(database_url: str) -> None:
-    async def play() -> None:
-        async with master(database_url) as m:
-            graph, join = new_room()
-            await adopt(m, graph, join)
-            secret = graph.send(BOB, "secret", [join])
-            redaction = graph.add(BOB, "m.room.redaction", {"redacts": secret.event_id}, prevs=[join])
-            await receive_all(m, graph, [redaction])
-            await receive_all(m, graph, [secret])
-            row = await m.db.fetch_one("SELECT json, redacted_by FROM events WHERE event_id = %s", [secret.event_id])
-            assert row is not None
-            assert "secret" not in row[0]
-            assert row[1] == redaction.event_id
-            assert await m.db.fetch("SELECT 1 FROM held_redactions") == []
-
-    run(play())
-
-
 def test_invites_from_outside_come_and_go(database_url: str) -> None:
     async def play() -> None:
         async with master(database_url) as m:
