@@ -321,6 +321,7 @@ WORKER: Final = {
     text_of(room_members.is_joined_to_any, "@u", ["!r"]): _is_joined_to_any,
     text_of(room_members.joined_local_users, "!r", None, [], 1): _joined_local_users,
     text_of(users.accounts, ["@u"]): _accounts,
+    text_of(users.erasures, ["@u"]): _nothing,  # nobody here asks to be forgotten
     text_of(room_members.blocking_invites, ["@u"]): _nothing,
     text_of(server_views.standing, "!r", "s", "o"): _standing,
     text_of(server_views.joined_spans, "!r", "s"): _joined_spans,
