@@ -6,7 +6,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import aiohttp
 import pytest
@@ -180,6 +180,37 @@ def test_a_lock_holds_where_the_log_does_not_come(ground: Ground) -> None:
             ground.server.signal("redis", signal.SIGCONT)
 
     run(ground, play)
+
+
+def test_an_administrator_acts_as_a_user_on_every_worker_while_he_is_one(ground: Ground) -> None:
+    async def play(http: aiohttp.ClientSession, anybody: Caller) -> None:
+        root, alice = await register(http, anybody.urls, "root"), await register(http, anybody.urls, "alice")
+        ground.server.command("admin", "users", "make-admin", root.user_id)
+        room_id = await alice.create_room()
+        acting, other = [await _acting(root, alice) for _ in range(2)]
+        for url in ground.urls:
+            assert await acting.get(("account", "whoami"), at=url) == {"user_id": alice.user_id, "is_guest": False}
+        send = ("rooms", room_id, "send", "m.room.message", "the same transaction id")
+        sent = {(await one.put(send, {"body": "x"}))["event_id"] for one in (acting, other, acting)}
+        assert len(sent) == 2
+        await acting.get(("sync",))
+        await acting.post(("keys", "upload"), {}, status=400, errcode="M_INVALID_PARAM")
+        assert [one["device_id"] for one in (await acting.get(("devices",)))["devices"]] == [alice.device_id]
+        await alice.post(("logout", "all"))
+        await acting.get(("account", "whoami"))
+        ground.server.command("admin", "users", "end-admin", root.user_id)
+        for url in ground.urls:
+            await acting.get(("account", "whoami"), at=url, status=401, errcode="M_UNKNOWN_TOKEN")
+
+    run(ground, play)
+
+
+async def _acting(root: User, user: User) -> User:
+    """The administrator, as the user."""
+    url = f"{root.urls[0]}/_synapse/admin/v1/users/{quote(user.user_id)}/login"
+    async with root.http.post(url, json={}, headers={"Authorization": f"Bearer {root.access_token}"}) as answer:
+        told = await answer.json()
+    return User(root.http, user.urls, {"user_id": user.user_id, "device_id": "", **told})
 
 
 async def _unlocked(user: User, urls: Sequence[str]) -> None:
