@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from twisted.web.http_headers import Headers
 
-from hs_common.matrix.errors import MatrixError, missing_token
+from hs_common.matrix.errors import MatrixError, unknown_token
 
 TOKEN_LENGTH_LIMIT = 4096
 """Ours are below 100 characters; tokens of other issuers (OAuth) stay under 4 KiB."""
@@ -55,7 +55,7 @@ def access_token(headers: Headers, query_string: bytes) -> str | None:
         raise MatrixError(401, "M_MISSING_TOKEN", "The request has more than one access token")
     token = tokens.pop()
     if len(token) > TOKEN_LENGTH_LIMIT:
-        raise missing_token()
+        raise unknown_token()
     return token
 
 

@@ -56,7 +56,7 @@ def test_no_token(headers: Headers, query_string: bytes) -> None:
 
 
 def test_a_token_that_none_of_ours_can_be_is_not_hashed() -> None:
-    with pytest.raises(MatrixError, match=r"^401 M_MISSING_TOKEN"):
+    with pytest.raises(MatrixError, match=r"^401 M_UNKNOWN_TOKEN"):
         access_token_hash(bearer("Bearer " + "a" * 5000), b"")
 
 
