@@ -1,6 +1,8 @@
 """What another server may see of one room: a server is judged like a user whose membership is the best of its users'.
 
-What it may not see is not left out but redacted, so that the graph of events stays whole.
+What it may not see is not left out but redacted, so that the graph of events stays whole. Power levels are told whole:
+with the state of later events they are anyway, and before room version 11 a redacted copy has lost one of them
+(`invite`), so that whoever has that judges what was allowed as forbidden, and all that builds on it.
 
 Spec: client-server API, #room-history-visibility; server-server API, #backfilling-and-retrieving-missing-events.
 """
@@ -71,7 +73,8 @@ class ServerView:
 
     def pdu(self, event: StoredEvent) -> bytes:
         """The event as the server gets it."""
-        if self.may_see(event) and not event.is_withheld:
+        is_judged_by = event.type == "m.room.power_levels" and event.state_key == ""
+        if is_judged_by or (self.may_see(event) and not event.is_withheld):
             return event.json.encode()
         return encode_lenient(redact(event.event.pdu, self.version))
 
