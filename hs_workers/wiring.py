@@ -16,6 +16,7 @@ from hs_common.http.listener import Listener
 from hs_common.http.quick_lane import QuickLane
 from hs_common.http.rate_limits import RateLimits, buckets_of
 from hs_common.http.reception import Reception
+from hs_common.http.relay_lane import RelayLane
 from hs_common.http.router import Router
 from hs_common.http.tls import CertificateFiles
 from hs_common.http.turns import Turns
@@ -110,6 +111,10 @@ class WorkerParts:
         if self._parts.quick_endpoints:
             reception.lane = lane = QuickLane(reception, dispatcher, self._parts.quick_endpoints)
             node.metrics.watch_cache("headers of clients", lane.entries)
+        elif not any(name in ROLES for name in self._roles):
+            # A front door: all of what clients ask for is passed on.
+            reception.lane = front = RelayLane(reception, forwarder)
+            node.metrics.watch_cache("headers of clients", front.entries)
         node.service.step("forwarding", _nothing, forwarder.close)
         node.service.step("connections to the outside", _nothing, self._egress.close)
         node.service.step("connections to what the config names", _nothing, self._trusted.close)

@@ -23,7 +23,7 @@ from hs_common.http.incoming import Incoming
 from hs_common.http.paths import Match
 from hs_common.http.reception import LARGE_BODY_BYTES, FinishedRequest, Reception
 from hs_common.http.reply import Response, Streamed
-from hs_common.http.response_head import NO_BODY, common_headers, status_line, whole_response
+from hs_common.http.response_head import NO_BODY, begun_response, common_headers, whole_response
 from hs_common.http.router import Route
 from hs_common.http.streaming import Sending
 from hs_common.http.write_now import write_now
@@ -233,7 +233,9 @@ class Exchange(http.Request):
             headers["Content-Length"] = str(response.length)
         elif self.clientproto != b"HTTP/1.1":
             self.channel.persistent = False  # the end of the connection is the end of the body
-        self.begin(response.status, [(name.encode(), value.encode("latin-1")) for name, value in headers.items()])
+        self.begin_response(
+            response.status, [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        )
         if self._method == "HEAD":
             response.source.close()
             return
@@ -245,26 +247,23 @@ class Exchange(http.Request):
             self.channel.persistent = False
         return common_headers(self._reception.date(), bool(self.channel.persistent))
 
-    def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes = b"") -> None:
+    def begin_response(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes = b"") -> None:
         """Begins a streamed response; `write` and the producer interface of twisted.web carry the rest of its body, in
         chunks unless the headers tell its length."""
         if self._stream is not None and not self._stream.complete:
             self.channel.persistent = False
         self._status = status
         self.startedWriting = 1
-        fields = [b"%s: %s\r\n" % header for header in headers]
-        told = b"".join(fields)
-        assert told.count(b"\r") == told.count(b"\n") == len(fields), "a header contains a line break"
+        may_chunk = self._method != "HEAD" and self.clientproto == b"HTTP/1.1"
+        head, is_chunked = begun_response(status, headers, self._common_headers(), may_chunk=may_chunk)
         if self._method == "HEAD" or status in NO_BODY:
             self.write = _discard  # type: ignore[method-assign]  # as twisted.web does
             body = b""
-        elif self.clientproto == b"HTTP/1.1" and not any(field[:15].lower() == b"content-length:" for field in fields):
-            self.chunked = 1
-            told += b"Transfer-Encoding: chunked\r\n"
         self.sentLength = len(body)
-        if self.chunked and body:
-            body = b"".join(http.toChunk(body))
-        write_now(self.channel.transport, b"%s%s%s\r\n%s" % (status_line(status), self._common_headers(), told, body))
+        if is_chunked:
+            self.chunked = 1
+            body = b"".join(http.toChunk(body)) if body else b""
+        write_now(self.channel.transport, head + body)
 
     def write(self, data: bytes) -> None:
         """The next piece of a streamed body. What the client takes at once goes at once."""

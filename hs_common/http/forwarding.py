@@ -38,8 +38,12 @@ class Forwarder:
 
     async def forward(self, incoming: Incoming, role: str, sink: Sink) -> None:
         """Sends the request on and the response back. 503 if that fails before the response has begun, else
-        BrokenResponse. Who died a moment ago still has a fresh row, so the first that listens is asked."""
-        question = _question(incoming)
+        BrokenResponse."""
+        await self.send(_question(incoming), role, sink)
+
+    async def send(self, question: Question, role: str, sink: Sink) -> None:
+        """The same of a request whose bytes are there already. Who died a moment ago still has a fresh row, so the
+        first that listens is asked."""
         if await self._ask_one(question, role, sink):
             return
         if self._look_again is not None:

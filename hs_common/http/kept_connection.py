@@ -52,7 +52,7 @@ class Question:
 class Sink(Protocol):
     """Where the response goes."""
 
-    def begin(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+    def begin_response(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
         """`body` is what of it is there already."""
 
     def write(self, data: bytes) -> None: ...
@@ -121,7 +121,7 @@ class KeptConnection(TwistedProtocol):
         if not self._begun:
             self._begun = True
             self.deadline_s = inf
-            self._sink.begin(head.status, end_to_end(head), body)
+            self._sink.begin_response(head.status, end_to_end(head), body)
             body = b""
         if not (reader.is_complete or self._registered):
             self._registered = True

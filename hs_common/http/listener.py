@@ -14,7 +14,7 @@ from twisted.web.http import HTTPChannel, _IdentityTransferDecoder
 
 from hs_common.http.body_stream import BUFFERED_BYTES
 from hs_common.http.exchange import Exchange
-from hs_common.http.quick_exchange import QuickExchange
+from hs_common.http.lane_exchange import LaneExchange
 from hs_common.http.read_now import read_now
 from hs_common.http.reception import Reception
 
@@ -140,19 +140,19 @@ class Channel(HTTPChannel):
             and not self.transport.disconnecting
         )
 
-    def begin_quick(self, exchange: QuickExchange) -> None:
+    def begin_quick(self, exchange: LaneExchange) -> None:
         """A request begins that was not read by twisted.web. `end_quick` or `hand_over` ends it."""
         self.requests.append(exchange)
         self._handlingRequest = True
         self.line_mode = 0
 
-    def end_quick(self, exchange: QuickExchange) -> None:
+    def end_quick(self, exchange: LaneExchange) -> None:
         """It is answered."""
+        self.resetTimeout()  # type: ignore[no-untyped-call]
         if self._dataBuffer or self._waitingForTransport or not self.persistent:
             self.requestDone(exchange)  # type: ignore[no-untyped-call]
-            return
-        self._leave_quick()
-        self.resetTimeout()  # type: ignore[no-untyped-call]
+        else:
+            self._leave_quick()
 
     def hand_over(self, data: bytes, started_s: float, request_id: str) -> None:
         """It is twisted.web's now, from its first byte; the time and number that it had stay its own."""
@@ -173,7 +173,7 @@ class Channel(HTTPChannel):
 
     def timeoutConnection(self) -> None:
         # The timer of a connection is not stopped for a quick request, only put off.
-        if self.requests and isinstance(self.requests[0], QuickExchange):
+        if self.requests and isinstance(self.requests[0], LaneExchange):
             self.setTimeout(self.timeOut)  # type: ignore[no-untyped-call]
         else:
             super().timeoutConnection()  # type: ignore[no-untyped-call]

@@ -1,6 +1,6 @@
 """A response as bytes: status line, the headers that every response has, and the body in the same piece. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -47,6 +47,22 @@ def whole_response(response: Response, common: bytes, *, with_body: bool = True)
 def json_response(json: bytes, common: bytes) -> bytes:
     """The same of a 200 with JSON."""
     return b"%s%d\r\n\r\n%s" % (_json_head(common), len(json), json)
+
+
+def begun_response(
+    status: int, headers: Iterable[tuple[bytes, bytes]], common: bytes, *, may_chunk: bool
+) -> tuple[bytes, bool]:
+    """The head of a response whose body follows, and whether that has to come in chunks: it does unless the headers
+    tell its length, where it may."""
+    fields = [b"%s: %s\r\n" % header for header in headers]
+    told = b"".join(fields)
+    assert told.count(b"\r") == told.count(b"\n") == len(fields), "a header contains a line break"
+    is_chunked = (
+        may_chunk and status not in NO_BODY and not any(field[:15].lower() == b"content-length:" for field in fields)
+    )
+    if is_chunked:
+        told += b"Transfer-Encoding: chunked\r\n"
+    return b"%s%s%s\r\n" % (status_line(status), common, told), is_chunked
 
 
 @lru_cache(4)

@@ -3,18 +3,24 @@
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 
 from tests.common.http.endpoints import V3, Sample
-from tests.common.http.served import Answer, Served, compose, serving
+from tests.common.http.served import FRONTS, Answer, Served, compose, serving
 from tests.reactor import reactor, run, until
 
 DEAD = ("127.0.0.1", 1)
 """Where nobody listens."""
 GOOD = {"Authorization": "Bearer good"}
+
+
+@pytest.fixture(params=[True, False], ids=["lane", "long way"], autouse=True)
+def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FRONTS, "have_lane", request.param)
 
 
 def astray(port: int) -> AbstractAsyncContextManager[Served]:

@@ -20,11 +20,16 @@ from hs_common.http.listener import IDLE_TIMEOUT_S
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
 from tests.common.http.endpoints import V3, Sample
-from tests.common.http.served import Connection, Served, compose, serving
+from tests.common.http.served import FRONTS, Connection, Served, compose, serving
 from tests.reactor import reactor, run, sleep, until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 LONG_POLLS = 200
+
+
+@pytest.fixture(params=[True, False], ids=["lane", "long way"], autouse=True)
+def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FRONTS, "have_lane", request.param)
 
 
 @dataclass
