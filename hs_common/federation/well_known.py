@@ -70,16 +70,23 @@ class WellKnown:
     async def _ask(self, host: str, before: _Known | None) -> _Known:
         self._asking[host] = []
         try:
-            found = await self._egress.fetch(
-                Purpose.DISCOVERY, "GET", f"https://{host}/.well-known/matrix/server", limits=LIMITS
-            )
-            known = self._from_answer(found, before)
-        except EgressError:
-            known = self._failed(before)
+            known = self._keep(host, await self._look(host, before))
         finally:
+            # Only now: who waited looks at what is kept.
             for waiting in self._asking.pop(host):
                 if not waiting.called:
                     waiting.callback(None)
+        return known
+
+    async def _look(self, host: str, before: _Known | None) -> _Known:
+        url = f"https://{host}/.well-known/matrix/server"
+        try:
+            found = await self._egress.fetch(Purpose.DISCOVERY, "GET", url, limits=LIMITS)
+        except EgressError:
+            return self._failed(before)
+        return self._from_answer(found, before)
+
+    def _keep(self, host: str, known: _Known) -> _Known:
         self._known.pop(host, None)
         while len(self._known) >= KEPT:
             del self._known[next(iter(self._known))]

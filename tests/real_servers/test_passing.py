@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from tests.real_servers.conftest import Neighbours
-from tests.real_servers.steps import meet, said, until
+from tests.real_servers.steps import VERSIONS, meet, said, until
 from tests.real_servers.test_reading import play
 from tests.scenarios.client import PASSWORD, Json, User, unique
 
@@ -13,9 +15,11 @@ def ephemeral(answer: Json, room_id: str, kind: str) -> list[Json]:
     return [event["content"] for event in room.get("ephemeral", {}).get("events", ()) if event["type"] == kind]
 
 
-def test_typing_receipts_and_presence_both_ways(neighbours: Neighbours) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_typing_receipts_and_presence_both_ways(neighbours: Neighbours, version: str) -> None:
     async def steps(alice: User, bob: User) -> None:
-        room_id = await meet(alice, bob)
+        host, guest = (alice, bob) if VERSIONS.index(version) % 2 else (bob, alice)
+        room_id = await meet(host, guest, room_version=version)
         for user, other in ((alice, bob), (bob, alice)):
             await other.sync()
             await user.put(("rooms", room_id, "typing", user.user_id), {"typing": True, "timeout": 20_000})

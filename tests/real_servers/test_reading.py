@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from tests.real_servers.conftest import Neighbours
+from tests.real_servers.steps import VERSIONS
 from tests.scenarios.client import Caller, User, http_session, register, unique
 
 Json = dict[str, Any]
@@ -40,13 +43,14 @@ def test_profiles_both_ways(neighbours: Neighbours) -> None:
     play(neighbours, steps)
 
 
-def test_aliases_and_directories_both_ways(neighbours: Neighbours) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_aliases_and_directories_both_ways(neighbours: Neighbours, version: str) -> None:
     async def steps(alice: User, bob: User) -> None:
         for user, other in ((alice, bob), (bob, alice)):
             name = unique("open")
             server = user.user_id.partition(":")[2]
             room_id = await user.create_room(
-                preset="public_chat", room_alias_name=name, name=name, visibility="public", room_version="10"
+                preset="public_chat", room_alias_name=name, name=name, visibility="public", room_version=version
             )
             found = await other.get(("directory", "room", f"#{name}:{server}"))
             assert found["room_id"] == room_id
@@ -61,14 +65,16 @@ def test_aliases_and_directories_both_ways(neighbours: Neighbours) -> None:
     play(neighbours, steps)
 
 
-def test_spaces_both_ways(neighbours: Neighbours) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_spaces_both_ways(neighbours: Neighbours, version: str) -> None:
     async def steps(alice: User, bob: User) -> None:
+        options: Json = {"preset": "public_chat", "room_version": version}
         for user, other in ((alice, bob), (bob, alice)):
             server = user.user_id.partition(":")[2]
-            space = await user.create_room(preset="public_chat", name="Space", creation_content={"type": "m.space"})
-            room_id = await user.create_room(preset="public_chat", name="Room")
+            space = await user.create_room(**options, name="Space", creation_content={"type": "m.space"})
+            room_id = await user.create_room(**options, name="Room")
             await user.put(("rooms", space, "state", "m.space.child", room_id), {"via": [server]})
-            own = await other.create_room(preset="public_chat", creation_content={"type": "m.space"})
+            own = await other.create_room(**options, creation_content={"type": "m.space"})
             await other.put(("rooms", own, "state", "m.space.child", space), {"via": [server]})
             walked = await other.get(("rooms", own, "hierarchy"), version="v1")
             assert [room["room_id"] for room in walked["rooms"]] == [own, space, room_id]

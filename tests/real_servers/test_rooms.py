@@ -1,13 +1,25 @@
 """Rooms of a real Synapse and of Viaduct, shared both ways, in every room version that matters today."""
 
+import asyncio
+
 import pytest
 
 from tests.real_servers.conftest import Neighbours
-from tests.real_servers.steps import becomes, content, meet, membership, said, section, server_of, texts, until
+from tests.real_servers.steps import (
+    VERSIONS,
+    becomes,
+    content,
+    meet,
+    membership,
+    said,
+    section,
+    server_of,
+    texts,
+    until,
+)
 from tests.real_servers.test_reading import play
 from tests.scenarios.client import User, unique
 
-VERSIONS = ("6", "9", "10", "11", "12")
 HISTORY = [f"message {number}" for number in range(500)]
 
 
@@ -126,7 +138,8 @@ def test_edits_and_reactions(neighbours: Neighbours, version: str) -> None:
                 reacted = await user.send_event(room_id, "m.reaction", reaction)
 
                 async def is_changed(room_id: str = room_id, event_id: str = event_id, other: User = other) -> bool:
-                    event = await other.get(("rooms", room_id, "event", event_id))
+                    # A busy Synapse does not know for a moment what it has shown already.
+                    event = (await other.ask("GET", ("rooms", room_id, "event", event_id))).body
                     replaced = event.get("unsigned", {}).get("m.relations", {}).get("m.replace", {})
                     return bool(replaced.get("content", {}).get("m.new_content", {}).get("body") == "before")
 
@@ -157,7 +170,7 @@ def test_who_shares_a_room_is_found(neighbours: Neighbours) -> None:
     play(neighbours, steps)
 
 
-@pytest.mark.parametrize("version", ["6", "9", "10", "11"])
+@pytest.mark.parametrize("version", VERSIONS)
 def test_power_topics_names_and_upgrades(neighbours: Neighbours, version: str) -> None:
     async def steps(alice: User, bob: User) -> None:
         for host, guest in ((alice, bob), (bob, alice)):
@@ -193,10 +206,11 @@ def test_power_topics_names_and_upgrades(neighbours: Neighbours, version: str) -
     play(neighbours, steps)
 
 
-def test_leaving_and_coming_back(neighbours: Neighbours) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_leaving_and_coming_back(neighbours: Neighbours, version: str) -> None:
     async def steps(alice: User, bob: User) -> None:
         for host, guest in ((alice, bob), (bob, alice)):
-            room_id = await meet(host, guest)
+            room_id = await meet(host, guest, room_version=version)
             await guest.post(("rooms", room_id, "leave"))
             await becomes(host, room_id, guest, "leave")
             await host.set_state(room_id, "m.room.topic", {"topic": "changed meanwhile"})
@@ -212,17 +226,20 @@ def test_leaving_and_coming_back(neighbours: Neighbours) -> None:
     play(neighbours, steps)
 
 
-def test_five_hundred_events_of_history(neighbours: Neighbours) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_five_hundred_events_of_history(neighbours: Neighbours, version: str) -> None:
+    async def host_and_read(host: User, guest: User) -> None:
+        room_id = await host.create_room(preset="public_chat", room_version=version)
+        for text in HISTORY:
+            await host.send(room_id, text)
+        await guest.join(room_id, query={"via": server_of(host), "server_name": server_of(host)})
+
+        async def whole() -> bool:
+            return await texts(guest, room_id) == HISTORY
+
+        await until(whole, "the guest reads all history, in its order", 120)
+
     async def steps(alice: User, bob: User) -> None:
-        for host, guest in ((alice, bob), (bob, alice)):
-            room_id = await host.create_room(preset="public_chat")
-            for text in HISTORY:
-                await host.send(room_id, text)
-            await guest.join(room_id, query={"via": server_of(host), "server_name": server_of(host)})
-
-            async def whole(guest: User = guest, room_id: str = room_id) -> bool:
-                return await texts(guest, room_id) == HISTORY
-
-            await until(whole, "the guest reads all history, in its order", 60)
+        await asyncio.gather(host_and_read(alice, bob), host_and_read(bob, alice))
 
     play(neighbours, steps)
