@@ -235,9 +235,12 @@ def test_five_hundred_events_of_history(neighbours: Neighbours, version: str) ->
         await guest.join(room_id, query={"via": server_of(host), "server_name": server_of(host)})
 
         async def whole() -> bool:
-            return await texts(guest, room_id) == HISTORY
+            try:
+                return await texts(guest, room_id) == HISTORY
+            except TimeoutError:  # a Synapse that fetches on a busy machine; it goes on, and has more next time
+                return False
 
-        await until(whole, "the guest reads all history, in its order", 120)
+        await until(whole, "the guest reads all history, in its order", 180)
 
     async def steps(alice: User, bob: User) -> None:
         await asyncio.gather(host_and_read(alice, bob), host_and_read(bob, alice))

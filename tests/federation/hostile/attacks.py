@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from tests.federation.hostile import answers, events, history, keys, power, wire
+from tests.federation.hostile import answers, events, history, insistence, keys, power, wire
 from tests.federation.hostile.stage import Stage
 
 Attack = Callable[[Stage], str]
@@ -18,5 +18,6 @@ _ALL: Final[tuple[Attack, ...]] = (
     *(wire.junk_edus, wire.slow_requests, wire.slow_answers, wire.early_answers),
     *(keys.lying_keys, keys.notary_floods),
     *(answers.lying_joins, answers.endless_joins, answers.circling_media),
+    insistence.insistence,
 )
 ATTACKS: Final[dict[str, Attack]] = {attack.__name__.replace("_", "-"): attack for attack in _ALL}

@@ -78,13 +78,19 @@ class EvilServer(ForeignServer):
         key: SigningKey | None = None,
         destination: str | None = None,
         signed: bytes | None = None,
+        is_patient: bool = True,
     ) -> Answer:
-        """A request, signed as an honest one unless told otherwise, on a connection that this thread keeps."""
+        """A request, signed as an honest one unless told otherwise, on a connection that this thread keeps. Asked to
+        come later, it does, unless told otherwise."""
         content = raw if body is None else _encoded(body)
         header = authorization(
             method, uri, origin or self.name, destination or self.target, signed or content, key or self.key
         )
-        return self.exchange(method, uri, content, dict([header]))
+        while True:
+            status, answer = self.exchange(method, uri, content, dict([header]))
+            if status != 429 or not is_patient:
+                return status, answer
+            time.sleep(answer["retry_after_ms"] / 1000)
 
     def exchange(self, method: str, uri: str, content: bytes | None, headers: dict[str, str]) -> Answer:
         """One request and its answer, whatever that is."""

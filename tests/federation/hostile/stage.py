@@ -28,6 +28,8 @@ GONE: Final = "gone.test"
 """Where nobody answers."""
 LIARS: Final = tuple(f"liar{number}.test" for number in range(9))
 """More names of the attacker."""
+STUBBORN: Final = "stubborn.test"
+"""Another, of which nothing good ever comes."""
 LIMIT_S: Final = 90.0
 _LOOK_S: Final = 0.05
 
@@ -158,7 +160,7 @@ def stage(database_url: str, *, split: bool, count: int, is_measured: bool) -> I
         folder.chmod(0o755)
         authority = Authority(folder)
         evil, honest = EvilServer(EVIL, authority, US), EvilServer(HONEST, authority, US)
-        evil.also_named = (*LIARS, "127.0.0.1", "localhost")
+        evil.also_named = (*LIARS, STUBBORN, "127.0.0.1", "localhost")
         for one in (evil, honest):
             stack.enter_context(one)
         server = Server(name=US, split=split, database_url=database_url)
@@ -173,7 +175,7 @@ def stage(database_url: str, *, split: bool, count: int, is_measured: bool) -> I
 
 def _settings(server: Server, evil: EvilServer, honest: EvilServer, authority: Authority) -> str:
     files = authority.issue(US)
-    places = dict.fromkeys((EVIL, *LIARS), evil.port) | {HONEST: honest.port, GONE: 9}
+    places = dict.fromkeys((EVIL, STUBBORN, *LIARS), evil.port) | {HONEST: honest.port, GONE: 9}
     resolve = ", ".join(f'"{name}=127.0.0.1:{port}"' for name, port in places.items())
     return f"""
 [egress]
