@@ -6,7 +6,7 @@ number. Knows neither SQL nor I/O.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from hs_common.matrix.appservice import Services
 from hs_common.matrix.event import Event
@@ -17,10 +17,13 @@ from hs_master.rooms.head import Held, NotLoaded, RoomDraft, RoomHead
 
 # Rooms whose heads stay in memory; a head without members costs some 4 KiB.
 MAXIMUM_HEADS: Final = 5000
+# Users whose name and avatar stay in memory: those that were made or changed lately, or joined; some 10 MiB.
+MAXIMUM_PROFILES: Final = 20_000
 
 _Rows = dict[Write, list[tuple[object, ...]]]
 # (parent event id, sender, event type, key): what may exist once (M_DUPLICATE_ANNOTATION).
 Annotation = tuple[str, str, str, str]
+Profile = dict[str, Any]  # what of it stands in member events: `displayname` and `avatar_url`, where set
 
 
 class IntervalTable:
@@ -56,8 +59,9 @@ class Knowledge:
         self.heads: dict[str, RoomHead] = {}
         self.events: dict[str, KnownEvent | None] = {}  # None: looked for, and not here
         self.annotations: dict[Annotation, str | None] = {}  # the annotating event; None: there is none
+        self.profiles: dict[str, Profile] = {}
         self.services: Services | None = None  # None: not read yet
-        self.readings: dict[object, set[str]] = {}  # of heads, under way: the rooms that have moved on meanwhile
+        self.readings: dict[object, set[str]] = {}  # under way: the rooms and profiles that have moved on meanwhile
 
     def take_services(self, services: Services) -> None:
         """Other services are registered now, so who is interested in which room has to be found out anew."""
@@ -69,6 +73,11 @@ class Knowledge:
         """Drop the heads read or made longest ago."""
         while len(self.heads) > MAXIMUM_HEADS:
             del self.heads[next(iter(self.heads))]
+
+    def bound_profiles(self) -> None:
+        """Drop those read or changed longest ago."""
+        while len(self.profiles) > MAXIMUM_PROFILES:
+            del self.profiles[next(iter(self.profiles))]
 
     def bound(self, maximum: int) -> None:
         """Drop the events and annotations looked up longest ago."""
@@ -90,6 +99,7 @@ class Draft:
         self.new_heads: dict[str, RoomHead] = {}
         self.events: dict[str, KnownEvent] = {}
         self.annotations: dict[Annotation, str | None] = {}
+        self.profiles: dict[str, Profile] = {}
         self.items: list[tuple[int, str, bytes]] = []
         self.rows: _Rows = {}
         self.upserts: dict[Write, dict[Key, tuple[object, ...]]] = {}
@@ -120,11 +130,19 @@ class Draft:
             return self.annotations[annotation]
         return self.knowledge.annotations.get(annotation)
 
+    def profile(self, user_id: str) -> Profile:
+        """A local user's profile as decided so far. Raises NotLoaded."""
+        for known in (self.profiles, self.knowledge.profiles):
+            if user_id in known:
+                return known[user_id]
+        raise NotLoaded(f"the profile of {user_id}")
+
     def merge(self, step: "Step") -> None:
         self.pos = step.pos
         self.items += step.items
         self.events.update(step.events)
         self.annotations.update(step.annotations)
+        self.profiles.update(step.profiles)
         if step.new_services is not None:
             self.new_services = step.new_services
         self.new_heads.update(step.new_heads)
@@ -165,10 +183,13 @@ class Draft:
         for room_id in self.dropped_rooms:
             heads.pop(room_id, None)
         for moved in self.knowledge.readings.values():
-            moved.update(self.rooms, self.dropped_rooms)
+            moved.update(self.rooms, self.dropped_rooms, self.profiles)
         self.knowledge.bound_heads()
         self.knowledge.events.update(self.events)
         self.knowledge.annotations.update(self.annotations)
+        if self.profiles:
+            self.knowledge.profiles.update(self.profiles)
+            self.knowledge.bound_profiles()
         if self.new_services is not None:
             self.knowledge.take_services(self.new_services)
 
@@ -190,6 +211,7 @@ class Step:
         self.new_heads: dict[str, RoomHead] = {}
         self.events: dict[str, KnownEvent] = {}
         self.annotations: dict[Annotation, str | None] = {}
+        self.profiles: dict[str, Profile] = {}
         self.items: list[tuple[int, str, bytes]] = []
         self.rows: _Rows = {}
         self.upserts: dict[Write, dict[Key, tuple[object, ...]]] = {}
@@ -234,6 +256,10 @@ class Step:
         if annotation in self.annotations:
             return self.annotations[annotation]
         return self._draft.annotation(annotation)
+
+    def profile(self, user_id: str) -> Profile:
+        """What of a local user's profile stands in his member events. Raises NotLoaded."""
+        return self.profiles[user_id] if user_id in self.profiles else self._draft.profile(user_id)
 
     def row(self, write: Write, *values: object) -> None:
         self.rows.setdefault(write, []).append(values)

@@ -187,7 +187,10 @@ class Following:
                         self.authenticator.forget_token(token_hash)
                 elif isinstance(item, items.UserItem):
                     self.authenticator.forget_user(item.user_id)
-                    self._service_users.forget_user(item.user_id)
+                    if item.created:
+                        self._service_users.made(item.user_id, item.locked, item.suspended, item.deactivated)
+                    else:
+                        self._service_users.forget_user(item.user_id)
                     self._forget_oauth(item.user_id)
                 elif isinstance(item, items.DevicesItem) and item.removed:
                     self._forget_oauth(item.user_id)

@@ -32,6 +32,7 @@ class ServiceRequesters:
         self._accounts: dict[str, Account] = {}
         self._reads = SharedReads[str, Account](lambda user_ids: accounts(db, user_ids))
         self._changes = 0
+        registry.when_changed(self.void)
 
     async def requester(self, token_hash: bytes, query: Query) -> Requester | None:
         """See `hs_common.http.authentication.AppServices`."""
@@ -61,8 +62,17 @@ class ServiceRequesters:
         self._changes += 1
         self._accounts.pop(user_id, None)
 
+    def made(self, user_id: str, locked: bool, suspended: bool, deactivated: bool) -> None:
+        """An account was made: a ghost acts as soon as it is there. Of a service's own user this does not say all."""
+        self.forget_user(user_id)
+        services = self._registry.known
+        if not self._accounts or any(one.sender == user_id for one in services):
+            return  # no service acts here, so there is nobody to remember for
+        if services.interested_in_user(user_id):
+            self._remember(Account(user_id, None, False, False, locked, suspended, deactivated, False))
+
     def void(self) -> None:
-        """Part of the log was skipped: nothing remembered can be relied on."""
+        """Part of the log was skipped, or services are others: nothing remembered can be relied on."""
         self._changes += 1
         self._accounts.clear()
 
@@ -73,10 +83,13 @@ class ServiceRequesters:
         changes = self._changes
         found = await self._reads.read(user_id)
         if found is not None and changes == self._changes and self._is_fresh():
-            if len(self._accounts) >= REMEMBERED_LIMIT:
-                del self._accounts[next(iter(self._accounts))]
-            self._accounts[user_id] = found
+            self._remember(found)
         return found
+
+    def _remember(self, account: Account) -> None:
+        if len(self._accounts) >= REMEMBERED_LIMIT:
+            del self._accounts[next(iter(self._accounts))]
+        self._accounts[account.user_id] = account
 
     async def _device_id(self, user_id: str, query: Query) -> str | None:
         for name in DEVICE_NAMES:

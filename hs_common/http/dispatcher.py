@@ -27,7 +27,7 @@ from hs_common.http.router import EndpointMethod
 from hs_common.http.server_calls import ServerAuthenticator
 from hs_common.http.turns import Turns
 from hs_common.matrix.errors import MatrixError, missing_token
-from hs_common.process.request_id import CURRENT_ORIGIN, CURRENT_REQUEST_ID
+from hs_common.process.request_id import CURRENT_ORIGIN, CURRENT_REQUEST_ID, CURRENT_WAIT_S
 
 ReadBarrier = Callable[[], Awaitable[bool]]
 """Returns True when this process has seen all that was committed before the call, False when that took too long; None
@@ -72,7 +72,9 @@ class Dispatcher:
                 return await self._answer_known(incoming, declaration, path, call, requester)
             with self._turns.taking(requester.app_service_id or requester.user_id) as turn:
                 if turn is not None:
+                    began_s = self._turns.seconds()
                     await turn
+                    CURRENT_WAIT_S.set(self._turns.seconds() - began_s)
                 return await self._answer_known(incoming, declaration, path, call, requester)
         except CancelledError:
             raise

@@ -24,7 +24,7 @@ LONGEST_SLICE_S: Final = 0.012
 """As much as all else took since the slice before is begun, so that those who wait are not starved by answers and by
 requests that are only read; but no more than this, ten of which are what a human may lose at the most."""
 LONGEST_WAIT_S: Final = 4.0
-"""For a turn. With what may come after it, a call to the master, a request still ends within ten seconds."""
+"""For a turn. What comes after it, a call to the master, has so much less time: the request ends within ten seconds."""
 WAITING_LIMIT: Final = 5_000
 """Of one origin: seconds of work, and more connections than any bridge has."""
 RETRY_AFTER_MS: Final = 2_000
@@ -35,7 +35,7 @@ class Turns:
 
     def __init__(self, call_later: Callable[..., Any], seconds: Callable[[], float]) -> None:
         self._call_later = call_later
-        self._seconds = seconds
+        self.seconds = seconds
         self._in_work: Counter[str] = Counter()
         self._waiting: dict[str, deque[tuple[float, Deferred[None]]]] = {}  # by origin, whose turn it is first
         self._is_due = False
@@ -66,19 +66,19 @@ class Turns:
         if len(queue) >= WAITING_LIMIT:
             raise limit_exceeded(RETRY_AFTER_MS)
         turn: Deferred[None] = Deferred()
-        queue.append((self._seconds(), turn))
+        queue.append((self.seconds(), turn))
         self._arrange()
         return turn
 
     def _arrange(self) -> None:
         if not self._is_due and self._waiting:
             self._is_due = True
-            self._arranged_s = self._seconds()
+            self._arranged_s = self.seconds()
             self._call_later(0, self._begin_some)
 
     def _begin_some(self) -> None:
         self._is_due = False
-        now_s = self._seconds()
+        now_s = self.seconds()
         until_s = now_s + min(max(now_s - self._arranged_s, SLICE_S), LONGEST_SLICE_S)
         while self._waiting:
             origin, queue = next(iter(self._waiting.items()))
@@ -92,6 +92,6 @@ class Turns:
                 turn.errback(limit_exceeded(RETRY_AFTER_MS))
             else:
                 turn.callback(None)
-            if self._seconds() >= until_s:
+            if self.seconds() >= until_s:
                 break
         self._arrange()

@@ -12,6 +12,8 @@ from typing import Final
 CURRENT_REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id", default="")
 CURRENT_ORIGIN: Final[ContextVar[str]] = ContextVar("origin", default="")
 """The application service or user that the request is of: between origins the master is fair."""
+CURRENT_WAIT_S: Final[ContextVar[float]] = ContextVar("wait_s", default=0.0)
+"""How long the request waited for its turn: its calls to the master have so much less time, so that it ends in time."""
 
 
 def on_behalf_of(request_id: str, origin: str, call: Callable[[], None]) -> None:

@@ -35,6 +35,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     device_id: str | None = None
     txn_id: str | None = None
     joins_here: bool = False  # a join: nothing for who is in the room; M_NOT_FOUND if this server is not
+    with_profile: bool = False  # of a membership: its user's name and avatar are added by the master, who has them
 
 
 class AppendedEvents(Answer, frozen=True, kw_only=True):

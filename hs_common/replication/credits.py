@@ -16,8 +16,8 @@ from hs_common.replication.clock import Clock
 
 CREDITS: Final = 32
 """Enough to keep the master busy, and some 10 ms of its time: whoever calls meanwhile sits out two such batches."""
-LONGEST_WAIT_S: Final = 4.0
-"""For a credit: half of what a call may take in all, so that the call itself need not be given up half-way."""
+LONGEST_WAIT_SHARE: Final = 0.5
+"""For a credit, of what a call may take in all, so that the call itself need not be given up half-way."""
 
 
 async def granted(turn: "Deferred[None]", clock: Clock, seconds: float) -> bool:

@@ -19,17 +19,17 @@ from hs_common.matrix.errors import MatrixError, too_large
 from hs_common.process.request_id import CURRENT_ORIGIN, CURRENT_REQUEST_ID
 from hs_common.replication import calls
 from hs_common.replication.clock import Clock, DelayedCall, pause
-from hs_common.replication.credits import LONGEST_WAIT_S, Credits, granted
+from hs_common.replication.credits import LONGEST_WAIT_SHARE, Credits, granted
 from hs_common.replication.frame_protocol import Dial
 from hs_common.replication.frames import BrokenFrame, Busy, CallFrame, Done, Failed, Frame
 from hs_common.replication.keys import call_key
 from hs_common.replication.link_connection import LinkIdentity, MasterConnection
 from hs_common.replication.link_interface import (
-    CALL_SECONDS,
     DEFAULT_OPTIONS,
     UNKNOWN_RETRY_MS,
     CallOptions,
     busy,
+    call_seconds,
     unknown_outcome,
 )
 from hs_common.replication.names import KEY_LENGTH
@@ -120,9 +120,10 @@ class MasterLink:
         """See Link.call."""
         if self._stopped or self.waiting >= CALLS_LIMIT:
             raise unknown_outcome()
-        deadline = self._clock.seconds() + CALL_SECONDS
+        limit_s = call_seconds()
+        deadline = self._clock.seconds() + limit_s
         with self._credits.taking(options.origin or CURRENT_ORIGIN.get()) as turn:
-            if turn is not None and not await granted(turn, self._clock, LONGEST_WAIT_S):
+            if turn is not None and not await granted(turn, self._clock, limit_s * LONGEST_WAIT_SHARE):
                 raise busy(options.lane, UNKNOWN_RETRY_MS)
             return await self._call(call, key, options, deadline)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hs_common.matrix.errors import MatrixError, limit_exceeded
+from hs_common.process.request_id import CURRENT_WAIT_S
 from hs_common.replication import calls
 
 CALL_SECONDS = 8.0  # in all, over every repeat; below the 10 s in which each request ends
@@ -23,6 +24,11 @@ class CallOptions:
 
 
 DEFAULT_OPTIONS = CallOptions()
+
+
+def call_seconds() -> float:
+    """What a call may take now: less than in all, where its request has waited for its turn already."""
+    return max(0.0, CALL_SECONDS - CURRENT_WAIT_S.get())
 
 
 class Link(Protocol):

@@ -16,14 +16,14 @@ from hs_common.matrix.errors import MatrixError, unknown
 from hs_common.process.request_id import CURRENT_ORIGIN, CURRENT_REQUEST_ID
 from hs_common.replication import calls
 from hs_common.replication.clock import Clock, pause
-from hs_common.replication.credits import LONGEST_WAIT_S, Credits, granted
+from hs_common.replication.credits import LONGEST_WAIT_SHARE, Credits, granted
 from hs_common.replication.keys import call_key
 from hs_common.replication.link_interface import (
-    CALL_SECONDS,
     DEFAULT_OPTIONS,
     UNKNOWN_RETRY_MS,
     CallOptions,
     busy,
+    call_seconds,
     unknown_outcome,
 )
 from hs_common.replication.link_server import CallInfo, CallWork, LeaderElsewhere, TooBusy
@@ -49,9 +49,10 @@ class LocalLink:
         """See Link.call. A caller that gives up does not stop the work, as between processes."""
         key = call_key(self._random_bytes(KEY_LENGTH)) if key is None else key
         assert len(key) == KEY_LENGTH, "a call's key has 16 bytes"
-        deadline = self._clock.seconds() + CALL_SECONDS
+        limit_s = call_seconds()
+        deadline = self._clock.seconds() + limit_s
         with self._credits.taking(options.origin or CURRENT_ORIGIN.get()) as turn:
-            if turn is not None and not await granted(turn, self._clock, LONGEST_WAIT_S):
+            if turn is not None and not await granted(turn, self._clock, limit_s * LONGEST_WAIT_SHARE):
                 raise busy(options.lane, UNKNOWN_RETRY_MS)
             return await self._call(call, key, options, deadline)
 

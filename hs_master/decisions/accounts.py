@@ -3,8 +3,10 @@
 Spec: client-server-api/_index.md#account-registration-and-management, #profiles, modules/account_data.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+import orjson
 
 from hs_common.matrix.errors import MatrixError, forbidden, not_found
 from hs_common.replication.calls import (
@@ -26,7 +28,7 @@ from hs_master import tables
 from hs_master.decisions.encryption import end_cross_signing
 from hs_master.decisions.sessions import Sessions, end_token, open_session, user_queue
 from hs_master.jobs.kinds import DeactivationJob, ProfileJob, write_job
-from hs_master.step import Step
+from hs_master.step import Profile, Step
 from hs_master.user_directory import list_local, unlist
 
 # A whole profile as JSON. Spec: client-server-api/_index.md#profiles.
@@ -129,6 +131,7 @@ class RegisterUserDecider:
         for field, value in call.profile.items():
             pos = step.item(ProfileItem(call.user_id, field, value))
             step.row(tables.PROFILE, call.user_id, field, value.decode(), pos)
+        step.profiles[call.user_id] = _in_member_events(call.profile)
         if not call.is_guest:
             list_local(step, call.user_id, call.profile)
         if call.session is not None:
@@ -262,6 +265,7 @@ class DeactivateUserDecider:
             for field in profile:
                 step.row(tables.PROFILE_DELETE, call.user_id, field)
                 step.item(ProfileItem(call.user_id, field, None))
+            step.profiles[call.user_id] = {}
         write_job(step, call.user_id, DeactivationJob())
         return Answer(pos=step.pos)
 
@@ -292,10 +296,16 @@ class SetProfileDecider:
         else:
             step.row(tables.PROFILE, call.user_id, call.field, value, pos)
         if call.field in MEMBER_FIELDS:
+            step.profiles[call.user_id] = _in_member_events({**profile, call.field: value})
             if not (account.is_guest or account.deactivated):
                 list_local(step, call.user_id, {**profile, call.field: value or "null"})
             write_job(step, call.user_id, ProfileJob())
         return Answer(pos=step.pos)
+
+
+def _in_member_events(profile: Mapping[str, str | bytes | None]) -> Profile:
+    """Of a profile's fields, as JSON; None: it is no longer set."""
+    return {field: orjson.loads(value) for field in MEMBER_FIELDS if (value := profile.get(field)) is not None}
 
 
 def _check_profile_size(profile: dict[str, Any]) -> None:

@@ -5,6 +5,8 @@ Spec: server-server-api.md#pdus; client-server-api/_index.md#sending-events-to-a
 
 from typing import Final
 
+import msgspec
+
 from hs_common.matrix import auth_rules
 from hs_common.matrix.errors import MatrixError, not_found
 from hs_common.matrix.event import StateKey
@@ -47,7 +49,8 @@ def needs_of(intent: Intent, knowledge: Knowledge, server_name: str) -> Needs | 
         if target is not None and target.event.is_state:
             keys.append(target.event.key)  # known once the event is: its redaction changes the room's state
     annotation = references.annotation_of(intent)
-    return Needs(intent.room_id, keys, events, [] if annotation is None else [annotation])
+    profiles = [intent.state_key] if intent.with_profile and intent.state_key is not None else []
+    return Needs(intent.room_id, keys, events, [] if annotation is None else [annotation], profiles)
 
 
 class EventAppender:
@@ -65,6 +68,7 @@ class EventAppender:
         room = step.room(intent.room_id)
         if room is None:
             raise not_found(f"This server does not know the room {intent.room_id}")
+        intent = _completed(step, intent)
         unchanged = self._unchanged_state(room, intent)
         if unchanged is not None:
             return unchanged
@@ -79,6 +83,7 @@ class EventAppender:
         room = step.room(intent.room_id)
         if room is None:
             raise not_found(f"This server does not know the room {intent.room_id}")
+        intent = _completed(step, intent)
         unchanged = self._unchanged_state(room, intent)
         if unchanged is not None:
             return ComposedEvent(pos=step.pos, event_id=unchanged, pdu=b"")
@@ -107,6 +112,13 @@ class EventAppender:
         if intent.type != "m.room.member" and not _is_joined(room, intent.sender):
             return None  # refused by the rules: who is out of the room learns nothing of what is in it
         return current.event_id
+
+
+def _completed(step: Step, intent: Intent) -> Intent:
+    """With the profile where it is wanted, as it is now: nobody changes it between here and the commit."""
+    if not intent.with_profile or intent.state_key is None:
+        return intent
+    return msgspec.structs.replace(intent, content={**step.profile(intent.state_key), **intent.content})
 
 
 def _is_joined(room: RoomDraft, user_id: str) -> bool:

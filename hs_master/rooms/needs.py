@@ -14,10 +14,10 @@ import orjson
 
 from hs_common.matrix.event import Event, StateKey
 from hs_common.matrix.room_versions import ROOM_VERSIONS
-from hs_common.storage import appservices, room_heads
+from hs_common.storage import appservices, room_heads, room_members
 from hs_common.storage.queries import Queries
 from hs_master.rooms.head import Cause, RoomHead
-from hs_master.step import Annotation, Knowledge, KnownEvent
+from hs_master.step import Annotation, Knowledge, KnownEvent, Profile
 
 # Causes of a service's interest that are no alias: members in its namespace; the room's id.
 MEMBERS: Final = ""
@@ -28,12 +28,14 @@ MAXIMUM_KNOWN_EVENTS: Final = 2000
 
 @dataclass(slots=True)
 class Needs:
-    """State entries of one room, events and annotations that a decision looks at."""
+    """State entries of one room, events, annotations and profiles that a decision looks at."""
 
     room_id: str
     keys: list[StateKey] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     annotations: list[Annotation] = field(default_factory=list)
+    profiles: list[str] = field(default_factory=list)
+    """Local users."""
 
 
 class Loader:
@@ -51,6 +53,8 @@ class Loader:
         if head is None or not all(head.has(key) for key in needs.keys):
             return True
         if head.causes is None and (known.services is None or known.services.anyone_listens):
+            return True
+        if any(user_id not in known.profiles for user_id in needs.profiles):
             return True
         if any(event_id not in known.events for event_id in needs.events):
             return True
@@ -101,6 +105,7 @@ class Loader:
         wanted = [need for need in needs if need.room_id in self._knowledge.heads]
         await self._load_state(wanted)
         await self._load_interest({need.room_id for need in wanted})
+        await self._load_profiles(dict.fromkeys(user_id for need in wanted for user_id in need.profiles))
         known = self._knowledge
         events = dict.fromkeys(event_id for need in wanted for event_id in need.events if event_id not in known.events)
         if events:
@@ -157,6 +162,24 @@ class Loader:
             head = heads.get(room_id)
             if head is not None and head.changes == before[room_id]:
                 head.fill_interest(dict(causes[room_id]), open_rows[room_id])
+
+    async def _load_profiles(self, user_ids: Iterable[str]) -> None:
+        known = self._knowledge
+        wanted = [user_id for user_id in user_ids if user_id not in known.profiles]
+        if not wanted:
+            return
+        reading, moved = object(), set[str]()
+        known.readings[reading] = moved
+        found: dict[str, Profile] = {user_id: {} for user_id in wanted}
+        try:
+            for user_id, name, value in await room_members.profiles(self._db, wanted):
+                found[user_id][name] = orjson.loads(value)
+        finally:
+            del known.readings[reading]
+        for user_id, profile in found.items():
+            if user_id not in moved:
+                known.profiles[user_id] = profile
+        known.bound_profiles()
 
     async def _load_events(self, event_ids: list[str]) -> None:
         known = self._knowledge

@@ -81,10 +81,16 @@ class Memberships:
 
     async def _let_in(self, room_id: str, user_id: str, reason: str | None) -> bool:
         """Whether a service's ghost is in the room now. They come by the thousand, most into rooms that let them in: so
-        the master is asked at once, which knows the room, and only for those whom it refuses the room is looked at."""
-        content = {"membership": "join", **await self._newcomers.profile(user_id), **_reason(reason)}
+        the master is asked at once, which knows room and profile. The room is looked at only for those whom it refuses:
+        by the rules, or because it is of the version before and does not know such an intent."""
         intent = Intent(
-            room_id=room_id, sender=user_id, type=MEMBER, state_key=user_id, content=content, joins_here=True
+            room_id=room_id,
+            sender=user_id,
+            type=MEMBER,
+            state_key=user_id,
+            content={"membership": "join", **_reason(reason)},
+            joins_here=True,
+            with_profile=True,
         )
         try:
             await self._sending.send(intent)

@@ -18,7 +18,6 @@ from hs_common.storage import newcomers
 from hs_common.storage.queries import Queries
 from hs_common.storage.shared_reads import SharedReads
 from hs_workers.client.room.admission import STATE_LOOKED_AT
-from hs_workers.client.room.profiles import member_profiles
 
 MEMBER: Final = "m.room.member"
 
@@ -42,20 +41,12 @@ class Newcomers:
         self._db = db
         self._server_name = server_name
         self._reads = SharedReads(self._read)
-        self._profiles = SharedReads(self._read_profiles)
 
     async def of(self, room_id: str, user_id: str) -> Newcomer:
         """As of now."""
         found = await self._reads.read((room_id, user_id))
         assert found is not None, "every pair is answered"
         return found
-
-    async def profile(self, user_id: str) -> dict[str, Any]:
-        """The profile alone, as of now."""
-        return await self._profiles.read(user_id) or {}
-
-    async def _read_profiles(self, user_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        return await member_profiles(self._db, user_ids)
 
     async def _read(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Newcomer]:
         rooms = await self._rooms([*dict.fromkeys(room_id for room_id, _ in pairs)])

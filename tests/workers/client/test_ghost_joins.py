@@ -1,7 +1,9 @@
 """Ghosts of application services join as everybody does; where the room lets them in nobody looks at it first."""
 
+import msgspec
 import pytest
 
+from hs_common.matrix.errors import MatrixError
 from hs_common.replication.calls import AppendEvents, Call
 from hs_common.replication.link_interface import unknown_outcome
 from tests.workers.client.room_world import RoomWorld, User, play, room_path
@@ -88,5 +90,26 @@ def test_an_unknown_outcome_is_told_and_nothing_else_tried(database_url: str) ->
         world.link.before["AppendEvents"] = [no_answer]
         assert (await ghost.refused("POST", room_path(room_id, "join"), {}))[0] == 503
         assert _appended(world) == []
+
+    play(database_url, scenario)
+
+
+def test_a_master_of_the_version_before_knows_no_such_join_and_lets_the_ghost_in(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice, ghost = await world.user("alice"), await _ghost(world, "ghost", displayname="Boo")
+        room_id = await alice.create(preset="public_chat")
+        unknown = MatrixError(400, "M_BAD_JSON", "The call AppendEvents does not fit: Object contains unknown field")
+
+        async def as_before() -> None:
+            raise unknown
+
+        world.link.calls.clear()
+        world.link.before["AppendEvents"] = [as_before]
+        await ghost.join(room_id)
+        (call,) = _appended(world)
+        assert isinstance(call, AppendEvents)
+        assert {"joins_here", "with_profile"}.isdisjoint(msgspec.to_builtins(call.intents[0]))
+        content = await alice.state(room_id, "m.room.member", ghost.user_id)
+        assert content == {"membership": "join", "displayname": "Boo"}
 
     play(database_url, scenario)
