@@ -93,6 +93,11 @@ class Deliveries:
         """The services that this worker sends to."""
         return sorted(self._senders)
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether a service is just taking a transaction: what is heard meanwhile goes into the next one."""
+        return any(sender.is_sending for sender in self._senders.values())
+
     # --- what the log and the ephemeral stream tell ---
 
     def subscription(self) -> Subscription:

@@ -109,6 +109,11 @@ class ServiceSender:
         self.work = ShareWork(world.clock, f"sending to {to.service_id}", self._claim, self._step)
         self._insist = self.work.insist
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether a transaction is under way that has not failed."""
+        return self._under is not None and self._failures == 0
+
     # --- what others say ---
 
     def news(self) -> None:

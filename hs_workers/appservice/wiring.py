@@ -29,6 +29,8 @@ class AppServiceParts:
             members=self._members,
             background=node.background,
         )
+        others_wait = following.someone_waits
+        following.someone_waits = lambda: self.deliveries.is_sending or others_wait()
         self._lag = Lag(node.db, node.reactor, node.outside.now_ms, node.metrics, lambda: self.deliveries.sending_to)
 
     def add_steps(self) -> None:

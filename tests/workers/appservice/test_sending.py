@@ -248,3 +248,25 @@ def test_a_service_that_moves_is_found(database_url: str) -> None:
             await until(lambda: w.service.event_ids[1:] == sent)
 
     run(play())
+
+
+def test_the_log_is_followed_closely_while_a_service_takes_what_it_is_sent(database_url: str) -> None:
+    async def play() -> None:
+        async with world(database_url) as w:
+            worker = w.start_worker()
+            await w.register()
+            assert not worker.deliveries.is_sending
+            w.service.behave = lambda received: HANG
+            await w.bridged_room()
+            await until(lambda: w.service.requests)
+            assert worker.deliveries.is_sending
+            w.service.behave = lambda received: 500
+            await w.service.hang_up()
+            await until(lambda: not worker.deliveries.is_sending)  # a service that is away costs nothing
+            w.service.behave = lambda received: 200
+            await w.master.call(WakeAppService(service_id="irc"))
+            await until(lambda: w.service.event_ids)
+            await w.rows_are_gone("service_events")
+            await until(lambda: not worker.deliveries.is_sending)
+
+    run(play())
