@@ -474,8 +474,7 @@ class HintKeyCounts(Call, frozen=True, kw_only=True):
 _CALLS: Final[tuple[type[Call], ...]] = (
     AppendEvents, CreateRoom, UpgradeRoom, ComposeEvent, AppendReady, ForgetRoom, SetAlias, DeleteAlias, SetDirectory,
     SetReceipts, RegisterUser, UpgradeGuest, OpenSession, RefreshSession, ConfirmRefresh, CloseSessions, RenameDevice,
-    MakeDevice,
-    SetPassword, SetUserState, DeactivateUser, SetProfile, SetAccountData, SetTyping, SetPresence,
+    MakeDevice, SetPassword, SetUserState, DeactivateUser, SetProfile, SetAccountData, SetTyping, SetPresence,
     SetDeviceKeys, SetCrossSigningKeys, AddSignatures, SendToDevice, HintKeyCounts,
     SetAppService, RemoveAppService, PauseAppService, WakeAppService, SetPusher, RemovePusher,
     *FEDERATION_CALLS, *REMOTE_CALLS, *IMPORT_CALLS, *DELAYED_CALLS, *ROOM_CALLS, *SIGN_ON_CALLS,

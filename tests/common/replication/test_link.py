@@ -14,7 +14,6 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from hs_common.matrix.errors import MatrixError
-from hs_common.process.request_id import CURRENT_WAIT_S
 from hs_common.replication import calls
 from hs_common.replication.dial import tcp_dial
 from hs_common.replication.frames import (
@@ -192,25 +191,6 @@ def test_without_a_leader_the_outcome_is_unknown_in_time() -> None:
     error = error_of(result)
     assert (error.status, error.errcode, error.fields) == (503, "M_UNKNOWN", {"retry_after_ms": 1000})
     assert world.link.waiting == 0
-
-
-def test_who_waited_for_his_turn_has_so_much_less_time() -> None:
-    world = World()
-    world.leader = None
-    world.start()
-
-    async def call() -> object:
-        CURRENT_WAIT_S.set(3.0)
-        return await world.link.call(calls.DeleteAlias(alias="a"))
-
-    result = outcome(Deferred.fromCoroutine(call()))
-    world.network.turn(CALL_SECONDS - 3.1)
-    assert result == []
-    world.network.turn(0.2)
-    assert error_of(result).status == 503
-    other = world.call("b")
-    world.network.turn(CALL_SECONDS - 0.1)
-    assert other == []
 
 
 def test_a_leader_found_late_does_the_call() -> None:
