@@ -144,8 +144,7 @@ class SyncParts:
         following.subscribe(self.peeking.subscription())
         following.when_advanced(self.log.advanced)
         following.when_ephemeral(self.log.heard)
-        others_wait = following.someone_waits
-        following.someone_waits = lambda: len(self.waiting) > 0 or others_wait()
+        following.someone_waits = lambda: len(self.waiting) > 0
 
     def _make_sliding(self, outside: Outside, following: Following) -> SlidingAnswering:
         db, clock = outside.db, outside.clock

@@ -5,7 +5,8 @@ from twisted.internet.defer import Deferred
 from hs_common.process.request_id import CURRENT_WAIT_S
 from hs_common.replication import calls
 from hs_common.replication.link_interface import CALL_SECONDS
-from tests.common.replication.test_link import World, error_of, outcome
+from tests.common.replication.log import outcome
+from tests.common.replication.test_link import World, error_of
 
 
 def test_who_waited_for_his_turn_has_so_much_less_time() -> None:
