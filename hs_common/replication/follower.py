@@ -3,7 +3,8 @@
 Rules: every source goes through the same test (verdict.py). A hole is read in the outbox; silence of the carrier means
 reading the outbox at intervals; a lost history, or being too far behind, means dropping caches and a start at the head.
 Entries are applied in one turn of the reactor each, subscribers in their order. What acts outside this server
-(federation, application services, push) takes the follower as a wake-up only and works from tables, by cursor.
+(federation, application services, push) takes the follower as a wake-up and works from tables, by cursor; services are
+sent what the log told only where that surely is all that the table holds.
 Must not know what the items mean, what carries them, or where the outbox lives.
 """
 
