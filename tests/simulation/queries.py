@@ -7,7 +7,7 @@ that only listens: a statement that changes there is followed here, and one that
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from hs_common.storage import appservices, jobs, log, master_reads, room_heads
+from hs_common.storage import appservices, delayed_events, jobs, log, master_reads, room_heads
 from hs_common.storage.queries import Arguments, Row
 from hs_master.intervals import ALWAYS
 from tests.simulation.database import SimulatedLog
@@ -149,7 +149,10 @@ ANSWERERS: dict[str, Answerer] = {
     text_of(master_reads.account_data_pos, "@u", "!r", "t"): _account_data_pos,
     text_of(master_reads.restricted_users): _no_rows,
     text_of(jobs.next_jobs, 1): _no_rows,
-    text_of(appservices.registered): _no_rows,  # nobody here makes an alias, a job or a service
+    text_of(delayed_events.due, 1, 1): _no_rows,
+    text_of(delayed_events.next_due_ms): _no_rows,
+    text_of(delayed_events.has_finalised_before, 1): _no_rows,
+    text_of(appservices.registered): _no_rows,  # nobody here makes an alias, a job, a service or sends anything later
     text_of(appservices.joined_users, ["!r"]): _no_rows,
     text_of(appservices.aliases, ["!r"]): _no_rows,
     text_of(appservices.open_causes, ["!r"]): _no_rows,
