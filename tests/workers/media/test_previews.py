@@ -8,8 +8,12 @@ from urllib.parse import quote
 import pytest
 from twisted.internet.defer import Deferred
 
+from hs_common.storage import url_previews
+from hs_common.storage.queries import Queries
+from hs_common.storage.url_previews import StoredPreview
 from hs_workers.media.previews import making
 from hs_workers.media.previews.previewing import FAILED_LIFETIME_MS
+from hs_workers.media.retention import PICTURE_GRACE_MS
 from tests.common.http.egress.outside import OutsideServer, Seen, Talk, answer, asking, outside
 from tests.common.http.served import Answer
 from tests.reactor import reactor, run, until
@@ -119,6 +123,74 @@ def test_many_ask_and_one_request_is_made(media_url: str, media_folder: Path) ->
         assert len(server.requests) == 1
 
     browse(media_url, media_folder, pages, scenario)
+
+
+def test_who_looked_while_it_was_being_stored_does_not_have_it_made_again(
+    media_url: str, media_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The late one's look found nothing, and is told so only when the preview is there and nobody waits for it."""
+    talks: list[Talk] = []
+    find = url_previews.find_preview
+    held: list[Deferred[None]] = []
+    holds = False
+
+    async def find_slowly(db: Queries, url_hash: bytes) -> StoredPreview | None:
+        nonlocal holds
+        found = await find(db, url_hash)
+        if holds:
+            holds = False
+            held.append(Deferred())
+            await held[0]
+        return found
+
+    monkeypatch.setattr(url_previews, "find_preview", find_slowly)
+
+    async def scenario(world: World, server: OutsideServer) -> None:
+        nonlocal holds
+        first = Deferred.fromCoroutine(preview(world, f"{server.url}/"))
+        await until(lambda: talks, 60)
+        holds = True
+        late = Deferred.fromCoroutine(preview(world, f"{server.url}/"))
+        await until(lambda: held, 60)
+        talks[0].write(html(b"<title>One</title>"))
+        assert (await first).json == {"og:title": "One"}
+        await world.background.drained()
+        held[0].callback(None)
+        assert (await late).json == {"og:title": "One"}
+        assert len(server.requests) == 1
+
+    browse(media_url, media_folder, {"/": talks.append}, scenario)
+
+
+def test_two_workers_make_the_same_preview_at_once(media_url: str, media_folder: Path) -> None:
+    """Both store it: the last one stays, with its picture; the other's picture goes in time."""
+    talks: list[Talk] = []
+    kept_long = {"lifetime_ms": 2 * PICTURE_GRACE_MS}
+    pages = {"/": talks.append, "/picture.png": answer(picture(60, 40), 200, "Content-Type: image/png")}
+
+    async def scenario(one: World, server: OutsideServer) -> None:
+        url = f"{server.url}/"
+        egress = one.parts._outside.egress
+        async with media_worker(media_url, media_folder, egress=egress, previews=kept_long) as other:
+            asked = [Deferred.fromCoroutine(preview(world, url)) for world in (one, other)]
+            await until(lambda: len(talks) == 2, 60)
+            for talk in talks:
+                talk.write(html(PAGE))
+            told = [(await answered).json["og:image"] for answered in asked]
+            assert len(set(told)) == await one.count("media") == 2
+            assert await one.count("url_previews") == 1
+            kept = (await preview(one, url)).json["og:image"]
+            assert kept in told
+            assert (await preview(other, url)).json["og:image"] == kept
+            for image in told:
+                assert (await other.download(image.removeprefix(f"mxc://{NAME}/"))).status == 200
+            await one.later(PICTURE_GRACE_MS / 1000 + 1)
+            await one.sweeper.sweep()
+            assert await one.count("media") == 1
+            assert (await other.download(kept.removeprefix(f"mxc://{NAME}/"))).status == 200
+        assert len(talks) == 2, "afterwards it was known"
+
+    browse(media_url, media_folder, pages, scenario, previews=kept_long)
 
 
 def test_what_is_kept_goes_in_time(media_url: str, media_folder: Path) -> None:
