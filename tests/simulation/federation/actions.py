@@ -117,6 +117,12 @@ class Actions:
         self._start("last words", home.inbound, self._send(home.inbound, intent))
         return True
 
+    def read_back(self, home: Homeserver, room: Room, wanted: int) -> None:
+        """One of the server's users reads so many events backwards, which fills gaps."""
+        if home.inbound is not None:
+            filling = home.inbound.outgoing.backfilling.fill(room.room_id, (2**62, 0), (0, -(2**31)), wanted)
+            self._start("read back", home.inbound, filling)
+
     def _start(self, kind: str, inbound: Inbound, doing: Any) -> None:
         self._counts[f"action: {kind}"] += 1
         work: Deferred[None] = Deferred.fromCoroutine(self._watched(kind, doing))

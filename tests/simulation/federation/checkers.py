@@ -39,6 +39,8 @@ def _all(world: World) -> Iterator[str]:
                 yield from _two(world, one, other, room)
                 yield from _everything_came(one, other, room)
                 yield from _everything_came(other, one, room)
+                yield from _history_came(one, other, room)
+                yield from _history_came(other, one, room)
             else:
                 world.counts["servers that are parted for good"] += 1
                 if set(one.tables.extremities(room.room_id)) == set(other.tables.extremities(room.room_id)):
@@ -95,9 +97,9 @@ def _two(world: World, one: Homeserver, other: Homeserver, room: Room) -> Iterat
     for event_id in one.tables.places:
         if event_id in other.tables.places and one.tables.events[event_id][0] == room_id:
             mine, theirs = one.tables.state_before(event_id), other.tables.state_before(event_id)
-            if mine != theirs:
+            if mine is not None and theirs is not None and mine != theirs:
                 pdu = orjson.loads(one.tables.events[event_id][1])
-                yield f"{names}: another state before {event_id} {pdu['type']}: {_difference(mine or {}, theirs or {})}"
+                yield f"{names}: another state before {event_id} {pdu['type']}: {_difference(mine, theirs)}"
                 break
     ends = [set(home.tables.extremities(room_id)) for home in (one, other)]
     if ends[0] == ends[1]:
@@ -141,6 +143,27 @@ def _everything_came(home: Homeserver, other: Homeserver, room: Room) -> Iterato
     if lacking:
         kinds = [pdus[one]["type"] for one in lacking[:3]]
         yield f"{home.name} lacks {len(lacking)} events of {other.name} in {room.room_id}: {lacking[:3]} {kinds}"
+
+
+def _history_came(home: Homeserver, other: Homeserver, room: Room) -> Iterator[str]:
+    """Where everything was read, and nobody is left who could not be asked, a server has all of a room's past."""
+    pdus = {
+        event_id: orjson.loads(json)
+        for one in (other, home)
+        for event_id, (room_id, json, _) in one.tables.events.items()
+        if room_id == room.room_id
+    }
+    past = _ancestors(pdus, home.tables.extremities(room.room_id), room)
+    shown = [place for places in (other.tables.timeline, other.tables.history) for place in places[room.room_id]]
+    known = home.tables.status
+    lacking = [one.event_id for one in shown if one.event_id in past and known.get(one.event_id, 3) > SOFT_FAILED]
+    if lacking:
+        kinds = [pdus[one]["type"] for one in lacking[:3]]
+        gaps = [wanted for (room_id, _), (_, wanted) in home.tables.gaps.items() if room_id == room.room_id]
+        yield (
+            f"{home.name} has no history of {room.room_id}: it lacks {len(lacking)} events that {other.name} shows, "
+            f"{lacking[:3]} {kinds}, and has gaps before {gaps[:3]}"
+        )
 
 
 def _entered_by(home: Homeserver, room: Room) -> str | None:

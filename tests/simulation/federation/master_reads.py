@@ -130,6 +130,15 @@ def _servers(db: Db, args: Any) -> list[Row]:
     return [(server,) for server in db.tables.servers_now(args[0])]
 
 
+def _gap(db: Db, args: Any) -> list[Row]:
+    found = db.tables.gaps.get((args[0], args[1]))
+    return [] if found is None else [found]
+
+
+def _state_pos_at(db: Db, args: Any) -> list[Row]:
+    return [(place.state_pos,) for place in db.tables.timeline.get(args[0], ()) if place.order_pos == args[1]][:1]
+
+
 def _current_entries(db: Db, args: Any) -> list[Row]:
     found: list[Row] = []
     for key in zip(args[0], args[1], strict=True):
@@ -210,6 +219,8 @@ MASTER: Final = {
     text_of(room_forks.local_memberships, "!r"): _local_memberships,
     text_of(room_forks.local_membership, "!r", "@u"): _local_membership,
     text_of(room_forks.servers, "!r"): _servers,
+    text_of(room_forks.gap, "!r", 1): _gap,
+    text_of(room_forks.state_pos_at, "!r", 1): _state_pos_at,
     text_of(room_forks.current_entries, "!r", [("t", "k")]): _current_entries,
     text_of(room_state.room_version, "!r"): _room_version,
     text_of(master_reads.room_is_public, "!r"): lambda db, args: [(False,)] if args[0] in db.tables.rooms else [],

@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 from weakref import WeakKeyDictionary
 
+from hs_common.federation.backfilling import Backfilling
 from hs_common.federation.completing import Bundle, Completing
 from hs_common.matrix.event import Event
 from hs_common.replication.federation_calls import Verdict
@@ -114,6 +115,15 @@ def _acl() -> AbstractContextManager[Any]:
     return mock.patch.object(RoomStanding, "allows", return_value=True)
 
 
+def _history() -> AbstractContextManager[Any]:
+    """Of what other servers have of the past one page is enough."""
+
+    async def nothing(self: Backfilling, room: Any, event_ids: set[str]) -> set[str]:
+        return set()
+
+    return mock.patch.object(Backfilling, "_missing", nothing)
+
+
 def _resolution() -> AbstractContextManager[Any]:
     """Where branches disagree the newest counts."""
 
@@ -143,6 +153,7 @@ RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "one transaction after the other": _one_after_the_other,
     "who lets somebody in signs for it": _lets_in,
     "who is denied is kept out": _acl,
+    "history is read to its beginning": _history,
     "branches are resolved": _resolution,
     "judged by the state before": _state_before,
 }

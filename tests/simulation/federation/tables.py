@@ -12,7 +12,7 @@ import orjson
 from hs_common.matrix.server_acl import ServerAcl
 from hs_common.storage.room_forks import OUT_OF_BAND, WITHOUT_STATE
 from hs_master.intervals import ALWAYS
-from tests.simulation.tables import Broken, Row, Tables
+from tests.simulation.tables import Broken, Row, Tables, TimelineRow
 
 SERVER_ACL_KEY: Final = ("m.room.server_acl", "")
 
@@ -44,6 +44,7 @@ class FederationTables(Tables):
         self.deltas: dict[int, list[tuple[str, str, str | None]]] = defaultdict(list)
         self.forks: dict[str, tuple[list[str], int]] = {}
         self.gaps: dict[tuple[str, int], tuple[int, list[str]]] = {}
+        self.history: dict[str, list[TimelineRow]] = defaultdict(list)  # by room, beside `timeline`
         self.held: dict[str, str] = {}  # target → redaction
         self.outgoing: list[tuple[str, int, str, str | None]] = []  # (room, pos, event, target)
         self.outgoing_edus: dict[str, list[tuple[int, str]]] = defaultdict(list)  # by destination, until received
@@ -60,6 +61,7 @@ class FederationTables(Tables):
             "outgoing_edu": self._outgoing_edu,
             "inbox": lambda row: self.inboxes.append((str(row[0]), str(row[3]))),
             "gap": self._gap,
+            "timeline": self._place,
             "fork": self._fork,
             "held_redaction": self._held_redaction,
             "held_redaction_end": self._held_redaction_end,
@@ -72,6 +74,8 @@ class FederationTables(Tables):
     def state_before(self, event_id: str) -> dict[tuple[str, str], str] | None:
         """The state before an event, as the rows tell it."""
         place = self.places.get(event_id)
+        if place is not None and place.row[2] != 0:
+            return None  # of history only a part of the state is known
         if place is not None:
             room_id, state_pos, delta_id = str(place.row[0]), place.state_pos, place.row[11]
         elif event_id in self.aside:
@@ -110,6 +114,12 @@ class FederationTables(Tables):
         return spans[-1] if spans and spans[-1].is_open else None
 
     # --- the writes ---
+
+    def _place(self, row: Row) -> None:
+        """What is found later has a place of its own, so that the newest event stays the last of the timeline."""
+        self._timeline(row)
+        if row[2] != 0:
+            self.history[str(row[0])].append(self.timeline[str(row[0])].pop())
 
     def _event(self, row: Row) -> None:
         super()._event(row)

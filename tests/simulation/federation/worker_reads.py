@@ -10,6 +10,7 @@ from hs_common.storage import (
     inbound_pdus,
     remote_devices,
     room_events,
+    room_gaps,
     room_members,
     room_views,
     server_views,
@@ -17,7 +18,7 @@ from hs_common.storage import (
 )
 from hs_common.storage.inbound_pdus import StagedPdu
 from hs_common.storage.queries import Row
-from hs_common.storage.room_forks import REJECTED, SOFT_FAILED
+from hs_common.storage.room_forks import OUT_OF_BAND, REJECTED, SOFT_FAILED, WITHOUT_STATE
 from tests.simulation.federation.database import FederationDatabase as Db
 from tests.simulation.federation.tables import SERVER_ACL_KEY, StagedRow
 from tests.simulation.queries import text_of
@@ -217,10 +218,9 @@ def _timeline_events(db: Db, args: Any) -> list[Row]:
 
 def _page_back(db: Db, args: Any) -> list[Row]:
     low, high = (args["low_pos"], args["low_sub"]), (args["high_pos"], args["high_sub"])
-    places = [
-        place for place in db.tables.timeline.get(args["room"], ()) if low < (place.order_pos, place.row[2]) <= high
-    ]
-    places.sort(key=lambda place: (-place.order_pos, -int(place.row[2])))  # type: ignore[arg-type]
+    shown = [*db.tables.timeline.get(args["room"], ()), *db.tables.history.get(args["room"], ())]
+    places = [place for place in shown if low < (place.order_pos, place.row[2]) <= high]
+    places.sort(key=lambda place: (-place.order_pos, -int(place.row[2])))
     return [_shown(db, place) for place in places[: args["limit"]]]
 
 
@@ -233,6 +233,26 @@ def _overrides(db: Db, args: Any) -> list[Row]:
         for event_type, state_key, event_id in db.tables.deltas.get(delta_id, ())
         if (event_type, state_key) in looked_at
     ]
+
+
+# --- gaps ---
+
+
+def _newest_gap(db: Db, args: Any) -> list[Row]:
+    room_id, below, above = args[0], tuple(args[1:3]), tuple(args[3:5])
+    gaps = [(pos, sub, wanted) for (one, pos), (sub, wanted) in db.tables.gaps.items() if one == room_id]
+    return sorted((gap for gap in gaps if above <= gap[:2] < below), reverse=True)[:1]
+
+
+def _count_between(db: Db, args: Any) -> list[Row]:
+    room_id, low, high, limit = args[0], tuple(args[1:3]), tuple(args[3:5]), args[5]
+    shown = [*db.tables.timeline.get(room_id, ()), *db.tables.history.get(room_id, ())]
+    return [(min(limit, sum(low < (place.order_pos, place.row[2]) <= high for place in shown)),)]
+
+
+def _in_timeline(db: Db, args: Any) -> list[Row]:
+    statuses = db.tables.status
+    return [(one,) for one in args[0] if statuses.get(one, OUT_OF_BAND) not in (WITHOUT_STATE, OUT_OF_BAND)]
 
 
 # --- what waits ---
@@ -334,6 +354,9 @@ WORKER: Final = {
     text_of(room_events.events, "!r", _ONE): _timeline_events,
     text_of(room_events.page, "!r", (0, 0), (1, 0), forwards=False, limit=1, senders=None): _page_back,
     text_of(room_views.overrides, [1], ""): _overrides,
+    text_of(room_gaps.newest_gap, "!r", (0, 0), (0, 0)): _newest_gap,
+    text_of(room_gaps.count_between, "!r", (0, 0), (0, 0), 1): _count_between,
+    text_of(room_gaps.in_timeline, _ONE): _in_timeline,
     text_of(inbound_pdus.stage, [1], [_PDU]): _stage,
     text_of(inbound_pdus.waiting_rooms, [1], 1): _waiting_rooms,
     text_of(inbound_pdus.of_room, "!r", 1): _of_room,

@@ -66,6 +66,7 @@ class World:
         if self._settled():
             self._look_for_lost()
             self._say_last_words()
+            self._read_everything()
 
     def _look_for_lost(self) -> None:
         """Before any last word, since what a last word builds on is fetched with it."""
@@ -83,6 +84,17 @@ class World:
                 for home in self.homes:
                     if home.is_in(room.room_id) and self.actions.say(home, room) and not self._settled():
                         return
+
+    def _read_everything(self) -> None:
+        """Until there is no gap in any timeline, or reading changes nothing more."""
+        before: object = None
+        while before != (before := [home.tables.gaps.copy() for home in self.homes]):
+            for room in self.actions.rooms:
+                for home in self.homes:
+                    if home.is_in(room.room_id):
+                        self.actions.read_back(home, room, 10_000)
+            if not self._settled():
+                return
 
     def _act(self, pause_s: float) -> None:
         if self._acts_left > 0:
