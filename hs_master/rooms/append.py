@@ -97,7 +97,7 @@ def append(
     changes = [_change_state(step, room, key, new, server_name, pos, members) for key, new in place.changes.items()]
     if event.is_state and event.key == CREATE_KEY:
         count_room(step, room, pos)
-    redacted = references.apply_redaction(step, room, event)
+    redacted = references.apply_redaction(step, room, event, server_name)
     relation = references.relation_of(event.content) if not event.is_state else None
     root = references.thread_root(step, relation)
     references.write_relation(step, event, relation, pos)

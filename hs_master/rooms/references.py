@@ -157,7 +157,7 @@ def _has_redact_level(room: RoomDraft, sender: str) -> bool:
     return levels.user_level(sender) >= levels.redact
 
 
-def apply_redaction(step: Step, room: RoomDraft, event: Event) -> list[str]:
+def apply_redaction(step: Step, room: RoomDraft, event: Event, server_name: str) -> list[str]:
     """Strip the target of a redaction event of its content wherever it stands; returns the ids redacted.
 
     The authorisation rules let everybody send redactions (from version 3 on), so the right is looked at here, whichever
@@ -172,7 +172,8 @@ def apply_redaction(step: Step, room: RoomDraft, event: Event) -> list[str]:
         return []
     if target.event.room_id != event.room_id:
         return []
-    if target.redacted or not takes_effect(room, event.sender, target.event):
+    counts = may_redact if domain_of(event.sender) == server_name else takes_effect
+    if target.redacted or not counts(room, event.sender, target.event):
         return []
     pdu = redact(dict(target.event.pdu), room.version)
     stripped = msgspec.structs.replace(target.event, pdu=pdu, content=pdu["content"])
