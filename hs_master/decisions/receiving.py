@@ -35,9 +35,9 @@ from hs_master.step import Knowledge, Step
 # Events of one call: one item of a batch stays small.
 MAXIMUM_EVENTS: Final = 200
 MAXIMUM_ASIDE: Final = 10
+"""Rejected and soft failed events, in a row and beside each other, behind which a gap is looked for: mostly one."""
 MAXIMUM_HELD: Final = 50
 """Redactions of one event that came before it: who has no right to redact it may send some too."""
-"""Rejected and soft failed events, in a row and beside each other, behind which a gap is looked for: mostly one."""
 
 
 @lru_cache(maxsize=1024)
