@@ -157,9 +157,9 @@ class Inbound(WorkerLife):
     async def _answer(self, question: Question) -> SimulatedAnswer:
         database, received = self.site.world.database, self.site.received
         assert isinstance(database, FederationDatabase)
-        denied = received.asked(question, database.tables, self.process.seconds())
+        arrival = received.asked(question, database.tables, self.process.seconds())
         answer = await self._door.answer(question)
-        received.note(question, answer, database.tables, denied)
+        received.note(question, answer, database.tables, arrival)
         return answer
 
     def _heard(self, origin: str) -> None:
