@@ -37,8 +37,8 @@ def _all(world: World) -> Iterator[str]:
                 world.counts["servers that are kept from each other"] += 1
             elif one.is_with(other, room.room_id):
                 yield from _two(world, one, other, room)
-                yield from _everything_came(one, other, room)
-                yield from _everything_came(other, one, room)
+                yield from _everything_came(world, one, other, room)
+                yield from _everything_came(world, other, one, room)
                 yield from _history_came(one, other, room)
                 yield from _history_came(other, one, room)
             else:
@@ -108,12 +108,19 @@ def _two(world: World, one: Homeserver, other: Homeserver, room: Room) -> Iterat
         return
     # What is soft failed is built upon by its own server alone, which so may keep a branch that others have not.
     world.counts["servers with other newest events"] += 1
-    for home, only in ((other, ends[0] - ends[1]), (one, ends[1] - ends[0])):
+    for home, holder, only in ((other, one, ends[0] - ends[1]), (one, other, ends[1] - ends[0])):
         unknown = [one for one in only if home.tables.status.get(one) not in (ACCEPTED, SOFT_FAILED)]
+        unknown = [event_id for event_id in unknown if _is_told(world, holder, home, event_id, room)]
         if unknown:
             yield f"{names}: {home.name} has never got {unknown}"
     if all(home.tables.status.get(one) == ACCEPTED for home in (one, other) for one in ends[0] ^ ends[1]):
         yield f"{names}: other newest events, though all are accepted by both: {ends}"
+
+
+def _is_told(world: World, holder: Homeserver, home: Homeserver, event_id: str, room: Room) -> bool:
+    """Whether who sent an event, as one server has it, knows of another: else that is told when somebody cites it."""
+    sender = orjson.loads(holder.tables.events[event_id][1])["sender"]
+    return any(other.is_ours(sender) and other.is_with(home, room.room_id) for other in world.homes)
 
 
 def _difference(one: dict[tuple[str, str], str], other: dict[tuple[str, str], str]) -> str:
@@ -121,7 +128,7 @@ def _difference(one: dict[tuple[str, str], str], other: dict[tuple[str, str], st
     return ", ".join(f"{'|'.join(key)}: {one.get(key)} / {other.get(key)}" for key in different)
 
 
-def _everything_came(home: Homeserver, other: Homeserver, room: Room) -> Iterator[str]:
+def _everything_came(world: World, home: Homeserver, other: Homeserver, room: Room) -> Iterator[str]:
     """A server has every event that another has got since this came in, if it is not of before it came itself."""
     pdus = {
         place.event_id: orjson.loads(one.tables.events[place.event_id][1])
@@ -140,6 +147,8 @@ def _everything_came(home: Homeserver, other: Homeserver, room: Room) -> Iterato
     kept = _ancestors(pdus, other.tables.extremities(room.room_id), room)
     new = [one for one in new if one in kept]
     lacking = [one for one in new if known.get(one, REJECTED) > SOFT_FAILED]
+    ends = other.tables.extremities(room.room_id)  # what is cited is asked for, whoever sent it
+    lacking = [one for one in lacking if one not in ends or _is_told(world, other, home, one, room)]
     if lacking:
         kinds = [pdus[one]["type"] for one in lacking[:3]]
         yield f"{home.name} lacks {len(lacking)} events of {other.name} in {room.room_id}: {lacking[:3]} {kinds}"
