@@ -1,5 +1,6 @@
 """What a room is to other servers is looked up for all who ask at once, and only a yes is kept."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -7,22 +8,26 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from hs_common.storage import federated_rooms
 from hs_common.storage.queries import DatabaseUnavailable
+from hs_workers.federation_inbound.room_admission import RoomAdmission, RoomStanding
+from tests.master.harness import SERVER
+from tests.reactor import reactor
 from tests.workers.federation_inbound.writing_world import FAR, WritingWorld, play
 
 
 def test_rooms_are_looked_up_together(database_url: str, monkeypatch: Any) -> None:
     looked: list[list[str]] = []
-    honestly = federated_rooms.room_facts
-
-    async def room_facts(db: Any, name: str, room_ids: Any) -> Any:
-        looked.append(list(room_ids))
-        return await honestly(db, name, room_ids)
 
     async def scenario(world: WritingWorld) -> None:
-        admission = world.parts._admission
+        admission = RoomAdmission(world.db, SERVER, reactor.seconds, world.background)  # which nobody else asks
+        look_up = admission._look_up_now
+
+        async def look_up_now(room_ids: Sequence[str]) -> Mapping[str, RoomStanding]:
+            looked.append(list(room_ids))
+            return await look_up(room_ids)
+
         room, other = world.far.room(), world.far.room()
         await world.enter(room)
-        monkeypatch.setattr(federated_rooms, "room_facts", room_facts)
+        monkeypatch.setattr(admission, "_look_up_now", look_up_now)
         asked = [[room.room_id], [other.room_id], [room.room_id, other.room_id], [other.room_id]]
         asking = [Deferred.fromCoroutine(admission.standings(room_ids, FAR)) for room_ids in asked]
         asking[1].addErrback(lambda failure: failure.trap(CancelledError))
@@ -57,18 +62,23 @@ def test_what_was_read_while_the_log_told_of_a_change_is_not_kept(database_url: 
     calls: list[int] = []
 
     async def scenario(world: WritingWorld) -> None:
-        admission = world.parts._admission
+        admission = RoomAdmission(world.db, SERVER, reactor.seconds, world.background)  # which nobody else asks
+        look_up = admission._look_up_now
 
         async def room_facts(db: Any, name: str, room_ids: Any) -> Any:
             facts = await honestly(db, name, room_ids)
-            calls.append(len(calls))
-            if len(calls) == 1:
+            if calls[-1:] == [0]:
                 admission.forget("!another:far.example")
             return facts
+
+        async def look_up_now(room_ids: Sequence[str]) -> Mapping[str, RoomStanding]:
+            calls.append(len(calls))
+            return await look_up(room_ids)
 
         room = world.far.room()
         await world.enter(room)
         monkeypatch.setattr(federated_rooms, "room_facts", room_facts)
+        monkeypatch.setattr(admission, "_look_up_now", look_up_now)
         for _ in range(3):
             assert (await admission.standings([room.room_id], FAR))[room.room_id].joined
         assert len(calls) == 2
