@@ -5,10 +5,10 @@ it costs what it costs alone; under load a statement serves all who wait. A fail
 Must not know what is read.
 """
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from typing import Final, Generic, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.python.failure import Failure
 
 KEYS_LIMIT: Final = 128
@@ -28,11 +28,28 @@ class SharedReads(Generic[_Key, _Value]):
 
     async def read(self, key: _Key) -> _Value | None:
         """What there is for the key, as of after this call. Raises what `fetch` raises."""
+        waiting = self._gather(key)
+        self._begin()
+        return await waiting
+
+    async def read_many(self, keys: Collection[_Key]) -> dict[_Key, _Value]:
+        """The same of several keys, in one statement as a rule; without those for which there is nothing."""
+        waiting = [self._gather(key) for key in keys]
+        self._begin()
+        try:
+            values = await gatherResults(waiting, consumeErrors=True)
+        except FirstError as error:
+            error.subFailure.raiseException()
+        return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+
+    def _gather(self, key: _Key) -> "Deferred[_Value | None]":
         waiting: Deferred[_Value | None] = Deferred()
         self._gathering.setdefault(key, []).append(waiting)
+        return waiting
+
+    def _begin(self) -> None:
         if not self._reading:
             Deferred.fromCoroutine(self._read_all())
-        return await waiting
 
     async def _read_all(self) -> None:
         """For all who have gathered, until nobody has."""

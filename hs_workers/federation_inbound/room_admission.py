@@ -7,12 +7,11 @@ look-up is under way is looked up together, right after it.
 Spec: server-server API, #server-access-control-lists-acls.
 """
 
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import orjson
-from twisted.internet.defer import Deferred
 
 from hs_common.federation.fetching import Room
 from hs_common.matrix.errors import not_found
@@ -23,10 +22,9 @@ from hs_common.replication.subscription import Subscription
 from hs_common.storage import federated_rooms
 from hs_common.storage.federated_rooms import RoomFacts
 from hs_common.storage.queries import Queries
+from hs_common.storage.shared_reads import SharedReads
 
 KEPT_S: Final = 1.0
-LOOKED_UP_AT_ONCE: Final = 500
-"""Rooms of one statement; a transaction has at most fifty."""
 MAXIMUM_KEPT: Final = 2_000
 """Rooms; an access control list may have 60 kB."""
 
@@ -45,24 +43,15 @@ class RoomStanding:
 
 
 class RoomAdmission:
-    """Looks at rooms for other servers. `seconds`: a clock that never goes back; `background` starts what nobody waits
-    for."""
+    """Looks at rooms for other servers. `seconds`: a clock that never goes back."""
 
-    def __init__(
-        self,
-        db: Queries,
-        server_name: str,
-        seconds: Callable[[], float],
-        background: Callable[[str, Coroutine[Any, Any, object]], None],
-    ) -> None:
+    def __init__(self, db: Queries, server_name: str, seconds: Callable[[], float]) -> None:
         self._db = db
         self._server_name = server_name
         self._seconds = seconds
-        self._background = background
         self._kept: dict[str, tuple[float, RoomStanding]] = {}
         self._changes = 0  # how often another list was told of
-        self._waiting: list[tuple[Sequence[str], Deferred[Mapping[str, RoomStanding]]]] = []
-        self._is_looking = False
+        self._reads = SharedReads(lambda room_ids: self._look_up_now(room_ids))
 
     async def standings(self, room_ids: Collection[str], origin: str) -> dict[str, RoomStanding]:
         """How each of the rooms stands, known here or not."""
@@ -74,34 +63,8 @@ class RoomAdmission:
                 found[room_id] = kept[1]
         others = [room_id for room_id in room_ids if room_id not in found]
         if others:
-            looked_up: Deferred[Mapping[str, RoomStanding]] = Deferred()
-            self._waiting.append((others, looked_up))
-            if not self._is_looking:
-                self._is_looking = True
-                self._background("look up rooms", self._look_up())
-            looked = await looked_up
-            found |= {room_id: looked[room_id] for room_id in others}
+            found |= await self._reads.read_many(others)
         return found
-
-    async def _look_up(self) -> None:
-        """All that waits, in as few statements as there can be."""
-        try:
-            while self._waiting:
-                batch: list[tuple[Sequence[str], Deferred[Mapping[str, RoomStanding]]]] = []
-                wanted: dict[str, None] = {}
-                while self._waiting and len(wanted) < LOOKED_UP_AT_ONCE:
-                    batch.append(self._waiting.pop(0))
-                    wanted.update(dict.fromkeys(batch[-1][0]))
-                try:
-                    looked = await self._look_up_now(list(wanted))
-                except Exception as error:  # whatever it is, it is of those who ask
-                    for _, asking in batch:
-                        _answer(asking, error)
-                else:
-                    for _, asking in batch:
-                        _answer(asking, looked)
-        finally:
-            self._is_looking = False
 
     async def _look_up_now(self, room_ids: Sequence[str]) -> Mapping[str, RoomStanding]:
         now, changes = self._seconds(), self._changes
@@ -141,16 +104,6 @@ class RoomAdmission:
         while len(self._kept) >= MAXIMUM_KEPT:
             del self._kept[next(iter(self._kept))]
         self._kept[room_id] = (now, standing)
-
-
-def _answer(asking: Deferred[Mapping[str, RoomStanding]], with_what: Mapping[str, RoomStanding] | Exception) -> None:
-    """Who has gone meanwhile is not answered."""
-    if asking.called:
-        return
-    if isinstance(with_what, Exception):
-        asking.errback(with_what)
-    else:
-        asking.callback(with_what)
 
 
 def standing_of(facts: RoomFacts) -> RoomStanding:

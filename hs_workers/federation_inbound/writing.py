@@ -72,7 +72,7 @@ class WritingParts:
         db, master, outgoing, clock = outside.db, outside.master, outside.outgoing, outside.clock
         name, checks, fetching = outgoing.others.server_name, outgoing.checks, outgoing.fetching
         self._outside = outside
-        self._admission = RoomAdmission(db, name, clock.seconds, outside.background)
+        self._admission = RoomAdmission(db, name, clock.seconds)
         self._completing = Completing(db, master, fetching, clock.seconds, name, outside.on_fetch)
         self._policy_servers = PolicyServers(db, outgoing.policy_server, clock.seconds)
         self._policies = PolicyChecks(self._policy_servers, outgoing.policy_server)

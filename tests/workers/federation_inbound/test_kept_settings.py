@@ -7,7 +7,6 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from hs_common.federation.policy_servers import PolicyServers, Unreachable
-from hs_common.process.background import Background
 from hs_common.storage.queries import Arguments, Row
 from hs_workers.federation_inbound.room_admission import RoomAdmission
 from tests.reactor import run
@@ -39,7 +38,7 @@ def _asking_policy(db: _SlowReads) -> tuple[Callable[[], Any], Any]:
 
 
 def _asking_admission(db: _SlowReads) -> tuple[Callable[[], Any], Any]:
-    admission = RoomAdmission(db, "example.org", lambda: 0.0, Background())
+    admission = RoomAdmission(db, "example.org", lambda: 0.0)
     return lambda: admission.standings([ROOM], "far.example"), admission
 
 

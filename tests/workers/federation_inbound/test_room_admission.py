@@ -16,13 +16,16 @@ from tests.workers.federation_inbound.writing_world import FAR, WritingWorld, pl
 
 def test_rooms_are_looked_up_together(database_url: str, monkeypatch: Any) -> None:
     looked: list[list[str]] = []
+    answering: Deferred[None] = Deferred()  # a statement may be answered at once
 
     async def scenario(world: WritingWorld) -> None:
-        admission = RoomAdmission(world.db, SERVER, reactor.seconds, world.background)  # which nobody else asks
+        admission = RoomAdmission(world.db, SERVER, reactor.seconds)  # which nobody else asks
         look_up = admission._look_up_now
 
         async def look_up_now(room_ids: Sequence[str]) -> Mapping[str, RoomStanding]:
             looked.append(list(room_ids))
+            if len(looked) == 1:
+                await answering
             return await look_up(room_ids)
 
         room, other = world.far.room(), world.far.room()
@@ -32,6 +35,7 @@ def test_rooms_are_looked_up_together(database_url: str, monkeypatch: Any) -> No
         asking = [Deferred.fromCoroutine(admission.standings(room_ids, FAR)) for room_ids in asked]
         asking[1].addErrback(lambda failure: failure.trap(CancelledError))
         asking[1].cancel()  # whose request has ended keeps nobody waiting
+        answering.callback(None)
         for number in (0, 2, 3):
             standings = await asking[number]
             assert {room_id: one.joined for room_id, one in standings.items()} == {
@@ -62,7 +66,7 @@ def test_what_was_read_while_the_log_told_of_a_change_is_not_kept(database_url: 
     calls: list[int] = []
 
     async def scenario(world: WritingWorld) -> None:
-        admission = RoomAdmission(world.db, SERVER, reactor.seconds, world.background)  # which nobody else asks
+        admission = RoomAdmission(world.db, SERVER, reactor.seconds)  # which nobody else asks
         look_up = admission._look_up_now
 
         async def room_facts(db: Any, name: str, room_ids: Any) -> Any:
