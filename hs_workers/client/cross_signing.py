@@ -8,7 +8,7 @@ from typing import Final
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0, unstable
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
-from hs_common.matrix.errors import bad_json, invalid_param, unknown
+from hs_common.matrix.errors import bad_json, forbidden, invalid_param, unknown
 from hs_workers.client.encryption.cross_signing import CrossSigningKeys
 from hs_workers.client.encryption.signing import Signing
 from hs_workers.client.ownership import REPLACING_KEYS
@@ -19,7 +19,8 @@ MAXIMUM_SIGNATURES: Final = 1_000
 
 
 class CrossSigning:
-    """Replacing keys takes the password, except for application services; the first keys, and the same, do not."""
+    """Replacing keys takes the password, except for application services; the first keys, and the same, do not.
+    Administrators who act as the user may do neither."""
 
     def __init__(self, keys: CrossSigningKeys, signing: Signing, uia: UserInteractiveAuthentication) -> None:
         self._keys = keys
@@ -38,6 +39,8 @@ class CrossSigning:
     async def upload_keys(self, request: Request) -> Reply:
         """Publishes the user's cross-signing keys."""
         requester, body = request.requester, request.json()
+        if requester.opened_by is not None:  # or others would trust what an administrator vouches for in his name
+            raise forbidden("Only the user's own sessions may publish keys that vouch for him: log in as the user")
         is_service = requester.app_service_id is not None
         if await self._keys.publish(requester.user_id, body, is_authenticated=is_service):
             return {}

@@ -1,6 +1,7 @@
 """Getting in, in a split: by mail with a real SMTP server, by a real identity provider; and being kept out."""
 
 import asyncio
+import base64
 import re
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -195,6 +196,11 @@ def test_an_administrator_acts_as_a_user_on_every_worker_while_he_is_one(ground:
         assert len(sent) == 2
         await acting.get(("sync",))
         await acting.post(("keys", "upload"), {}, status=400, errcode="M_INVALID_PARAM")
+        public = base64.b64encode(bytes(31) + b"k").decode().rstrip("=")
+        key = {"user_id": alice.user_id, "usage": ["master"], "keys": {f"ed25519:{public}": public}}
+        vouching = ("keys", "device_signing", "upload")
+        await acting.post(vouching, {"master_key": key}, status=403, errcode="M_FORBIDDEN")
+        await alice.post(vouching, {"master_key": key})
         assert [one["device_id"] for one in (await acting.get(("devices",)))["devices"]] == [alice.device_id]
         await alice.post(("logout", "all"))
         await acting.get(("account", "whoami"))
