@@ -38,6 +38,7 @@ class Reader(NamedTuple):
 _Override = Mapping[str, Any] | None
 _Parts = dict[str, list[Sequence[Any]]]  # kind → (text, from_pos, to_pos)
 _JUDGED_BY_CONTENT = frozenset({"m.room.history_visibility", "m.room.member"})
+_SEEN_BY_MEMBERS = frozenset({"shared", "world_readable"})
 _EMPTY: Mapping[str, _Override] = {}
 
 
@@ -98,6 +99,12 @@ class RoomView:
         if self.forgotten:
             return False
         return self._was_joined or (self.membership == "invite" and self.visibility == "invited")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the reader may see whatever was said in the room, by whomever, at any time."""
+        seen_by_members = all(understood(value) in _SEEN_BY_MEMBERS for _, _, value in self._visibilities)
+        return self.is_joined and seen_by_members and not self.has_erasures
 
     @property
     def _was_joined(self) -> bool:

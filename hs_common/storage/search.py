@@ -35,8 +35,8 @@ async def matches(
     limit: int,
     by_rank: bool,
 ) -> list[Row]:
-    """(event_id, room_id, sender, how many match in all, whether the room is encrypted by now, the log's last position)
-    of the newest `limit` matches, the newest or best first.
+    """(event_id, room_id, sender, whether the room is encrypted by now, the log's last position) of the newest `limit`
+    matches, the newest or best first.
 
     `scope` may be empty. `room_ids` None: all rooms that the user has been in. `upto` None: whatever is there. Nothing
     matches a term without words. What is found is looked up among the user's rooms, one by one (OFFSET 0): he may be in
@@ -53,12 +53,12 @@ async def matches(
     )
     order = f"ts_rank_cd(found.words, {asked}) DESC, " if by_rank else ""
     return await db.fetch(
-        "SELECT found.event_id, found.room_id, found.sender, found.total,"
+        "SELECT found.event_id, found.room_id, found.sender,"
         " EXISTS (SELECT FROM state AS e WHERE e.room_id = found.room_id AND e.type = 'm.room.encryption'"
         " AND e.state_key = '' AND e.to_pos = 9223372036854775807 OFFSET 0),"
         " (SELECT pos FROM outbox ORDER BY pos DESC LIMIT 1)"
         " FROM (SELECT s.event_id, s.room_id, s.sender,"
-        f" s.origin_server_ts, count(*) OVER () AS total{words} FROM search AS s WHERE numnode({asked}) > 0"
+        f" s.origin_server_ts{words} FROM search AS s WHERE numnode({asked}) > 0"
         f" AND s.words @@ {scoped} AND {rooms} AND s.room_id <> ALL(%(unwanted)s)"
         f" AND s.key = ANY(%(keys)s){'' if upto is None else ' AND s.pos <= %(upto)s'}"
         " ORDER BY s.origin_server_ts DESC, s.event_id LIMIT %(limit)s) AS found"

@@ -2,6 +2,7 @@
 
 Of what matches, the newest `MAXIMUM_CANDIDATES` are paged, or the newest `MAXIMUM_RANKED` by how well they match. What
 the reader may not see, does not want to, or was redacted, is passed over, at most `MAXIMUM_EXAMINED` of it for a page.
+Nor is it counted: that would tell which words are in it. What cannot be told without looking is not counted either.
 
 Spec: client-server API, #server-side-search.
 """
@@ -34,6 +35,8 @@ MAXIMUM_EXAMINED: Final = 500
 LEAST_LOOKED_AT: Final = 20
 """Candidates that are looked at together once not all of those looked at first could be told; first as many as are
 wanted, as most can be."""
+MAXIMUM_COUNTED_ROOMS: Final = 500
+"""Rooms in which more is counted than a page has, those with the newest or best first."""
 MAXIMUM_ROOMS: Final = 10_000
 """Rooms that a client may name."""
 MAXIMUM_STATE: Final = 1_000
@@ -82,14 +85,13 @@ class Searching:
         rooms = await self._rooms(requester, wanted, place, views)
         matches = [] if rooms == [] else await self._matches(requester.user_id, rooms, wanted, place)
         if place.upto is None and matches:  # a new search is of what is there now, and so are its further pages
-            place = Place(0, matches[0][5])
-        rows = [row for row in matches if not row[4]]
+            place = Place(0, matches[0][4])
+        rows = [row for row in matches if not row[3]]
         found = await self._page(requester, rows, wanted, place.offset, views)
         ranks, highlights = await self._ranked(wanted.term, [event for _, event in found.results])
-        # What was looked at and may not be told is not counted either: it would tell which words are in it.
-        passed_over = found.upto - min(place.offset, len(rows)) - len(found.results)
+        others = [*rows[: place.offset], *rows[found.upto :]]
         answer: dict[str, Any] = {
-            "count": matches[0][3] - len(matches) + len(rows) - passed_over if matches else 0,
+            "count": len(found.results) + await self._counted(requester, others, found.views),
             "highlights": highlights,
             "results": await self._results([event for _, event in found.results], ranks, found.views, wanted),
         }
@@ -196,6 +198,16 @@ class Searching:
             for event_id, event in stored.items()
             if event.redacted_by is None and not event.is_withheld and views[event.room_id].shows(event)
         }
+
+    async def _counted(self, requester: Requester, rows: Sequence[Row], views: dict[str, RoomView]) -> int:
+        """How many of the candidates that are not on the page the reader could be shown, as far as it can be told."""
+        unknown = list(dict.fromkeys(room_id for _, room_id, *_ in rows if room_id not in views))
+        if unknown:
+            views |= await self._readable(requester, unknown[:MAXIMUM_COUNTED_ROOMS])
+        whole = {room_id for room_id, view in views.items() if view.is_whole}
+        plain = sum(room_id in whole and sender not in views[room_id].ignored for _, room_id, sender, *_ in rows)
+        doubtful = [row for row in rows if row[1] in views and row[1] not in whole]
+        return plain + (len(await self._seen(requester, doubtful[:MAXIMUM_EXAMINED], views)) if doubtful else 0)
 
     # --- how it is told ---
 

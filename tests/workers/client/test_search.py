@@ -68,6 +68,35 @@ def test_not_even_how_much_was_said_is_told_to_strangers(database_url: str) -> N
     play(database_url, scenario)
 
 
+def test_what_is_hidden_is_not_counted_however_little_is_asked_for(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob, carol = [await world.user(name) for name in ("alice", "bob", "carol")]
+        hidden, whole = await alice.create(preset="public_chat"), await alice.create(preset="public_chat")
+        await alice.set_state(hidden, "m.room.history_visibility", {"history_visibility": "joined"})
+        for room_id in (hidden, hidden, whole, whole):
+            await alice.send(room_id, "wombat, before he came")
+        for room_id in (hidden, whole):
+            await bob.join(room_id)
+            await carol.join(room_id)
+        await carol.send(hidden, "wombat")
+        await carol.send(whole, "wombat")
+        for limit in (1, 2, 10):
+            criteria: Json = {"order_by": "recent", "filter": {"limit": limit}}
+            assert (await search(alice, "wombat", **criteria))["count"] == 6
+            first = await search(bob, "wombat", **criteria)
+            assert first["count"] == 4
+            if limit < 4:
+                assert (await search(bob, "wombat", first["next_batch"], **criteria))["count"] == 4
+            assert (await search(bob, "wombat", order_by="rank", filter={"limit": limit}))["count"] == 4
+        await bob.set_account_data("m.ignored_user_list", {"ignored_users": {carol.user_id: {}}})
+        assert (await search(bob, "wombat", order_by="recent", filter={"limit": 1}))["count"] == 2
+        await bob.ok("POST", room_path(whole, "leave"), {})
+        await alice.send(whole, "wombat, after he left")
+        assert (await search(bob, "wombat", order_by="recent", filter={"limit": 1}))["count"] == 2
+
+    play(database_url, scenario)
+
+
 def test_somebody_in_many_rooms_finds_the_same(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rooms that are too many to be named are looked up for what was found."""
 
