@@ -16,13 +16,23 @@ async def dehydrated_device(db: Queries, user_id: str) -> tuple[str, str] | None
     return None if row is None else (row[0], row[1])
 
 
-async def keep_dehydrated_device(db: Queries, user_id: str, device_id: str, device_data: str) -> None:
-    """The user's only one from now on."""
+async def keep_dehydrated_device(db: Queries, user_id: str, device_id: str, device_data: str) -> str:
+    """The user's only one from now on; gives the id of the one that it replaces, "" if there was none.
+
+    Each that is replaced is given to exactly one caller, however many come at once: the row is there before it is
+    locked and changed.
+    """
     await db.execute(
-        "INSERT INTO dehydrated_devices (user_id, device_id, device_data) VALUES (%s, %s, %s)"
-        " ON CONFLICT (user_id) DO UPDATE SET device_id = excluded.device_id, device_data = excluded.device_data",
-        (user_id, device_id, device_data),
+        "INSERT INTO dehydrated_devices (user_id, device_id, device_data) VALUES (%s, '', '') ON CONFLICT DO NOTHING",
+        (user_id,),
     )
+    row = await db.fetch_one(
+        "UPDATE dehydrated_devices AS h SET device_id = %s, device_data = %s FROM"
+        " (SELECT user_id, device_id FROM dehydrated_devices WHERE user_id = %s FOR UPDATE) AS old"
+        " WHERE h.user_id = old.user_id RETURNING old.device_id",
+        (device_id, device_data, user_id),
+    )
+    return "" if row is None else str(row[0])
 
 
 async def drop_dehydrated_device(db: Queries, user_id: str, device_id: str) -> None:

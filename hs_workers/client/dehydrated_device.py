@@ -67,15 +67,18 @@ class DehydratedDevice:
 
     @endpoint("GET", PATH + "/{deviceId}/events", auth=Auth.USER, spec="MSC3814")
     async def events(self, request: Request) -> Reply:
-        """Messages to it."""
-        return await self._events(request, request.query.string("next_batch", None))
+        """Messages to it; `next_batch` only if there are more."""
+        query = request.query
+        told, more = await self._events(request, query.string("from", None) or query.string("next_batch", None))
+        return told if more else {"events": told["events"]}
 
     @endpoint("POST", PATH + "/{deviceId}/events", auth=Auth.USER, reads=True, spec="MSC3814")
     async def events_by_post(self, request: Request) -> Reply:
-        """The same in the form that clients use today."""
-        return await self._events(request, request.json(optional=True).get("next_batch"))
+        """The same in the form that clients use today: these go on until there are no messages."""
+        told, _ = await self._events(request, request.json(optional=True).get("next_batch"))
+        return told
 
-    async def _events(self, request: Request, next_batch: object) -> Reply:
+    async def _events(self, request: Request, next_batch: object) -> tuple[dict[str, Any], bool]:
         after = 0
         if next_batch is not None:
             if not isinstance(next_batch, str) or not next_batch.isascii() or not next_batch.isdigit():

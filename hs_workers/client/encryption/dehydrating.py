@@ -58,9 +58,9 @@ class Dehydrating:
         await self._master.call(call)
         await self._uploading.publish(user_id, new.device_id, new.identity)
         await self._uploading.add(user_id, new.device_id, new.one_time, new.fallback)
-        await dehydrated_devices.keep_dehydrated_device(self._db, user_id, new.device_id, data)
-        if old is not None and not is_replaced:
-            await self._master.call(CloseSessions(user_id=user_id, device_ids=[old[0]]))
+        replaced = await dehydrated_devices.keep_dehydrated_device(self._db, user_id, new.device_id, data)
+        if replaced not in ("", new.device_id):  # by now: another may have been put meanwhile
+            await self._master.call(CloseSessions(user_id=user_id, device_ids=[replaced]))
 
     async def get(self, user_id: str) -> dict[str, Any]:
         """Its id and data. Raises M_NOT_FOUND."""
@@ -76,11 +76,14 @@ class Dehydrating:
         await dehydrated_devices.drop_dehydrated_device(self._db, user_id, device_id)
         return device_id
 
-    async def events(self, user_id: str, device_id: str, after: int) -> dict[str, Any]:
-        """Messages to it, in batches; they stay until the device is deleted. Raises M_FORBIDDEN."""
+    async def events(self, user_id: str, device_id: str, after: int) -> tuple[dict[str, Any], bool]:
+        """Messages to it, in batches, and whether there are more; they stay until the device is deleted. Raises
+        M_FORBIDDEN."""
         found = await dehydrated_devices.dehydrated_device(self._db, user_id)
         if found is None or found[0] != device_id:
             raise forbidden("This is not your dehydrated device")
-        messages = await inbox.waiting(self._db, user_id, device_id, after, MAXIMUM_EVENTS)
+        found_here = await inbox.waiting(self._db, user_id, device_id, after, MAXIMUM_EVENTS + 1)
+        messages = found_here[:MAXIMUM_EVENTS]
         upto = messages[-1].pos if messages else after
-        return {"events": [orjson.loads(one.json) for one in messages], "next_batch": str(upto)}
+        told = {"events": [orjson.loads(one.json) for one in messages], "next_batch": str(upto)}
+        return told, len(found_here) > len(messages)

@@ -3,8 +3,11 @@
 from typing import Any
 
 import orjson
+import pytest
+from twisted.internet.defer import Deferred, gatherResults
 
 from hs_common.replication.calls import CloseSessions, SendToDevice
+from hs_workers.client.encryption import dehydrating
 from tests.workers.client.encryption.world import ALGORITHM, DeviceWithKeys, claim, play, query, signed
 from tests.workers.client.room_world import RoomWorld, User
 
@@ -44,7 +47,7 @@ def test_it_is_put_found_used_and_replaced(database_url: str) -> None:
         for _ in range(2):  # nothing is deleted by reading
             answer = await alice.ok("POST", events, {})
             assert [event["content"]["number"] for event in answer["events"]] == [0, 1, 2]
-        last = await alice.ok("GET", events, next_batch=answer["next_batch"])
+        last = await alice.ok("POST", events, {"next_batch": answer["next_batch"]})
         assert last == {"events": [], "next_batch": answer["next_batch"]}
         assert await bob.refused("POST", events, {}) == (403, "M_FORBIDDEN")
         assert await alice.refused("POST", events, {"next_batch": "x"}) == (400, "M_INVALID_PARAM")
@@ -53,6 +56,37 @@ def test_it_is_put_found_used_and_replaced(database_url: str) -> None:
         assert "DRY" not in (await query(bob, alice.user_id))["device_keys"][alice.user_id]
         assert await alice.ok("DELETE", PATH) == {"device_id": "DRIER"}
         assert await alice.refused("GET", PATH) == (404, "M_NOT_FOUND")
+
+    play(database_url, scenario)
+
+
+def test_messages_come_in_batches_and_the_last_says_so(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dehydrating, "MAXIMUM_EVENTS", 2)
+
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        await alice.ok("PUT", PATH, upload(alice, "DRY"))
+        for number in range(4):
+            message = orjson.dumps({"type": "m.x", "content": {"number": number}})
+            await world.link.call(SendToDevice(sender=bob.user_id, messages={alice.user_id: {"DRY": message}}))
+        first = await alice.ok("GET", f"{PATH}/DRY/events")
+        last = await alice.ok("GET", f"{PATH}/DRY/events", **{"from": first["next_batch"]})
+        assert [one["content"]["number"] for one in first["events"] + last["events"]] == [0, 1, 2, 3]
+        assert "next_batch" not in last
+
+    play(database_url, scenario)
+
+
+def test_of_several_put_at_once_one_stays(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice = await world.user("alice")
+        uploads = [upload(alice, f"DRY{number}") for number in range(5)]
+        await gatherResults([Deferred.fromCoroutine(alice.ok("PUT", PATH, one)) for one in uploads])
+        stays = (await alice.ok("GET", PATH))["device_id"]
+        published = (await query(alice, alice.user_id))["device_keys"][alice.user_id]
+        assert [device_id for device_id in published if device_id.startswith("DRY")] == [stays]
+        await alice.ok("DELETE", PATH)
+        assert await alice.ok("PUT", PATH, uploads[0]) == {"device_id": "DRY0"}
 
     play(database_url, scenario)
 
