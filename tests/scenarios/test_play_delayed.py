@@ -29,7 +29,10 @@ def test_events_come_later_and_are_managed_until_then(server: Server) -> None:
             (event,) = answer["rooms"]["join"][room_id]["timeline"]["events"]
             assert event["unsigned"]["delay_id"] == delay_id
             told = await alice.get(("delayed_events", delay_id), version="v1")
-            assert told["finalised"]["event_id"] == event["event_id"]
+            assert told["event_id"] == told["finalised"]["event_id"] == event["event_id"]
+            assert told["finalised_ts"] >= told["scheduled_at"] + told["delay_ms"]
+            no_event = {"delay_ms": 300, "content": {"body": 1.5}}
+            await alice.put((*path[:-1], unique("t")), no_event, status=400, errcode="M_BAD_JSON")
             # The older form.
             state = ("rooms", room_id, "state", "m.room.topic", "")
             older = await alice.put(state, {"topic": "t"}, query={"org.matrix.msc4140.delay": 60_000})

@@ -11,19 +11,18 @@ import orjson
 
 from hs_common.config.limits import Limits
 from hs_common.http.request import Request, Requester
-from hs_common.matrix.errors import MatrixError, bad_json, forbidden, invalid_param, not_found, too_large
+from hs_common.matrix.errors import MatrixError, bad_json, forbidden, invalid_param, not_found
 from hs_common.replication.delayed_calls import EventScheduled, ManageDelayedEvent, ScheduleEvent, SendDelayedEvent
 from hs_common.replication.link_interface import Link
 from hs_common.storage import delayed_events
 from hs_common.storage.delayed_events import DelayedEvent
 from hs_common.storage.queries import Queries
 from hs_workers.client.massaged import timestamp_of
-from hs_workers.client.room.event_content import check_type
+from hs_workers.client.room.event_content import check_content, check_type
 from hs_workers.client.room.redacting import REDACTION
 
 DELAY_PARAMETER: Final = "org.matrix.msc4140.delay"
 LARGEST: Final = 2**53 - 1
-MAXIMUM_BYTES: Final = 65_536  # of the content: no event is larger
 # Other memberships need somebody else's signature, or are checked when they are asked for.
 MEMBERSHIPS: Final = ("leave", "ban")
 
@@ -54,8 +53,7 @@ class Delaying:
             raise MatrixError(403, "M_USER_SUSPENDED", "This account has been suspended and cannot send messages")
         if self._limits.delayed_events_of_user == 0:
             raise forbidden("Delayed events are turned off on this server")
-        if len(orjson.dumps(event.content)) > MAXIMUM_BYTES:
-            raise too_large("The event is too large")
+        check_content(event.content)
         call = ScheduleEvent(
             delay_id=self._random(16).hex(),
             user_id=requester.user_id,
@@ -117,23 +115,25 @@ class Delaying:
 
 
 def described(event: DelayedEvent) -> dict[str, Any]:
-    """As clients get it."""
+    """As clients get it; also by names that the proposal had before, which clients still read."""
     told: dict[str, Any] = {
         "delay_id": event.delay_id,
         "room_id": event.room_id,
         "type": event.type,
         "delay_ms": event.delay_ms,
+        "scheduled_at": event.since_ms,
         "delayed_since_ts": event.since_ms,
         "content": orjson.loads(event.content),
     }
     if event.state_key is not None:
         told["state_key"] = event.state_key
     if event.finalised_ms is not None:
-        told["finalised"] = {"finalised_ts": event.finalised_ms}
+        outcome: dict[str, Any] = {"finalised_ts": event.finalised_ms}
         if event.event_id is not None:
-            told["finalised"]["event_id"] = event.event_id
+            outcome["event_id"] = event.event_id
         if event.error is not None:
-            told["finalised"]["error"] = orjson.loads(event.error)
+            outcome["error"] = orjson.loads(event.error)
+        told |= {**outcome, "finalised": outcome}
     return told
 
 
