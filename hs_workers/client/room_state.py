@@ -15,13 +15,17 @@ from hs_workers.client.room.aliases import CANONICAL_ALIAS, Aliases
 from hs_workers.client.room.delaying import Delaying, Later
 from hs_workers.client.room.event_content import check_type, content_of
 from hs_workers.client.room.memberships import MEMBER, Memberships
+from hs_workers.client.room.notices import Notices
 
 
 class RoomState:
     """Setting what is set already answers the event that is there."""
 
-    def __init__(self, sending: Sending, memberships: Memberships, aliases: Aliases, delaying: Delaying) -> None:
+    def __init__(
+        self, sending: Sending, memberships: Memberships, notices: Notices, aliases: Aliases, delaying: Delaying
+    ) -> None:
         self._delaying = delaying
+        self._notices = notices
         self._sending = sending
         self._memberships = memberships
         self._aliases = aliases
@@ -54,6 +58,8 @@ class RoomState:
         if event_type == MEMBER:
             if not is_user_id(state_key):
                 raise bad_json("The state key of m.room.member must be a user id")
+            if state_key == requester.user_id and content.get("membership") == "leave":
+                await self._notices.check_may_leave(requester.user_id, room_id)
             event_id = await self._memberships.put(room_id, requester, state_key, content, timestamp_ms)
             return {"event_id": event_id}
         if event_type == "m.room.create":

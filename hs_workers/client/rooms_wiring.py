@@ -183,7 +183,7 @@ def _writing(config: Config, outside: Outside, sending: Sending, policies: Polic
         Receipts(marking),
         Redaction(redacting),
         RoomSend(sending, redacting, delaying),
-        RoomState(sending, memberships, aliases, delaying),
+        RoomState(sending, memberships, notices, aliases, delaying),
         RoomUpgrades(Upgrading(db, master, sending, policies, settling, room_ids)),
         ServerNotices(notices),
     ]

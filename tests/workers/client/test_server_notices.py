@@ -31,6 +31,8 @@ def test_a_user_has_one_room_of_notices(database_url: str) -> None:
         first = (await admin.ok("POST", SEND, notice(bob)))["event_id"]
         room = await room_of(world, bob)
         assert await bob.refused("POST", f"/rooms/{room}/leave", {}) == (403, "M_CANNOT_LEAVE_SERVER_NOTICE_ROOM")
+        leaving = await bob.ask("PUT", f"/rooms/{room}/state/m.room.member/{bob.user_id}", {"membership": "leave"})
+        assert (leaving.status, leaving.errcode) == (403, "M_CANNOT_LEAVE_SERVER_NOTICE_ROOM")
         await bob.join(room)
         second = (await admin.ok("PUT", f"{SEND}/t1", notice(bob, "once")))["event_id"]
         assert (await admin.ok("PUT", f"{SEND}/t1", notice(bob, "once")))["event_id"] == second
