@@ -51,18 +51,20 @@ async def validation_session(db: Queries, session_id: str, secret_hash: bytes) -
     return None if row is None else ValidationSession(*row)
 
 
-async def add_token(db: Queries, session: ValidationSession, secret_hash: bytes, token_hash: bytes) -> str:
-    """A message with that token is about to be sent: begins the session, or goes on with one that another request has
-    begun. Answers its id."""
+async def claim_attempt(db: Queries, session: ValidationSession, secret_hash: bytes, token_hash: bytes) -> str | None:
+    """A message with that token is about to be sent, by whoever asks for this attempt first: begins the session, or
+    goes on with one that was begun. Its id; None if another request has this attempt, or a later one."""
     row = await db.fetch_one(
         """
         INSERT INTO threepid_sessions AS old
                (session_id, purpose, medium, address, secret_hash, send_attempt, next_link, token_hashes, sent_ms)
-        VALUES (%s, %s, %s, %s, %s, -1, %s, ARRAY[%s::bytea], %s)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, ARRAY[%s::bytea], %s)
             ON CONFLICT (purpose, medium, address, secret_hash) DO UPDATE
-           SET next_link = excluded.next_link,
+           SET send_attempt = excluded.send_attempt,
+               next_link = excluded.next_link,
                token_hashes = (excluded.token_hashes || old.token_hashes)[:%s],
                sent_ms = excluded.sent_ms
+         WHERE old.send_attempt < excluded.send_attempt
         RETURNING session_id
         """,
         (
@@ -71,21 +73,21 @@ async def add_token(db: Queries, session: ValidationSession, secret_hash: bytes,
             session.medium,
             session.address,
             secret_hash,
+            session.send_attempt,
             session.next_link,
             token_hash,
             session.sent_ms,
             TOKENS_KEPT,
         ),
     )
-    assert row is not None, "the statement inserts or updates one row"
-    return str(row[0])
+    return None if row is None else str(row[0])
 
 
-async def note_sent(db: Queries, session_id: str, send_attempt: int) -> None:
-    """The message was sent."""
+async def give_attempt_back(db: Queries, session_id: str, send_attempt: int, before: int) -> None:
+    """The message was not sent: the attempt can be asked for again."""
     await db.execute(
-        "UPDATE threepid_sessions SET send_attempt = greatest(send_attempt, %s) WHERE session_id = %s",
-        (send_attempt, session_id),
+        "UPDATE threepid_sessions SET send_attempt = %s WHERE session_id = %s AND send_attempt = %s",
+        (before, session_id, send_attempt),
     )
 
 

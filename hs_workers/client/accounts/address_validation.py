@@ -20,7 +20,7 @@ from hs_common.config.email import Email
 from hs_common.email.mail import MailFailed, canonical_address, is_address
 from hs_common.email.mailer import Mailer
 from hs_common.http.credentials import hash_token
-from hs_common.matrix.errors import MatrixError, invalid_param
+from hs_common.matrix.errors import MatrixError, invalid_param, unknown
 from hs_common.storage import threepid_sessions as stored
 from hs_common.storage.queries import Queries
 from hs_common.storage.threepid_sessions import ValidationSession
@@ -120,9 +120,14 @@ class AddressValidation:
             return await self._cannot(purpose, wish)
         secret_hash = hash_token(wish.client_secret)
         begun = await stored.begun_session(self._db, purpose.value, EMAIL, wish.address, secret_hash)
-        if begun is not None and begun.send_attempt >= wish.send_attempt:
-            return begun.session_id
-        return await self._send(purpose, wish, begun)
+        if begun is None or begun.send_attempt < wish.send_attempt:
+            session_id = await self._send(purpose, wish, begun)
+            if session_id is not None:
+                return session_id
+            begun = await stored.begun_session(self._db, purpose.value, EMAIL, wish.address, secret_hash)
+        if begun is None:
+            raise unknown("The session has ended meanwhile: ask again with another `client_secret`", 503)
+        return begun.session_id
 
     async def confirm(self, session_id: str, client_secret: str, token: str) -> ValidationSession | None:
         """The link was followed: the session, if all three belong together and the mail is not too old."""
@@ -155,7 +160,8 @@ class AddressValidation:
             await self._deliver("already_in_use", wish.address, {})
         return self._random(SESSION_ID_BYTES).hex()
 
-    async def _send(self, purpose: Purpose, wish: TokenRequest, begun: ValidationSession | None) -> str:
+    async def _send(self, purpose: Purpose, wish: TokenRequest, begun: ValidationSession | None) -> str | None:
+        """The session's id; None if another request has sent a mail for this attempt, or is about to."""
         self._limits.check_mail(wish.address)
         token = self._random(TOKEN_BYTES).hex()
         session = ValidationSession(
@@ -168,11 +174,18 @@ class AddressValidation:
             sent_ms=self._now_ms(),
             validated_at_ms=None,
         )
-        # The link must work as soon as the mail is there; the attempt counts only then, so that it can be repeated.
-        session_id = await stored.add_token(self._db, session, hash_token(wish.client_secret), hash_token(token))
+        # The link must work as soon as the mail is there. The attempt counts unless it fails: it can be repeated then.
+        secret_hash = hash_token(wish.client_secret)
+        session_id = await stored.claim_attempt(self._db, session, secret_hash, hash_token(token))
+        if session_id is None:
+            return None
         query = urlencode({"sid": session_id, "client_secret": wish.client_secret, "token": token})
-        await self._deliver(purpose.value, wish.address, {"link": f"{self._baseurl}{CONFIRM_PATH}?{query}"})
-        await stored.note_sent(self._db, session_id, wish.send_attempt)
+        try:
+            await self._deliver(purpose.value, wish.address, {"link": f"{self._baseurl}{CONFIRM_PATH}?{query}"})
+        except MatrixError:
+            before = -1 if begun is None else begun.send_attempt
+            await stored.give_attempt_back(self._db, session_id, wish.send_attempt, before)
+            raise
         return session_id
 
     async def _deliver(self, name: str, address: str, values: dict[str, object]) -> None:

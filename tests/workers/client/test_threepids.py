@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from twisted.internet.defer import Deferred, gatherResults
+
 from hs_common.config.rate_limits import Bucket
 from hs_common.email.mail import MailFailed
 from hs_common.http.endpoint import Rate
@@ -101,6 +103,19 @@ def test_one_mail_for_each_attempt(play: Play) -> None:
         # The links of all its mails are good, and may be followed twice.
         for _ in range(2):
             assert (await postbox.follow(world, first)).status == 200
+
+    play_with_mail(play, scenario)
+
+
+def test_one_mail_for_an_attempt_that_is_asked_for_several_times_at_once(play: Play) -> None:
+    async def scenario(world: World, postbox: Postbox) -> None:
+        for attempt in (1, 2):
+            asked = [Deferred.fromCoroutine(request_token(world, attempt=attempt)) for _ in range(4)]
+            answers = await gatherResults(asked)
+            assert {answer.status for answer in answers} == {200}
+            assert len({answer.json["sid"] for answer in answers}) == 1
+            assert len(postbox.mails) == attempt
+            assert (await postbox.follow(world)).status == 200
 
     play_with_mail(play, scenario)
 
