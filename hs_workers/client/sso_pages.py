@@ -6,6 +6,7 @@ Rules: a client that the config does not trust gets a token only when a button i
 Spec: client-server API, #handling-the-callback-from-the-authentication-server.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
@@ -26,6 +27,8 @@ CALLBACK_PATH: Final = f"{_BASE}/callback"
 NAME_PATH: Final = f"{_BASE}/name"
 CONTINUE_PATH: Final = f"{_BASE}/continue"
 _COOKIE: Final = "viaduct_sso"
+# Browsers leave out dots, also such as are encoded, and take a backslash for a slash.
+_LEADS_ELSEWHERE: Final = re.compile(r"[\\\s]|/(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _ENDED: Final = "This sign-on has ended. Begin again in your app."
 
 
@@ -48,8 +51,9 @@ class SsoCookie:
 
 
 def is_below(url: str, beginnings: Sequence[str]) -> bool:
-    """Whether a URL is one of these, or goes on from one: `https://a.org` does not go on to `https://a.org.evil`."""
-    return any(
+    """Whether a URL is one of these, or goes on from one: `https://a.org` does not go on to `https://a.org.evil`. Nor
+    does any to a path that browsers understand otherwise than it is written."""
+    return not _LEADS_ELSEWHERE.search(url.split("?")[0].split("#")[0]) and any(
         url.startswith(beginning) and (beginning.endswith("/") or url[len(beginning) :][:1] in ("", "/", "?", "#"))
         for beginning in beginnings
     )

@@ -38,10 +38,12 @@ def test_a_token_is_added_once_to_any_url(path: str, query: str, fragment: bool)
 
 
 def test_what_goes_on_from_a_trusted_url() -> None:
-    for good in ("https://a.org", "https://a.org/", "https://a.org/x", "https://a.org?x", "https://b.org/c/d"):
+    for good in ("https://a.org", "https://a.org/", "https://a.org/x", "https://a.org?x", "https://b.org/c/d.e?/../"):
         assert is_below(good, ("https://a.org", "https://b.org/c/"))
     for bad in ("https://a.org.evil/", "https://a.organic", "http://a.org/", "https://b.org/", "https://a.org@evil/"):
         assert not is_below(bad, ("https://a.org", "https://b.org/c/"))
+    for elsewhere in ("../d", "x/../../d", ".%2E/d", "%2e%2e", "..\\d", ".\t./d"):
+        assert not is_below(f"https://b.org/c/{elsewhere}", ("https://b.org/c/",))
 
 
 @pytest.mark.parametrize("url", ["element://connect", "im.app:/x", "element:///x?a=b"])
