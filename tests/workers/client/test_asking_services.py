@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 from click.testing import CliRunner
@@ -132,6 +133,26 @@ def test_reserved_aliases_are_the_services_alone(database_url: str) -> None:
         assert (await w.ask("PUT", outside, {"room_id": room}, "as_irc")).errcode == "M_EXCLUSIVE"
         assert (await w.ask("DELETE", alias, token=alice)).errcode == "M_EXCLUSIVE"
         assert (await w.ask("DELETE", alias, token="as_irc")).status == 200
+
+    play(database_url, scenario)
+
+
+def test_a_service_dates_events_as_far_as_events_have_dates(database_url: str) -> None:
+    async def scenario(w: ServiceWorld) -> None:
+        room = (await w.ask("POST", "/createRoom", {"room_version": "11"}, "as_irc")).json["room_id"]
+        sends = iter(range(100))
+
+        async def sent(ts: object) -> Answer:
+            path = f"/rooms/{room}/send/m.room.message/{next(sends)}"
+            return await w.ask("PUT", path, {"body": "old"}, "as_irc", ts=str(ts))
+
+        for good in (0, 1_234_567_890_123, 2**53 - 1):
+            event_id = (await sent(good)).json["event_id"]
+            event = await w.ask("GET", f"/rooms/{room}/event/{quote(event_id)}", token="as_irc")
+            assert event.json["origin_server_ts"] == good
+        for bad in (-1, 2**53, 10**15 * 9_999, "1.5", ""):
+            refused = await sent(bad)
+            assert (refused.status, refused.errcode) == (400, "M_INVALID_PARAM"), bad
 
     play(database_url, scenario)
 
