@@ -98,7 +98,7 @@ class Reception:
         match = self.router.find(method, path)
         declaration = match.target.declaration
         large = length is None or length > LARGE_BODY_BYTES
-        needs_token = declaration.auth not in (Auth.NONE, Auth.USER_OPTIONAL, Auth.SERVER)
+        needs_token = declaration.auth not in (Auth.NONE, Auth.USER_OPTIONAL, Auth.SERVICE_OPTIONAL, Auth.SERVER)
         if declaration.auth is Auth.SERVER:
             # Raises for a request that nobody has signed, and for who has to wait.
             self.dispatcher.admit_server(claims_of(headers)[0].origin)

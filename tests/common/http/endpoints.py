@@ -41,6 +41,10 @@ class Sample:
     async def users_only(self, request: Request) -> Reply:
         return {"size": len(request.raw)}
 
+    @endpoint("POST", f"{V3}/services_too", auth=Auth.SERVICE_OPTIONAL, spec="#services")
+    async def services_too(self, request: Request) -> Reply:
+        return {"size": len(request.raw)}
+
     @endpoint("GET", f"{V3}/whoami", auth=Auth.USER_OPTIONAL, spec="#whoami")
     async def whoami(self, request: Request) -> Reply:
         requester = request.optional_requester

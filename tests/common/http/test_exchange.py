@@ -194,6 +194,7 @@ def test_a_large_body_without_a_token_is_not_read() -> None:
     answer = ask("POST", f"{V3}/users_only", headers={"Content-Length": "2000000"})
     assert (answer.status, answer.errcode) == (401, "M_MISSING_TOKEN")
     assert ask("POST", f"{V3}/users_only", b"x" * 2_000_000, GOOD).json == {"size": 2_000_000}
+    assert ask("POST", f"{V3}/services_too", b"x" * 200_000).json == {"size": 200_000}
 
 
 def test_a_refused_body_is_not_invited() -> None:
