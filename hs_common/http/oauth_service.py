@@ -51,6 +51,13 @@ class OAuthService:
         url = self.settings.account_management_url or (await self.metadata()).get("account_management_uri")
         return url if isinstance(url, str) else None
 
+    @property
+    def known_management_url(self) -> str:
+        """The same, by what it said last; its own URL until it says one."""
+        said = {} if self._metadata is None else self._metadata[1]
+        url = self.settings.account_management_url or said.get("account_management_uri")
+        return url if isinstance(url, str) else self.settings.issuer
+
     async def introspect(self, token: str) -> dict[str, Any]:
         """What the service says of a token: `active`, and if it is, `scope`, `username` and more."""
         body = urlencode({"token": token, "token_type_hint": "access_token"}).encode()

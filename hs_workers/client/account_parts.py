@@ -144,8 +144,10 @@ class AccountParts:
             uia_stages.SSO: SsoStage(),
         }
         if self.is_delegated:
-            management_url = config.oauth.account_management_url or config.oauth.issuer
-            confirming = OAuthStage(outside.db, management_url, outside.now_ms)
+            service, issuer = outside.oauth, config.oauth.issuer
+            confirming = OAuthStage(
+                outside.db, lambda: issuer if service is None else service.known_management_url, outside.now_ms
+            )
             stages |= {uia_stages.OAUTH: confirming, uia_stages.OAUTH_UNSTABLE: confirming}
         if config.captcha.public_key and outside.trusted is not None:
             stages[uia_stages.RECAPTCHA] = CaptchaStage(outside.trusted, config.captcha)

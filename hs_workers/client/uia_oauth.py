@@ -17,17 +17,18 @@ from hs_workers.client.uia_stages import StageFailed, StatelessStage
 
 
 class OAuthStage(StatelessStage):
-    """`url` is where people manage their accounts. `now_ms` is the time of day."""
+    """`url` gives where people manage their accounts. `now_ms` is the time of day."""
 
-    def __init__(self, db: Queries, url: str, now_ms: Callable[[], int]) -> None:
+    def __init__(self, db: Queries, url: Callable[[], str], now_ms: Callable[[], int]) -> None:
         self._db = db
         self._url = url
         self._now_ms = now_ms
 
     def params(self) -> dict[str, Any] | None:
         """The page on which to confirm."""
-        joined = "&" if "?" in self._url else "?"
-        return {"url": f"{self._url}{joined}{urlencode({'action': 'org.matrix.cross_signing_reset'})}"}
+        url = self._url()
+        joined = "&" if "?" in url else "?"
+        return {"url": f"{url}{joined}{urlencode({'action': 'org.matrix.cross_signing_reset'})}"}
 
     async def attempt(self, auth: dict[str, Any], user_id: str | None) -> dict[str, Any]:
         """Nothing is remembered."""

@@ -39,7 +39,11 @@ class Service:
         self.asked.append((url, headers, body))
         if self.is_away:
             raise Unreachable("away")
-        said: dict[str, Any] = {"issuer": ISSUER, "introspection_endpoint": f"{ISSUER}oauth2/introspect"}
+        said: dict[str, Any] = {
+            "issuer": ISSUER,
+            "introspection_endpoint": f"{ISSUER}oauth2/introspect",
+            "account_management_uri": f"{ISSUER}account/",
+        }
         if body is not None:
             token = body.decode().partition("token=")[2].partition("&")[0]
             said = self.tokens.get(token, {"active": False})
@@ -238,6 +242,9 @@ def test_replacing_keys_is_confirmed_at_the_service(play: Play) -> None:
         assert first["flows"] == [{"stages": ["m.oauth"]}, {"stages": ["org.matrix.cross_signing_reset"]}]
         url = f"{ISSUER}?action=org.matrix.cross_signing_reset"
         assert first["params"]["m.oauth"] == {"url": url}
+        await world.ask("GET", "/_matrix/client/v1/auth_metadata")
+        url = f"{ISSUER}account/?action=org.matrix.cross_signing_reset"
+        assert (await attempt())["params"]["m.oauth"] == {"url": url}
         session = {"session": first["session"]}
         assert (await attempt(session))["errcode"] == "M_FORBIDDEN"
         assert (await mas(world, "allow_cross_signing_reset", {"localpart": "alice"}))[0] == 200
