@@ -27,6 +27,7 @@ FIRST_POLL_SECONDS = 0.25  # how soon the outbox is read again in silence while 
 LONGEST_POLL_SECONDS = 1.0  # and while nothing comes: 50 workers are then 50 index look-ups a second
 POLL_GROWTH = 1.5
 POLL_JITTER = 0.2  # share of the interval, so that workers do not ask in step
+LONGEST_LAG_SECONDS = 86_400.0  # that is told: also of a follower that has heard nothing yet, whose lag has no end
 PAGE_ENTRIES = 500  # entries of one outbox read: some milliseconds to apply
 COLD_ENTRIES = 10_000  # to catch up more than this is dearer than to fill caches again
 COLD_SECONDS = 60.0  # likewise, measured between the first entry missing and the head
@@ -130,7 +131,8 @@ class Follower:
         now = self._clock.seconds()
         behind = 0.0 if self._behind_since is None else now - self._behind_since
         quiet = now - self._last_contact
-        return max(behind, quiet if quiet > SILENCE_SECONDS + LONGEST_POLL_SECONDS else 0.0)
+        lag = max(behind, quiet if quiet > SILENCE_SECONDS + LONGEST_POLL_SECONDS else 0.0)
+        return min(lag, LONGEST_LAG_SECONDS)
 
     # --- waiting --------------------------------------------------------------------------------------------------
 

@@ -309,6 +309,13 @@ def test_lag_is_time_not_positions() -> None:
     assert world.follower.lag_seconds() == 0
 
 
+def test_the_lag_of_who_has_heard_nothing_yet_is_a_number() -> None:
+    world = World()
+    assert 1 < round(1000 * world.follower.lag_seconds()) <= 86_400_000
+    world.start()
+    assert world.follower.lag_seconds() == 0
+
+
 def test_what_was_heard_but_is_not_in_the_log_is_not_waited_for() -> None:
     world = World().start()
     world.follower.receive([Entry(1, 50, 49, FORMAT, b"")], None)
