@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from hs_common.appservices.registry import ServiceRegistry
+from hs_common.bounded import Bounded
 from hs_common.http.request import Query, Requester
 from hs_common.matrix.errors import MatrixError, forbidden
 from hs_common.storage.devices import device
@@ -29,7 +30,7 @@ class ServiceRequesters:
         self._db = db
         self._registry = registry
         self._is_fresh = is_fresh
-        self._accounts: dict[str, Account] = {}
+        self._accounts = Bounded[str, Account](REMEMBERED_LIMIT)
         self._reads = SharedReads[str, Account](lambda user_ids: accounts(db, user_ids))
         self._changes = 0
         registry.when_changed(self.void)
@@ -87,8 +88,6 @@ class ServiceRequesters:
         return found
 
     def _remember(self, account: Account) -> None:
-        if len(self._accounts) >= REMEMBERED_LIMIT:
-            del self._accounts[next(iter(self._accounts))]
         self._accounts[account.user_id] = account
 
     async def _device_id(self, user_id: str, query: Query) -> str | None:

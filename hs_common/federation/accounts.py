@@ -13,6 +13,7 @@ from typing import Final
 
 from twisted.logger import Logger
 
+from hs_common.bounded import Bounded
 from hs_common.matrix.errors import limit_exceeded
 
 ALLOWED_MS: Final = 1_000.0
@@ -45,7 +46,7 @@ class Accounts:
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
-        self._owed: dict[str, tuple[float, float]] = {}
+        self._owed = Bounded[str, tuple[float, float]](KEPT)
         """By server: what it owed, and when."""
 
     def __len__(self) -> int:
@@ -76,8 +77,7 @@ class Accounts:
         return max(0.0, owed - (self._seconds() - since) * PAID_OFF_MS_PER_S)
 
     def _note(self, server: str, owed: float) -> None:
-        self._owed.pop(server, None)
         if owed > 0:
-            while len(self._owed) >= KEPT:
-                del self._owed[next(iter(self._owed))]
             self._owed[server] = (owed, self._seconds())
+        else:
+            self._owed.pop(server, None)

@@ -8,6 +8,7 @@ a longer one and tells this of it by the same protocol.
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from hs_common.bounded import Bounded
 from hs_common.federation.failures import BackingOff
 
 FIRST_S: Final = 5.0
@@ -39,7 +40,7 @@ class MemoryBackOff:
     def __init__(self, seconds: Callable[[], float], random: Callable[[], float]) -> None:
         self._seconds = seconds
         self._random = random
-        self._away: dict[str, tuple[float, float]] = {}
+        self._away = Bounded[str, tuple[float, float]](KEPT)
         """Until when, and how long that is."""
 
     def __len__(self) -> int:
@@ -56,8 +57,6 @@ class MemoryBackOff:
         length = min(max(FIRST_S, before * GROWTH), LONGEST_S) if kind in SURELY_AWAY or before else FIRST_S
         if retry_after_s is not None:
             length = min(max(length, retry_after_s), LONGEST_S)
-        while len(self._away) >= KEPT:
-            del self._away[next(iter(self._away))]
         jittered = length * (0.8 + 0.4 * self._random())
         self._away[destination] = (self._seconds() + jittered, length)
 

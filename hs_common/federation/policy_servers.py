@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
+from hs_common.bounded import Bounded
 from hs_common.matrix.canonical_json import encode
 from hs_common.matrix.errors import MatrixError, forbidden
 from hs_common.matrix.policy_server import KEY_ID, POLICY, Policy, policy_of
@@ -50,7 +51,7 @@ class PolicyServers:
         self._db = db
         self._asking = asking
         self._seconds = seconds
-        self._known: dict[str, tuple[float, Policy | None]] = {}
+        self._known = Bounded[str, tuple[float, Policy | None]](MAXIMUM_KEPT)
         self._changes = 0  # how often the log told of one
 
     async def for_event(self, intent: Intent) -> Policy | None:
@@ -66,8 +67,6 @@ class PolicyServers:
         policy = await self._read(room_id)
         if changes != self._changes:
             return policy  # it may have been read as it was before: who asks next looks again
-        while len(self._known) >= MAXIMUM_KEPT:
-            del self._known[next(iter(self._known))]
         self._known[room_id] = (self._seconds(), policy)
         return policy
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from twisted.logger import Logger
 
+from hs_common.bounded import Bounded
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication.federation_calls import WakeDestinations
 from hs_common.replication.link_interface import Link
@@ -35,16 +36,13 @@ class SignsOfLife:
         self._master = master
         self._seconds = seconds
         self._background = background
-        self._looked: dict[str, float] = {}
+        self._looked = Bounded[str, float](KEPT)
 
     def heard(self, server: str) -> None:
         """A server proved to be there."""
         now = self._seconds()
         if now - self._looked.get(server, float("-inf")) < LOOK_INTERVAL_S:
             return
-        self._looked.pop(server, None)
-        while len(self._looked) >= KEPT:
-            del self._looked[next(iter(self._looked))]
         self._looked[server] = now
         self._background("a server that is there again", self._tell(server))
 

@@ -13,6 +13,8 @@ from typing import Any, Final, Protocol
 from twisted.internet.error import DNSLookupError
 from twisted.internet.error import TimeoutError as DnsTimeout
 
+from hs_common.bounded import Bounded
+
 TIMEOUTS_S: Final = (1, 3)
 """Two tries. A name server that does not answer means no record: the request goes on without."""
 RECORDS_LIMIT: Final = 16
@@ -73,7 +75,7 @@ class KeptServiceLookup:
     def __init__(self, lookup: ServiceLookup, seconds: Callable[[], float]) -> None:
         self._lookup = lookup
         self._seconds = seconds
-        self._known: dict[str, tuple[float, Sequence[Record]]] = {}
+        self._known = Bounded[str, tuple[float, Sequence[Record]]](KEPT)
 
     async def records(self, name: str) -> Sequence[Record]:
         known = self._known.get(name)
@@ -81,9 +83,6 @@ class KeptServiceLookup:
             return known[1]
         found = await self._lookup.records(name)
         ttl_s = min((record.ttl_s for record in found), default=SHORTEST_S)
-        self._known.pop(name, None)
-        while len(self._known) >= KEPT:
-            del self._known[next(iter(self._known))]
         self._known[name] = (self._seconds() + min(max(ttl_s, SHORTEST_S), LONGEST_S), found)
         return found
 

@@ -16,6 +16,7 @@ from typing import Final
 from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
+from hs_common.bounded import Bounded
 from hs_common.federation.fetching import Fetching, Room
 from hs_common.federation.storing import Storing
 from hs_common.federation.told_state import ToldState
@@ -89,7 +90,7 @@ class StatesBefore:
         self._seconds = seconds
         self._on_fetch = on_fetch
         self._large: dict[str, DeferredLock] = {}
-        self._given_up: dict[str, float] = {}  # event → until when
+        self._given_up = Bounded[str, float](MAXIMUM_GIVEN_UP)  # event → until when
 
     async def ask(
         self, room: Room, event_id: str, servers: Sequence[str], until: float, tries: int
@@ -132,9 +133,6 @@ class StatesBefore:
 
     def _give_up(self, event_ids: Iterable[str]) -> None:
         for event_id in self._still_sought(event_ids):
-            self._given_up.pop(event_id, None)
-            while len(self._given_up) >= MAXIMUM_GIVEN_UP:
-                del self._given_up[next(iter(self._given_up))]
             self._given_up[event_id] = self._seconds() + GIVEN_UP_S
 
     def _still_sought(self, event_ids: Iterable[str]) -> list[str]:

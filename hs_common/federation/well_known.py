@@ -14,6 +14,7 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
+from hs_common.bounded import Bounded
 from hs_common.http.egress.client import EgressClient, Fetched, Purpose
 from hs_common.http.egress.connection import Limits
 from hs_common.http.egress.failures import EgressError
@@ -50,7 +51,7 @@ class WellKnown:
     def __init__(self, egress: EgressClient, seconds: Callable[[], float]) -> None:
         self._egress = egress
         self._seconds = seconds
-        self._known: dict[str, _Known] = {}
+        self._known = Bounded[str, _Known](KEPT)
         self._asking: dict[str, list[Deferred[None]]] = {}
 
     async def delegated(self, host: str) -> str | None:
@@ -87,9 +88,6 @@ class WellKnown:
         return self._from_answer(found, before)
 
     def _keep(self, host: str, known: _Known) -> _Known:
-        self._known.pop(host, None)
-        while len(self._known) >= KEPT:
-            del self._known[next(iter(self._known))]
         self._known[host] = known
         return known
 

@@ -7,6 +7,7 @@ The list may be that old (the specification allows it); what is not written yet 
 from collections.abc import Callable
 from typing import Final
 
+from hs_common.bounded import Bounded
 from hs_common.http.request import Requester
 from hs_common.storage.devices import Seen, note_seen
 from hs_common.storage.queries import Queries
@@ -26,7 +27,7 @@ class LastSeen:
     def __init__(self, db: Queries, now_ms: Callable[[], int]) -> None:
         self._db = db
         self._now_ms = now_ms
-        self._written: dict[tuple[str, str], tuple[int, str]] = {}
+        self._written = Bounded[tuple[str, str], tuple[int, str]](REMEMBERED_LIMIT)
         self._waiting: dict[tuple[str, str], Seen] = {}
 
     def note(self, requester: Requester, client_ip: str, user_agent: str) -> None:
@@ -56,7 +57,4 @@ class LastSeen:
         key = (one.user_id, one.device_id)
         if self._waiting.get(key) is one:
             del self._waiting[key]
-        self._written.pop(key, None)
-        if len(self._written) >= REMEMBERED_LIMIT:
-            del self._written[next(iter(self._written))]
         self._written[key] = (one.ts, one.ip)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from hs_common.bounded import Bounded
 from hs_common.http.oauth_service import OAuthService
 from hs_common.http.request import Requester
 from hs_common.matrix.identifiers import is_device_id
@@ -68,7 +69,7 @@ class OAuthTokens:
         self._server_name = server_name
         self._is_fresh = is_fresh
         self._now_ms = now_ms
-        self._known: dict[bytes, tuple[int, Requester]] = {}
+        self._known = Bounded[bytes, tuple[int, Requester]](REMEMBERED_LIMIT)
         self._changes = 0
 
     def remembered(self, token_hash: bytes) -> Requester | None:
@@ -124,9 +125,6 @@ class OAuthTokens:
         until_ms = self._now_ms() + LIFETIME_MS
         if isinstance(expires_s, int):
             until_ms = min(until_ms, expires_s * 1000)
-        self._known.pop(token_hash, None)
-        if len(self._known) >= REMEMBERED_LIMIT:
-            del self._known[next(iter(self._known))]
         self._known[token_hash] = (until_ms, requester)
 
 

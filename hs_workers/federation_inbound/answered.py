@@ -10,6 +10,8 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
 
+from hs_common.bounded import Bounded
+
 KEPT: Final = 1_000
 """Answers; at most some ten KiB each, and mostly a hundred bytes."""
 KEPT_S: Final = 600.0
@@ -23,7 +25,7 @@ class Answered:
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
-        self._answers: dict[bytes, tuple[float, Results]] = {}
+        self._answers = Bounded[bytes, tuple[float, Results]](KEPT)
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -41,7 +43,4 @@ class Answered:
 
     def keep(self, key: bytes, results: Results) -> None:
         """All that the transaction brought has been kept or refused."""
-        self._answers.pop(key, None)
-        while len(self._answers) >= KEPT:
-            del self._answers[next(iter(self._answers))]
         self._answers[key] = (self._seconds(), results)

@@ -10,6 +10,7 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
+from hs_common.bounded import Bounded
 from hs_common.http.egress.failures import Busy, NotResolved
 from hs_common.http.egress.names import is_address
 from hs_common.matrix.errors import MatrixError
@@ -39,7 +40,7 @@ class Resolver:
         self._threads = threads
         self._seconds = seconds
         self._lookup = lookup
-        self._known: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._known = Bounded[str, tuple[float, tuple[str, ...]]](KEPT_NAMES)
         self._asking: dict[str, list[Deferred[None]]] = {}
 
     async def addresses(self, host: str) -> tuple[str, ...]:
@@ -72,7 +73,5 @@ class Resolver:
             for waiting in self._asking.pop(name):
                 if not waiting.called:
                     waiting.callback(None)
-        while len(self._known) >= KEPT_NAMES:
-            del self._known[next(iter(self._known))]
         kept = self._known[name] = (self._seconds() + (KEPT_S if found else MISSING_KEPT_S), found)
         return kept
