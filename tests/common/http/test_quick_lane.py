@@ -5,27 +5,22 @@ from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 
 from hs_common.http.authentication import Authenticator
 from hs_common.http.dispatcher import Dispatcher
 from hs_common.http.endpoint import Auth, Rate, declarations_of, endpoint, r0
-from hs_common.http.listener import IDLE_TIMEOUT_S, SLOWEST_BYTES_PER_S, Listener
+from hs_common.http.listener import IDLE_TIMEOUT_S, SLOWEST_BYTES_PER_S
 from hs_common.http.quick_exchange import QuickExchange
 from hs_common.http.quick_lane import QuickLane
 from hs_common.http.rate_limits import RateLimits
-from hs_common.http.reception import Reception
 from hs_common.http.reply import Encoded, Reply
 from hs_common.http.request import Query, Request, Requester
 from hs_common.http.router import Router
 from hs_common.matrix.errors import MatrixError, forbidden
 from tests.common.http.accounts import Accounts
-from tests.common.http.served import Observed
+from tests.common.http.lanes import LaneConnection, check_same, plays, streams
 
 PATH = "/_matrix/client/v3/poll"
 ROUNDS = 200
@@ -123,83 +118,36 @@ class Seen:
             self.notes.append(note)
 
 
-class Server:
+class Server(LaneConnection):
     """One connection to a server, with or without the lane."""
 
     def __init__(self, has_lane: bool) -> None:
-        self.clock = Clock()
         accounts = Accounts()
         accounts.add("good")
         accounts.add("locked", "@locked:example.org", locked=True)
         accounts.add("expired", "@old:example.org", expires_at_ms=1)
-        self.observed, self.seen = Observed(), Seen()
-        authenticator = Authenticator(accounts, lambda: 1_000_000, lambda: True)
-        self.slow, self.quick = Poll(self.clock), QuickPoll()
-        router = Router()
+        clock, router, self.seen = Clock(), Router(), Seen()
+        self.slow, self.quick = Poll(clock), QuickPoll()
         router.add(self.slow, "sync")
         seen: Any = self.seen
-        dispatcher = Dispatcher(authenticator, RateLimits({}, self.clock.seconds), last_seen=seen)
-        self.reception = Reception(
-            router=router,
-            dispatcher=dispatcher,
-            observer=self.observed,
-            monotonic=self.clock.seconds,
-            date=lambda: "Thu, 01 Jan 1970 00:00:00 GMT",
-            new_request_id=lambda: "made-here",
-            is_trusted=lambda address: address in ("127.0.0.1", "10.0.0.1"),
+        dispatcher = Dispatcher(
+            Authenticator(accounts, lambda: 1_000_000, lambda: True), RateLimits({}, clock.seconds), last_seen=seen
         )
-        if has_lane:
-            self.reception.lane = QuickLane(self.reception, dispatcher, [self.quick])
-        self.listener = Listener(self.reception, self.clock)
-        self.transport = StringTransport(peerAddress=IPv4Address("TCP", "127.0.0.1", 1))
-        channel: Any = self.listener.buildProtocol(None)
-        self.channel = channel
-        channel.makeConnection(self.transport)
-        self.is_lost = False
+        super().__init__(
+            clock,
+            router,
+            dispatcher,
+            lambda reception: QuickLane(reception, dispatcher, [self.quick]) if has_lane else None,
+        )
         for token in ("good", "locked", "expired"):  # from now on they are remembered
             self.receive(request(headers=(f"Authorization: Bearer {token}",)))
         assert self.transport.value().count(b"HTTP/1.1 200") == 1
 
-    @property
-    def taken(self) -> int:
-        lane = self.reception.lane
-        assert isinstance(lane, QuickLane)
-        return lane.taken
-
-    @property
-    def is_open(self) -> bool:
-        return not (self.transport.disconnecting or self.transport.disconnected)
-
-    def receive(self, data: bytes) -> None:
-        if self.is_open:
-            self.channel.dataReceived(data)
-
-    def pause(self) -> None:
-        """The client takes nothing more for now."""
-        if self.is_open:
-            self.channel.pauseProducing()
-
-    def resume(self) -> None:
-        if self.is_open:
-            self.channel.resumeProducing()
-
-    def let_go(self) -> None:
-        """All who wait now are let go, not those who come by that."""
-        self.clock.advance(1.0)
-        for go in (self.quick.let_go(), self.slow.let_go()):
-            go()
-
-    def lose(self) -> None:
-        if not self.is_lost:
-            self.is_lost = True
-            self.channel.connectionLost(Failure(ConnectionDone()))
+    def waiting(self) -> list[Callable[[], None]]:
+        return [self.quick.let_go(), self.slow.let_go()]
 
     def told(self) -> tuple[Any, ...]:
-        """All that can be seen from outside."""
-        finished = sorted(one._replace(seconds=round(one.seconds, 3)) for one in self.observed.finished)
-        waits = len(self.slow.waiting) + len(self.quick.waiting)
-        connection = "lost" if self.is_lost else (self.is_open, self.transport.producerState)
-        return self.transport.value(), connection, self.observed.started, finished, self.seen.notes, waits
+        return (*super().told(), self.seen.notes, len(self.slow.waiting) + len(self.quick.waiting))
 
 
 GOOD = "Authorization: Bearer good"
@@ -232,43 +180,8 @@ requests = st.builds(
 pieces = requests | st.sampled_from([b"\r\n", b"abc", b"GET ", request("wait="), request(), b"\n", b""])
 
 
-@st.composite
-def streams(draw: Any) -> bytes:
-    """Requests one after the other, some with a byte changed, left out or put in."""
-    data = bytearray(b"".join(draw(st.lists(pieces, min_size=1, max_size=4))))
-    for _ in range(draw(st.integers(0, 2)) if draw(st.booleans()) else 0):
-        at = draw(st.integers(0, len(data)))
-        data[at : at + draw(st.integers(0, 1))] = draw(st.sampled_from([b"", b" ", b"\r", b"\n", b"\0", b":", b"x"]))
-    return bytes(data)
-
-
-@st.composite
-def plays(draw: Any) -> list[bytes | str]:
-    """What comes, and what happens meanwhile."""
-    acts: list[bytes | str] = []
-    for _ in range(draw(st.integers(1, 4))):
-        data = draw(requests | streams())
-        cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=2))) if draw(st.booleans()) else []
-        acts += [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
-        acts += draw(st.lists(st.sampled_from(["let_go", "let_go", "pause", "resume", "drain", "wait"]), max_size=2))
-    return [*acts, *draw(st.sampled_from([["let_go"], ["lose"]]))]
-
-
-def act(server: Server, what: bytes | str) -> None:
-    if isinstance(what, bytes):
-        server.receive(what)
-    elif what == "drain":
-        server.listener.announce_end()
-    elif what == "wait":
-        server.clock.advance(IDLE_TIMEOUT_S - 1.5)
-    else:
-        getattr(server, what)()
-    if not server.is_open:
-        server.lose()  # as a real connection is, once all is written
-
-
 @settings(max_examples=ROUNDS, deadline=None)
-@given(plays())
+@given(plays(requests | streams(pieces, 4), 2, [["let_go"], ["lose"]]))
 @example([request(), request("wait="), "let_go", request("wait=&late="), "let_go", request(), "lose"])
 @example([request("wait="), request("wait=") + request(), "let_go", "let_go", "lose"])
 @example([request("wait="), "pause", "let_go", request(), "resume", "let_go"])
@@ -276,11 +189,7 @@ def act(server: Server, what: bytes | str) -> None:
 @example([request("wait="), b"x" * 20_000, "let_go", "let_go"])
 @example([request("wait="), "drain", "let_go", request(), "let_go"])
 def test_a_server_with_the_lane_says_what_one_without_it_does(play: list[bytes | str]) -> None:
-    long, quick = Server(has_lane=False), Server(has_lane=True)
-    for what in play:
-        act(long, what)
-        act(quick, what)
-        assert quick.told() == long.told(), what
+    check_same(Server(has_lane=False), Server(has_lane=True), play)
 
 
 def test_usual_requests_take_the_lane() -> None:

@@ -6,12 +6,9 @@ from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 
 from hs_common.http.authentication import Authenticator
 from hs_common.http.dispatcher import Dispatcher
@@ -19,16 +16,14 @@ from hs_common.http.endpoint import Auth, declarations_of, endpoint
 from hs_common.http.faults import unavailable
 from hs_common.http.forwarding import Forwarder
 from hs_common.http.kept_connection import BrokenResponse, Question, Sink
-from hs_common.http.listener import IDLE_TIMEOUT_S, Listener
 from hs_common.http.rate_limits import RateLimits
-from hs_common.http.reception import Reception
 from hs_common.http.relay_lane import RelayLane
 from hs_common.http.relayed_requests import RelayedRequests
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
 from hs_common.http.router import Router
 from tests.common.http.accounts import Accounts
-from tests.common.http.served import Observed
+from tests.common.http.lanes import LaneConnection, check_same, plays, streams
 
 V3 = "/_matrix/client/v3"
 ROUNDS = 250
@@ -135,82 +130,32 @@ def normal(asked: bytes) -> tuple[bytes, dict[bytes, list[bytes]], bytes]:
     return first, fields, body
 
 
-class Front:
+class Front(LaneConnection):
     """One connection to a front door, with or without the lane."""
 
     def __init__(self, has_lane: bool) -> None:
-        self.clock = Clock()
-        self.observed, self.workers = Observed(), Scripted()
-        router = Router()
+        clock, workers, router = Clock(), Scripted(), Router()
         router.add(Here(), "")
         for _, declaration in declarations_of(Elsewhere):
             router.declare(declaration, "client")
-        authenticator = Authenticator(Accounts(), lambda: 1_000_000, lambda: True)
-        self.reception = Reception(
-            router=router,
-            dispatcher=Dispatcher(authenticator, RateLimits({}, self.clock.seconds)),
-            observer=self.observed,
-            monotonic=self.clock.seconds,
-            date=lambda: "Thu, 01 Jan 1970 00:00:00 GMT",
-            new_request_id=lambda: "made-here",
-            is_trusted=lambda address: address in ("127.0.0.1", "10.0.0.1"),
-            forwarder=self.workers,
+        dispatcher = Dispatcher(
+            Authenticator(Accounts(), lambda: 1_000_000, lambda: True), RateLimits({}, clock.seconds)
         )
-        if has_lane:
-            self.reception.lane = RelayLane(self.reception, self.workers)
-        self.listener = Listener(self.reception, self.clock)
-        self.transport = StringTransport(peerAddress=IPv4Address("TCP", "127.0.0.1", 1))
-        self.transport.abortConnection = self._abort  # type: ignore[method-assign]
-        channel: Any = self.listener.buildProtocol(None)
-        self.channel = channel
-        channel.makeConnection(self.transport)
-        self.is_lost = self.is_aborted = False
+        super().__init__(
+            clock,
+            router,
+            dispatcher,
+            lambda reception: RelayLane(reception, workers) if has_lane else None,
+            forwarder=workers,
+        )
+        self.workers = workers
 
-    def _abort(self) -> None:
-        self.is_aborted = True
-        self.transport.loseConnection()
-
-    @property
-    def taken(self) -> int:
-        lane = self.reception.lane
-        assert isinstance(lane, RelayLane)
-        return lane.taken
-
-    @property
-    def is_open(self) -> bool:
-        return not (self.transport.disconnecting or self.transport.disconnected)
-
-    def receive(self, data: bytes) -> None:
-        if self.is_open:
-            self.channel.dataReceived(data)
-
-    def pause(self) -> None:
-        """The client takes nothing more for now."""
-        if self.is_open:
-            self.channel.pauseProducing()
-
-    def resume(self) -> None:
-        if self.is_open:
-            self.channel.resumeProducing()
-
-    def let_go(self) -> None:
-        """All who wait now are let go, not those who come by that."""
-        self.clock.advance(1.0)
-        self.workers.let_go()()
-
-    def lose(self) -> None:
-        if not self.is_lost:
-            self.is_lost = True
-            self.channel.connectionLost(Failure(ConnectionDone()))
+    def waiting(self) -> list[Callable[[], None]]:
+        return [self.workers.let_go()]
 
     def told(self) -> tuple[Any, ...]:
-        """All that can be seen from outside."""
-        observed, workers = self.observed, self.workers
-        finished = sorted(one._replace(seconds=round(one.seconds, 3)) for one in observed.finished)
-        connection = "lost" if self.is_lost else (self.is_open, self.is_aborted, self.transport.producerState)
-        waits = len(workers.waiting), workers.cancelled
-        counted = observed.started, observed.forwarded, finished
-        return self.transport.value(), connection, *counted, workers.heard, waits
+        workers = self.workers
+        return (*super().told(), workers.heard, len(workers.waiting), workers.cancelled)
 
 
 GOOD = "Authorization: Bearer good"
@@ -263,44 +208,11 @@ def requests(draw: Any) -> bytes:
     return request(draw(queries), draw(usual_headers | st.just(())), target, body)
 
 
-@st.composite
-def streams(draw: Any) -> bytes:
-    """Requests one after the other, some with a byte changed, left out or put in."""
-    one = requests() | st.sampled_from([b"\r\n", b"abc", b"GET ", request(), b"0\r\n\r\n", b"\n", b""])
-    data = bytearray(b"".join(draw(st.lists(one, min_size=1, max_size=3))))
-    for _ in range(draw(st.integers(0, 2)) if draw(st.booleans()) else 0):
-        at = draw(st.integers(0, len(data)))
-        data[at : at + draw(st.integers(0, 1))] = draw(st.sampled_from([b"", b" ", b"\r", b"\n", b"\0", b":", b"x"]))
-    return bytes(data)
-
-
-@st.composite
-def plays(draw: Any) -> list[bytes | str]:
-    """What comes, and what happens meanwhile."""
-    acts: list[bytes | str] = []
-    for _ in range(draw(st.integers(1, 4))):
-        data = draw(requests() | streams())
-        cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=2))) if draw(st.booleans()) else []
-        acts += [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
-        acts += draw(st.lists(st.sampled_from(["let_go", "let_go", "pause", "resume", "drain", "wait"]), max_size=3))
-    return [*acts, *draw(st.sampled_from([["let_go", "let_go"], ["lose"]]))]
-
-
-def act(front: Front, what: bytes | str) -> None:
-    if isinstance(what, bytes):
-        front.receive(what)
-    elif what == "drain":
-        front.listener.announce_end()
-    elif what == "wait":
-        front.clock.advance(IDLE_TIMEOUT_S - 1.5)
-    else:
-        getattr(front, what)()
-    if not front.is_open:
-        front.lose()  # as a real connection is, once all is written
+pieces = requests() | st.sampled_from([b"\r\n", b"abc", b"GET ", request(), b"0\r\n\r\n", b"\n", b""])
 
 
 @settings(max_examples=ROUNDS, deadline=None)
-@given(plays())
+@given(plays(requests() | streams(pieces, 3), 3, [["let_go", "let_go"], ["lose"]]))
 @example([request(), "let_go", request("?chunked=&later="), "let_go", request("?slow="), "let_go", "pause", "let_go"])
 @example([request("?broken="), "let_go", "lose"])
 @example([request("?slow=&broken="), "let_go", "let_go"])
@@ -314,11 +226,7 @@ def act(front: Front, what: bytes | str) -> None:
 @example([request("", (HOST, "X: a\nContent-Length: 9"), f"POST {V3}/write", "abc"), "let_go"])
 @example([request(headers=(HOST, "X-Extra: 1", "User-Agent: Me", "x-extra: 2", "Connection: keep-alive")), "let_go"])
 def test_a_front_with_the_lane_does_what_one_without_it_does(play: list[bytes | str]) -> None:
-    long, quick = Front(has_lane=False), Front(has_lane=True)
-    for what in play:
-        act(long, what)
-        act(quick, what)
-        assert quick.told() == long.told(), what
+    check_same(Front(has_lane=False), Front(has_lane=True), play)
 
 
 def test_usual_requests_take_the_lane() -> None:
@@ -380,4 +288,4 @@ def test_what_is_remembered_of_headers_is_bounded_and_says_nothing_of_their_valu
     for number in range(4):
         assert known.read(request(headers=(HOST, f"Authorization: Bearer secret{number}"))) is not None
     assert known.entries() == 2
-    assert "secret" not in repr(known._remembered)
+    assert "secret" not in repr(known._known._known)
