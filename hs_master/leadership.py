@@ -181,8 +181,10 @@ class Election:
         watching.addErrback(_only_cancelled)
         try:
             await self._store.wait_for_lock()
-        finally:
+        except Exception:  # a cancellation too; not the clearing away of all, which may have closed `_watch` before
             watching.cancel()
+            raise
+        watching.cancel()
 
     async def _watch(self) -> None:
         """Never returns: it is cancelled when the lock is there."""
