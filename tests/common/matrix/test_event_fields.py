@@ -13,24 +13,29 @@ _EVENT = {
     "type": "m.room.message",
     "content": {"body": "hi", "m.relates_to": {"rel_type": "m.thread", "event_id": "$r"}, "list": [1]},
     "sender": "@a:x",
+    "event_id": "$e",
+    "origin_server_ts": 1,
+    "depth": 3,
+    "unsigned": {"age": 1},
 }
 
 
 @pytest.mark.parametrize(
     ("paths", "projected"),
     [
-        ([], {}),
-        (["type"], {"type": "m.room.message"}),
+        ([], {"content": {}}),
+        (["unsigned"], {"content": {}, "unsigned": {"age": 1}}),
         (["content.body"], {"content": {"body": "hi"}}),
         ([r"content.m\.relates_to.rel_type"], {"content": {"m.relates_to": {"rel_type": "m.thread"}}}),
         (["content", "content.body"], {"content": _EVENT["content"]}),
         (["content.body", "content"], {"content": _EVENT["content"]}),
-        (["content.list.0", "sender.x"], {"content": {}}),
-        (["missing", "type", "content.missing"], {"type": "m.room.message", "content": {}}),
+        (["content.list.0", "sender.x", "depth.x"], {"content": {}}),
+        (["missing", "type", "content.missing"], {"content": {}}),
     ],
 )
 def test_projection(paths: list[str], projected: dict[str, Any]) -> None:
-    assert EventFields(split(path) for path in paths).project(_EVENT) == projected
+    required = {name: _EVENT[name] for name in ("type", "event_id", "sender", "origin_server_ts")}
+    assert EventFields(split(path) for path in paths).project(_EVENT) == required | projected
 
 
 def test_all_fields_give_the_event_itself() -> None:
@@ -51,7 +56,9 @@ def _leaves(value: Any, names: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
 
 
 @given(st.dictionaries(_NAMES, _VALUES, max_size=3), _PATHS)
-def test_every_property_asked_for_is_there_and_no_other_leaf(event: dict[str, Any], paths: list[list[str]]) -> None:
+def test_every_property_asked_for_is_there_and_no_other_leaf_but_required_ones(
+    event: dict[str, Any], paths: list[list[str]]
+) -> None:
     projected = EventFields(paths).project(event)
     for path in paths:
         assert look_up(projected, path) == look_up(event, path)
