@@ -11,6 +11,10 @@ from tests.bench.texts import text
 from tests.bench.together import AT_ONCE, each
 
 PASSWORD = "correct horse battery staple"
+# The newest messages of many rooms, so many for each, are told to one room after the other; what there is beyond, in
+# blocks for one room: what is sent into a room at the same time some servers take together, in half the time.
+_BY_TURNS = 20
+_BLOCK = 100
 _Item = TypeVar("_Item")
 
 
@@ -115,10 +119,16 @@ class ManyRooms:
         return rooms
 
     async def speak(self, rooms: Sequence[str], messages: int) -> None:
-        """Until so many messages have been sent into these rooms, by turns."""
+        """Until so many messages have been sent into these rooms, at the end by turns."""
         numbers = range(self._said, messages)
         self._said = max(self._said, messages)
-        await _at_once(self.owner, numbers, lambda lane, number: lane.send(rooms[number % len(rooms)], text(number)))
+        by_turns = messages - _BY_TURNS * len(rooms)
+
+        async def send(lane: Client, number: int) -> None:
+            turn = number if number >= by_turns else number // _BLOCK
+            await lane.send(rooms[turn % len(rooms)], text(number))
+
+        await _at_once(self.owner, numbers, send)
 
 
 async def send_to_all(sender: Client, rooms: Iterable[str]) -> None:
