@@ -75,14 +75,22 @@ async def sweep_connections(db: Queries) -> int:
     )
 
 
-async def activity(db: Queries, room_ids: Sequence[str], upto: int) -> list[Row]:
-    """(room_id, position of the newest live event, position of the newest change of the state), NULL for none."""
+async def newest_events(db: Queries, room_ids: Sequence[str], upto: int) -> list[Row]:
+    """(room_id, position of the newest live event, NULL for none) of every room."""
     return await db.fetch(
         "SELECT w.room_id, (SELECT t.order_pos FROM timeline AS t WHERE t.room_id = w.room_id"
-        " AND t.order_pos <= %s AND t.order_sub = 0 ORDER BY t.order_pos DESC LIMIT 1),"
-        " (SELECT s.from_pos FROM state AS s WHERE s.room_id = w.room_id AND s.from_pos <= %s"
+        " AND t.order_pos <= %s AND t.order_sub = 0 ORDER BY t.order_pos DESC LIMIT 1)"
+        " FROM unnest(%s::text[]) AS w (room_id)",
+        (upto, list(room_ids)),
+    )
+
+
+async def newest_changes(db: Queries, room_ids: Sequence[str], upto: int) -> list[Row]:
+    """(room_id, position of the newest change of the state, NULL for none) of every room."""
+    return await db.fetch(
+        "SELECT w.room_id, (SELECT s.from_pos FROM state AS s WHERE s.room_id = w.room_id AND s.from_pos <= %s"
         " ORDER BY s.from_pos DESC LIMIT 1) FROM unnest(%s::text[]) AS w (room_id)",
-        (upto, upto, list(room_ids)),
+        (upto, list(room_ids)),
     )
 
 
@@ -98,19 +106,26 @@ async def bumps(db: Queries, room_ids: Sequence[str], upto: int, types: Sequence
     )
 
 
-async def facts(db: Queries, room_ids: Sequence[str], at: int) -> list[Row]:
-    """(room_id, its type, '' for none, json of its create event if the type is NULL, whether it is encrypted at a
-    position) of every room.
+async def types(db: Queries, room_ids: Sequence[str]) -> list[Row]:
+    """(room_id, its type, '' for none, json of its create event if the type is NULL) of every room."""
+    return await db.fetch(
+        "SELECT w.room_id, r.room_type, CASE WHEN r.room_type IS NULL THEN"
+        " (SELECT e.json FROM state AS s JOIN events AS e ON e.event_id = s.event_id"
+        " WHERE s.room_id = w.room_id AND s.type = 'm.room.create' AND s.state_key = '' LIMIT 1) END"
+        " FROM unnest(%s::text[]) AS w (room_id) LEFT JOIN rooms AS r ON r.room_id = w.room_id",
+        (list(room_ids),),
+    )
+
+
+async def encrypted(db: Queries, room_ids: Sequence[str], at: int) -> list[Row]:
+    """(room_id, whether it is encrypted at a position) of every room.
 
     Each is looked up for itself (OFFSET 0): a planner that is given thousands of rooms in a list weighs each of them.
     """
     return await db.fetch(
-        "SELECT w.room_id, r.room_type, CASE WHEN r.room_type IS NULL THEN"
-        " (SELECT e.json FROM state AS s JOIN events AS e ON e.event_id = s.event_id"
-        " WHERE s.room_id = w.room_id AND s.type = 'm.room.create' AND s.state_key = '' LIMIT 1) END,"
-        " EXISTS (SELECT FROM state AS s WHERE s.room_id = w.room_id AND s.type = 'm.room.encryption'"
-        " AND s.state_key = '' AND s.from_pos <= %s AND s.to_pos > %s OFFSET 0)"
-        " FROM unnest(%s::text[]) AS w (room_id) LEFT JOIN rooms AS r ON r.room_id = w.room_id",
+        "SELECT w.room_id, EXISTS (SELECT FROM state AS s WHERE s.room_id = w.room_id"
+        " AND s.type = 'm.room.encryption' AND s.state_key = '' AND s.from_pos <= %s AND s.to_pos > %s OFFSET 0)"
+        " FROM unnest(%s::text[]) AS w (room_id)",
         (at, at, list(room_ids)),
     )
 

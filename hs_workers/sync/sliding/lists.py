@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 
 from hs_common.reading.settings import Settings
 from hs_workers.sync.sliding.question import Filters, RoomConfig, SlidingRequest
-from hs_workers.sync.sliding.room_memory import Activity, Facts, facts_of_stripped
+from hs_workers.sync.sliding.room_memory import Activity, facts_of_stripped
 from hs_workers.sync.sliding.user_memory import UserRooms
 from hs_workers.sync.windows import Membership
 
 NOT_IN: Sequence[str] = ("leave", "ban")
+ASKED: Sequence[str] = ("invite", "knock")
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The reader's rooms at a position. `children`: rooms of spaces he is in. `activity` and `facts` (these only if
-    filters ask) may tell of other rooms too.
+    """The reader's rooms at a position. `children`: rooms of spaces he is in. `activity`, and what filters ask for of
+    `types` and `encrypted`, may tell of other rooms too.
 
     `were_in`: the rooms that he is out of and has been in. `is_here`: it is at this process' position.
     """
@@ -26,7 +27,8 @@ class View:
     position: int
     rooms: UserRooms
     activity: Mapping[str, Activity]
-    facts: Mapping[str, Facts] = field(default_factory=dict)
+    types: Mapping[str, str | None] = field(default_factory=dict)
+    encrypted: Mapping[str, bool] = field(default_factory=dict)
     children: Mapping[str, frozenset[str]] = field(default_factory=dict)
     were_in: frozenset[str] = frozenset()
     is_here: bool = False
@@ -36,11 +38,17 @@ class View:
         activity = self.activity.get(row.room_id)
         return row.from_pos if row.membership != "join" or activity is None else max(activity.last, row.from_pos)
 
-    def facts_of(self, row: Membership) -> Facts:
-        """What the room is, for filters."""
-        if row.membership in ("invite", "knock"):
-            return facts_of_stripped(row.stripped_state)
-        return self.facts.get(row.room_id) or Facts(None, False)
+    def type_of(self, row: Membership) -> str | None:
+        """The room's type, for filters. Of who is only invited it is what he was told."""
+        if row.membership in ASKED:
+            return facts_of_stripped(row.stripped_state).type
+        return self.types.get(row.room_id)
+
+    def is_encrypted(self, row: Membership) -> bool:
+        """Whether the room is encrypted, likewise."""
+        if row.membership in ASKED:
+            return facts_of_stripped(row.stripped_state).is_encrypted
+        return self.encrypted.get(row.room_id, False)
 
 
 @dataclass(slots=True)
@@ -127,8 +135,10 @@ def filtered(filters: Filters, rows: Sequence[Membership], view: View) -> Sequen
     if filters.spaces is not None:
         in_spaces: frozenset[str] = frozenset().union(*(view.children.get(space, ()) for space in filters.spaces))
         rows = [row for row in rows if row.room_id in in_spaces]
-    if filters.asks_for_facts:
-        rows = [row for row in rows if _is_of_kind(filters, view.facts_of(row))]
+    if filters.asks_for_encryption:
+        rows = [row for row in rows if view.is_encrypted(row) is filters.is_encrypted]
+    if filters.asks_for_types:
+        rows = [row for row in rows if _is_of_type(filters, view.type_of(row))]
     return rows
 
 
@@ -136,9 +146,5 @@ def _is_tagged(filters: Filters, tags: frozenset[str]) -> bool:
     return (filters.tags is None or bool(tags & filters.tags)) and not tags & filters.not_tags
 
 
-def _is_of_kind(filters: Filters, facts: Facts) -> bool:
-    return (
-        filters.is_encrypted in (None, facts.is_encrypted)
-        and (filters.room_types is None or facts.type in filters.room_types)
-        and facts.type not in filters.not_room_types
-    )
+def _is_of_type(filters: Filters, room_type: str | None) -> bool:
+    return (filters.room_types is None or room_type in filters.room_types) and room_type not in filters.not_room_types

@@ -52,9 +52,14 @@ class Filters:
     not_tags: frozenset[str] = frozenset()
 
     @property
-    def asks_for_facts(self) -> bool:
-        """Whether what rooms are has to be known."""
-        return self.is_encrypted is not None or self.room_types is not None or bool(self.not_room_types)
+    def asks_for_types(self) -> bool:
+        """Whether the types of rooms have to be known."""
+        return self.room_types is not None or bool(self.not_room_types)
+
+    @property
+    def asks_for_encryption(self) -> bool:
+        """Whether it has to be known which rooms are encrypted."""
+        return self.is_encrypted is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +95,14 @@ class SlidingRequest:
     is_unstable: bool = False
 
     @property
-    def asks_for_facts(self) -> bool:
+    def asks_for_types(self) -> bool:
         """Whether any of the lists does."""
-        return any(one.filters.asks_for_facts for one in self.lists.values())
+        return any(one.filters.asks_for_types for one in self.lists.values())
+
+    @property
+    def asks_for_encryption(self) -> bool:
+        """Whether any of the lists does."""
+        return any(one.filters.asks_for_encryption for one in self.lists.values())
 
     @property
     def spaces(self) -> frozenset[str]:

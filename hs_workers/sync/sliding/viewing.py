@@ -6,7 +6,7 @@ look at one position has all of it.
 Spec: MSC4186, "Lists".
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import orjson
@@ -16,9 +16,17 @@ from hs_common.replication.entry import Entry, EntryItem
 from hs_common.replication.subscription import Subscription
 from hs_common.storage import sliding, sync_rooms
 from hs_common.storage.queries import Queries
+from hs_workers.sync.sliding.connection import Sent
 from hs_workers.sync.sliding.lists import NOT_IN, View
 from hs_workers.sync.sliding.question import SlidingRequest
-from hs_workers.sync.sliding.room_memory import RoomMemory, read_activity, read_facts
+from hs_workers.sync.sliding.room_memory import (
+    Asked,
+    RoomMemory,
+    read_activity,
+    read_changes,
+    read_encrypted,
+    read_types,
+)
 from hs_workers.sync.sliding.user_memory import UserMemory, UserRooms, read_user_rooms
 
 KINDS: Final = ("event", "membership", "forget", "account_data", "room_deleted")
@@ -39,35 +47,41 @@ class Viewing:
         """For the follower; before those who wake clients."""
         return Subscription("sliding sync", KINDS, self._apply, self._reset)
 
-    async def from_memory(self, user_id: str, request: SlidingRequest, sent: Collection[str]) -> View | None:
+    async def from_memory(self, user_id: str, request: SlidingRequest, sent: Mapping[str, Sent]) -> View | None:
         """At this process' position when it returns; None if that could not be had."""
-        facts = request.asks_for_facts
         for _ in range(MAXIMUM_LOOKS):
             if await self._users.read(user_id, self._position()):
                 continue
             rooms = self._users.known(user_id)
             assert rooms is not None, "it is known"
-            joined = _joined(rooms)
-            spaces = request.spaces & set(joined)
+            asked = _asked(rooms, request, sent)
+            spaces = request.spaces & set(asked.active)
             at = self._position()
             children = await _children(self._db, spaces, at) if spaces else {}
             were_in = await _were_in(self._db, user_id, rooms, request, sent, at)
-            if await self._rooms.read(_with_facts(rooms) if facts else joined, at, facts=facts):
+            if await self._rooms.read(asked, at):
                 continue
             if self._users.known(user_id) is rooms:  # else they changed while the rest was read
-                known_facts = self._rooms.facts if facts else {}
-                return View(self._position(), rooms, self._rooms.activity, known_facts, children, were_in, is_here=True)
+                memory = self._rooms
+                return View(
+                    *(self._position(), rooms, memory.activity, memory.types, memory.encrypted),
+                    *(children, were_in),
+                    is_here=True,
+                )
         return None
 
-    async def from_database(self, user_id: str, request: SlidingRequest, sent: Collection[str], at: int) -> View:
+    async def from_database(self, user_id: str, request: SlidingRequest, sent: Mapping[str, Sent], at: int) -> View:
         """At a position, whatever this process' is."""
         rooms = await read_user_rooms(self._db, user_id, at)
-        joined = _joined(rooms)
-        activity = await read_activity(self._db, joined, at)
-        facts = await read_facts(self._db, _with_facts(rooms), at) if request.asks_for_facts else {}
-        spaces = request.spaces & set(joined)
+        asked = _asked(rooms, request, sent)
+        activity = await read_activity(self._db, asked.active, at)
+        await read_changes(self._db, activity, [room_id for room_id, told in asked.told.items() if told < at], at)
+        types = await read_types(self._db, asked.types)
+        encrypted = await read_encrypted(self._db, asked.encrypted, at)
+        spaces = request.spaces & set(asked.active)
         children = await _children(self._db, spaces, at) if spaces else {}
-        return View(at, rooms, activity, facts, children, await _were_in(self._db, user_id, rooms, request, sent, at))
+        were_in = await _were_in(self._db, user_id, rooms, request, sent, at)
+        return View(at, rooms, activity, types, encrypted, children, were_in)
 
     def _apply(self, batch: Collection[EntryItem], entry: Entry) -> None:
         for one in batch:
@@ -83,13 +97,19 @@ class Viewing:
         self._rooms.forget()
 
 
-def _joined(rooms: UserRooms) -> list[str]:
-    return [room_id for room_id, row in rooms.memberships.items() if row.membership == "join"]
-
-
-def _with_facts(rooms: UserRooms) -> list[str]:
-    """The rooms whose state says what they are."""
-    return [room_id for room_id, row in rooms.memberships.items() if row.membership in ("join", *NOT_IN)]
+def _asked(rooms: UserRooms, request: SlidingRequest, sent: Mapping[str, Sent]) -> Asked:
+    """What has to be known of the reader's rooms. What they are is said by the state of those that he is or was in."""
+    joined = [room_id for room_id, row in rooms.memberships.items() if row.membership == "join"]
+    live = 0 if request.pos is None else request.pos.position
+    with_facts: list[str] = []
+    if request.asks_for_types or request.asks_for_encryption:
+        with_facts = [room_id for room_id, row in rooms.memberships.items() if row.membership in ("join", *NOT_IN)]
+    return Asked(
+        joined,
+        {room_id: sent[room_id].position(live) for room_id in joined if room_id in sent} if sent else {},
+        with_facts if request.asks_for_types else (),
+        with_facts if request.asks_for_encryption else (),
+    )
 
 
 async def _children(db: Queries, spaces: Collection[str], at: int) -> dict[str, frozenset[str]]:
