@@ -79,6 +79,7 @@ class _Wish:
 
     scenarios: Sequence[str]
     layouts: Sequence[str]
+    checkouts: Sequence[Path]
     scale: Mapping[str, int]
     running: Sequence[RunningServer]
     size: Size
@@ -92,6 +93,13 @@ class _Wish:
 @main.command()
 @click.argument("scenarios", nargs=-1, type=click.Choice(_NAMES))
 @click.option("--layout", "layouts", multiple=True, type=click.Choice(_LAYOUTS), help="Start one here; more: in turn.")
+@click.option(
+    "--checkout",
+    "checkouts",
+    multiple=True,
+    type=click.Path(path_type=Path, file_okay=False, exists=True, resolve_path=True),
+    help="Start the layouts of another checkout too, such as of an older version, slice by slice in turn.",
+)
 @click.option("--scale", multiple=True, type=RoleCount(WORKERS), help="So many workers of a role, in our own splits.")
 @click.option("--url", help="Measure the server that runs there, which must let anybody register.")
 @click.option("--against", help="Measure this one too, slice by slice in turn.")
@@ -136,6 +144,7 @@ def run(**options: Any) -> None:
     wish = _Wish(
         scenarios=options["scenarios"] or _NAMES,
         layouts=options["layouts"] or (() if options["url"] else ("split",)),
+        checkouts=options["checkouts"],
         scale=dict(options["scale"]),
         running=running,
         size=size,
@@ -197,6 +206,12 @@ async def _run(wish: _Wish) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         metronome = await stack.enter_async_context(Metronome())
         own = [await _started(layout, wish, stack) for layout in wish.layouts]
+        own += [
+            await _started(layout, wish, stack, checkout)
+            for checkout in wish.checkouts
+            for layout in wish.layouts
+            if layout in OWN_LAYOUTS
+        ]
         servers: list[StartedServer | RunningServer] = [*own, *wish.running]
         found = Run(wish.size, metronome, say, profile)
         wants_bridges = any(name in OF_BRIDGES for name in wish.scenarios)
@@ -247,16 +262,16 @@ async def _bridge(server: StartedServer | RunningServer, stack: AsyncExitStack) 
     return Bridge(server.address, known, service)
 
 
-async def _started(layout: str, wish: _Wish, stack: AsyncExitStack) -> StartedServer:
+async def _started(layout: str, wish: _Wish, stack: AsyncExitStack, checkout: Path | None = None) -> StartedServer:
     server: StartedServer
     if layout in SYNAPSE_LAYOUTS:
         server = SynapseServer(layout, wish.data_folder)
     else:
-        server = OwnServer(layout, wish.data_folder, wish.scale)
+        server = OwnServer(layout, wish.data_folder, wish.scale, checkout)
     stack.callback(server.remove)
     stack.push_async_callback(server.stop)
     seconds = await server.start()
-    say(f"{layout}: answers on {server.address.url} after {seconds:.1f} s, on an empty folder")
+    say(f"{server.name}: answers on {server.address.url} after {seconds:.1f} s, on an empty folder")
     return server
 
 

@@ -97,12 +97,19 @@ class RunningServer:
 
 
 class OwnServer:
-    """A server of this checkout, in a data folder of its own."""
+    """A server of this checkout, or of another that needs nothing else installed, in a data folder of its own."""
 
-    def __init__(self, layout: str, parent_folder: Path | None, scale: Mapping[str, int] | None = None) -> None:
-        """`scale`: other numbers of workers of some roles, in a split."""
-        self.name = layout
+    def __init__(
+        self,
+        layout: str,
+        parent_folder: Path | None,
+        scale: Mapping[str, int] | None = None,
+        checkout: Path | None = None,
+    ) -> None:
+        """`scale`: other numbers of workers of some roles, in a split. `checkout` None: this one."""
+        self.name = layout if checkout is None else f"{layout} of {checkout.name}"
         self._layout = layout
+        self._checkout = checkout
         self._scale = scale or {}
         self._folder = Path(tempfile.mkdtemp(prefix="viaduct-bench-", dir=parent_folder))
         self._folder.chmod(0o711)  # the database's user must reach what lies in it, if we are root
@@ -125,7 +132,10 @@ class OwnServer:
         path.write_text(registration.file())
         command = ["admin", "appservice", "add", str(path), "--data-dir", str(self._folder / "data")]
         done = subprocess.run(
-            [sys.executable, "-m", "hs_common.process.command_line", *command], capture_output=True, text=True
+            [sys.executable, "-m", "hs_common.process.command_line", *command],
+            cwd=self._checkout,
+            capture_output=True,
+            text=True,
         )
         if done.returncode:
             raise ServerError(f"the service cannot be registered: {done.stderr}")
@@ -148,6 +158,7 @@ class OwnServer:
                     *("--data-dir", self._folder / "data", "--port", str(self._port)),
                 ],
                 death_signal=signal.SIGINT,
+                directory=self._checkout,
                 output=log,
             )
         self.tree = Tree([Root(self._process.pid)])
