@@ -17,7 +17,7 @@ from hs_common.replication import items
 from hs_common.replication.barrier import ReadBarrier
 from hs_common.replication.carrier import Carrier
 from hs_common.replication.carrier_memory import MemoryCarrier
-from hs_common.replication.carrier_redis import IDLE_PAUSE_SECONDS, LONG_PAUSE_SECONDS, RedisCarrier
+from hs_common.replication.carrier_redis import CLOSE_PAUSE_SECONDS, LONG_PAUSE_SECONDS, RedisCarrier
 from hs_common.replication.clock import pause
 from hs_common.replication.entry import Entry, EntryItem, UnknownFormat
 from hs_common.replication.ephemeral import Message
@@ -34,8 +34,6 @@ FRESH_SECONDS: Final = 5.0
 # Further behind than this, others should get the requests.
 LAG_LIMIT_S: Final = 30.0
 PASS_TIME_S: Final = 1.0
-UNHURRIED: Final = frozenset(("media", "push", "front"))
-"""Roles in which nobody notices some hundredths of a second: whoever reads what he has just written ends the pause."""
 
 _log = Logger()
 
@@ -57,6 +55,7 @@ class Following:
         self._on_advance: list[Callable[[int], None]] = []
         self._on_ephemeral: list[Callable[[Message], None]] = []
         self.someone_waits: Callable[[], bool] = nobody_waits
+        self._acts_outside: list[Callable[[], bool]] = []
         self._follower: Follower | None = None
         self._carrier: Carrier | None = None
         self._passing = Ongoing(node.reactor, "the passing of time for what is followed", self._pass_time)
@@ -75,12 +74,21 @@ class Following:
         """Call with each typing or presence value that clients have not seen yet."""
         self._on_ephemeral.append(call)
 
+    def close_while(self, acts_outside: Callable[[], bool]) -> None:
+        """Read the log closely while this says that somebody outside is told what it tells. Else nobody notices some
+        hundredths of a second: whoever waits, or reads what he has just written, ends the pause."""
+        self._acts_outside.append(acts_outside)
+
     # --- what roles use ---
 
     @property
     def follower(self) -> Follower:
         assert self._follower is not None, "the follower is there after add_steps"
         return self._follower
+
+    def hurry(self) -> None:
+        """Somebody waits now for what the log tells."""
+        self.follower.hurry()
 
     def is_fresh(self) -> bool:
         """Whether the log was heard of lately, so that what was not revoked still holds."""
@@ -135,8 +143,11 @@ class Following:
         if not node.config.redis.url:
             return None
         server = RedisServer(node.reactor, node.config.redis.url)
-        pause_s = LONG_PAUSE_SECONDS if set(node.roles) <= UNHURRIED else IDLE_PAUSE_SECONDS
-        return RedisCarrier(server, node.outside.random, stream_keys(node.config.cluster.id), self._heard, pause_s)
+        keys = stream_keys(node.config.cluster.id)
+        return RedisCarrier(server, node.outside.random, keys, self._heard, self._pause_s)
+
+    def _pause_s(self) -> float:
+        return CLOSE_PAUSE_SECONDS if any(acts() for acts in self._acts_outside) else LONG_PAUSE_SECONDS
 
     def _read_app_services(self) -> None:
         """At once, for those who ask what is known and do not wait."""

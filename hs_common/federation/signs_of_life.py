@@ -38,6 +38,11 @@ class SignsOfLife:
         self._background = background
         self._looked = Bounded[str, float](KEPT)
 
+    @property
+    def has_heard(self) -> bool:
+        """Whether any server was there since the process began."""
+        return bool(self._looked)
+
     def heard(self, server: str) -> None:
         """A server proved to be there."""
         now = self._seconds()

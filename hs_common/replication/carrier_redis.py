@@ -26,7 +26,7 @@ from hs_common.replication.names import (
 )
 from hs_common.replication.redis_connection import RedisAway, RedisConnection, RedisRefused, RedisServer
 
-IDLE_PAUSE_SECONDS = 0.01  # while nobody waits: fewer wake-ups, half the cost of an idle follower
+CLOSE_PAUSE_SECONDS = 0.01  # while nobody waits: fewer wake-ups, half the cost of an idle follower
 LONG_PAUSE_SECONDS = 0.05  # where nobody notices: several entries at a wake-up when others write much
 READ_SECONDS = BLOCK_MS / 1000 + 1.0  # a read that takes longer has no Redis behind it
 RECONNECT_SECONDS = (0.1, 0.5)  # between attempts, random in between: followers must not come back in step
@@ -47,9 +47,9 @@ class RedisCarrier:
         random: Random,
         keys: StreamKeys,
         ephemeral: EphemeralReceiver,
-        pause_s: float = IDLE_PAUSE_SECONDS,
+        pause_s: Callable[[], float] = lambda: CLOSE_PAUSE_SECONDS,
     ) -> None:
-        """`pause_s`: between two reads, while nobody waits for what may have come."""
+        """`pause_s` says how long to pause between two reads, while nobody waits for what may have come."""
         self.reconnects = 0
         self._pause_s = pause_s
         self._server = server
@@ -144,7 +144,7 @@ class RedisCarrier:
 
     async def _rest(self) -> None:
         self._pause = Deferred()
-        timer = self._server.clock.callLater(self._pause_s, self.hurry)
+        timer = self._server.clock.callLater(self._pause_s(), self.hurry)
         try:
             await self._pause
         finally:

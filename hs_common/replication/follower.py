@@ -145,7 +145,7 @@ class Follower:
         """Waits until the position is at or above `pos`, at most `timeout` seconds. Returns whether it is."""
         if self._has(pos):
             return True
-        self._hurry()
+        self.hurry()
         if self._has(pos) or not self._running:  # what was hurried may already be here
             return self._has(pos)
         return await self._waiters.wait(pos, timeout)
@@ -163,7 +163,8 @@ class Follower:
         if self._running and not self._reading:
             Deferred.fromCoroutine(self._read_outbox())
 
-    def _hurry(self) -> None:
+    def hurry(self) -> None:
+        """Somebody waits now for what may have come: a pause between two reads ends."""
         if self._is_silent():
             self.catch_up()
         elif self._carrier is not None:

@@ -37,6 +37,7 @@ class AppServiceParts:
         """Before the log is followed, so that nothing of it is missed."""
         self._following.subscribe(self.deliveries.subscription())
         self._following.when_ephemeral(self.deliveries.heard)
+        self._following.close_while(lambda: bool(self.deliveries.sending_to))
         service = self._node.service
         service.step("connections to application services", _nothing, self._http.close)
         service.step("application services", self._start, self.deliveries.stop)

@@ -90,6 +90,8 @@ class Deliveries:
         self._sorted_to = 0
         self._heard_to = 0  # the follower's own position moves only when all subscribers have applied an entry
         self._sorting = self._stopped = False
+        self.has_sent = False
+        """Whether there was anything for another server so far."""
         self._cleaning = Ongoing(clock, "noting how far all have received", self._clean_on)
 
     # --- life ---
@@ -289,6 +291,7 @@ class Deliveries:
             shard = shard_of(server)
             sender = DestinationSender(self._world, server, self.keeper.held[shard], self._clean[shard], self._idle)
             self._senders[server] = sender
+            self.has_sent = True
             sender.work.start()
         return sender
 

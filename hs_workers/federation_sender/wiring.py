@@ -33,6 +33,7 @@ class SenderParts:
         """Before the log is followed, so that nothing of it is missed."""
         self._following.subscribe(self.deliveries.subscription())
         self._following.when_ephemeral(self.deliveries.heard)
+        self._following.close_while(lambda: self.deliveries.has_sent)
         self._node.metrics.watch_queue("servers sent to", lambda: self.deliveries.sending_to)
         self._node.metrics.watch_queue("servers out of reach", lambda: self.deliveries.failing)
         self._node.service.step("other servers", self._start, self.deliveries.stop)

@@ -17,6 +17,7 @@ def make(parts: RoleParts) -> Iterable[object]:
     node = parts.node
     signs = SignsOfLife(node.db, parts.link, node.reactor.seconds, node.background)
     parts.federation.authenticator.on_alive = signs.heard
+    parts.following.close_while(lambda: signs.has_heard)  # who was let in may have been kept out since
     outside = InboundOutside(
         db=node.db,
         master=parts.link,

@@ -62,7 +62,9 @@ class _Waiting:
 class WaitingClients:
     """All long polls of the process."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, first_waits: Callable[[], None] = lambda: None) -> None:
+        """`first_waits` is called when somebody waits where nobody did."""
+        self._first_waits = first_waits
         self.ended = False
         self._by_user: dict[str, set[Waiter]] = {}
         self._woken: dict[str, None] = {}
@@ -98,6 +100,8 @@ class WaitingClients:
         self._deadlines.add(waiter, seconds)
         user.waiting += 1
         self._count += 1
+        if self._count == 1:
+            self._first_waits()
 
     def remove(self, waiter: Waiter, user: TrackedUser) -> None:
         """It waits no more: to be called once for each `add`, after the wake as well."""

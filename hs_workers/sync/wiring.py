@@ -51,6 +51,9 @@ class Following(Protocol):
     def subscribe(self, subscription: Subscription) -> None:
         """Hand items of the log to a subscriber."""
 
+    def hurry(self) -> None:
+        """Somebody waits now for what the log tells."""
+
     def when_advanced(self, call: Callable[[int], None]) -> None:
         """Call after each batch."""
 
@@ -79,7 +82,7 @@ class SyncParts:
         db, clock = outside.db, outside.clock
         self.recent = RecentLog()
         self.audience = Audience(db, lambda: following.follower.position.pos)
-        self.waiting = WaitingClients(clock)
+        self.waiting = WaitingClients(clock, lambda: following.hurry())
         self.settings = ReaderSettings(db)
         self.unread = UnreadMemory(self.recent)
         self.members_sent = MembersSent()

@@ -47,6 +47,10 @@ class HandFollowing:
         self.subscriptions: list[Subscription] = []
         self.advanced: list[Callable[[int], None]] = []
         self.heard: list[Callable[[Message], None]] = []
+        self.hurried = 0
+
+    def hurry(self) -> None:
+        self.hurried += 1
 
     def subscribe(self, subscription: Subscription) -> None:
         self.subscriptions.append(subscription)

@@ -131,8 +131,10 @@ def test_a_message_wakes_those_in_the_room_and_nobody_else(play: Play) -> None:
         poll = bob.poll(first)
         await bob.waits(poll)
         stranger = carol.poll((await carol.ask(""))["next_batch"])
+        assert live.following.hurried == 1
         await until(lambda: len(live.parts.waiting) == 2)
         assert live.following.someone_waits()
+        assert live.following.hurried == 1  # only where nobody waited before a pause may be under way
         await w.m.send(room, ALICE, "wake up")
         live.follow()
         assert bodies(joined(await poll, room)) == ["wake up"]
