@@ -47,6 +47,7 @@ class PendingCall:
         "key",
         "kind",
         "loaded",
+        "looked_up",
         "may_be_repeated",
         "queue",
         "terms",
@@ -67,7 +68,8 @@ class PendingCall:
         self.queue = queue
         self.key = key
         self.kind = kind
-        self.may_be_repeated = may_be_repeated  # a client's key, or a worker's retry: look whether it was answered
+        self.may_be_repeated = may_be_repeated  # a client's key, or a worker's retry: it may have been answered
+        self.looked_up = False  # and it was not
         self.terms = terms
         self.deadline = now + terms.time_left_s
         self.loaded: Any = None
@@ -131,6 +133,6 @@ def decode_outcome(call: type[Call], stored: bytes) -> Answer | MatrixError:
     return MatrixError(status, errcode, error, fields)
 
 
-def is_final(error: MatrixError) -> bool:
-    """Whether a repeat of the call must get the same error again: not what time may mend."""
-    return error.status < 500 and error.status not in (409, 429)
+def is_kept(outcome: Answer | MatrixError) -> bool:
+    """Whether a repeat of the call must get the same again: not an error that time may mend."""
+    return not isinstance(outcome, MatrixError) or (outcome.status < 500 and outcome.status not in (409, 429))

@@ -21,16 +21,30 @@ from hs_common.replication.entry import Entry, encode_body
 from hs_common.storage.queries import DatabaseError
 from hs_master import tables
 from hs_master.log_store.types import Answer as StoredAnswer
-from hs_master.log_store.types import Batch, Committed, Doubt, Fenced, Leadership, LogStore, Refused, Resolved
+from hs_master.log_store.types import (
+    AnswerKind,
+    Batch,
+    Committed,
+    Doubt,
+    Fenced,
+    Leadership,
+    LogStore,
+    Refused,
+    Resolved,
+)
 from hs_master.pipeline.intake import Intake
-from hs_master.pipeline.pending import NotLeading, PendingCall, decode_outcome, encode_outcome, is_final
+from hs_master.pipeline.pending import NotLeading, PendingCall, decode_outcome, encode_outcome, is_kept
 from hs_master.pipeline.rehearsal import Rehearsal, Rehearse, Steps, nothing_ends
+from hs_master.pipeline.repeats import Repeats
 from hs_master.rooms.head import NotLoaded
 from hs_master.step import Draft, Knowledge, Step
 
 # A call whose needs turn out too small is read for again this often; more often is a bug of its decider.
 MAXIMUM_ATTEMPTS: Final = 5
+UNIQUE_VIOLATION: Final = "23505"
 ENDS_THE_MASTER: Final = "The server does not survive this, so it is not done; the failure is logged"
+
+Decided = tuple[PendingCall, Answer | MatrixError]
 
 _log = Logger()
 
@@ -81,6 +95,7 @@ class Writer:
         self._on_new_epoch = on_new_epoch
         self._on_deposed = on_deposed
         self._rehearsal = Rehearsal(rehearse, self._steps_of)
+        self._repeats = Repeats(seconds)
         self.metrics = WriterMetrics()
         self.leading = True
         self.last_batch = 0
@@ -113,7 +128,7 @@ class Writer:
             return self._intake.is_active  # what was read at once, while we took
         self._writing = []
         try:
-            fresh = await self._answer_repeated(pending)
+            fresh = await self._answer_repeated(pending, self._is_likely_repeated)
             if any(call.is_suspect for call in fresh):
                 fresh = await self._innocent(fresh)
             if fresh:
@@ -135,10 +150,23 @@ class Writer:
                 waiter.callback(None)
         return True
 
-    async def _answer_repeated(self, pending: list[PendingCall]) -> list[PendingCall]:
+    def _is_likely_repeated(self, call: PendingCall) -> bool:
+        """A worker says so itself; of a client's call it is known only where it is likely."""
+        return call.kind is not AnswerKind.CLIENT or self._repeats.is_likely(call.key or b"")
+
+    async def _answer_repeated(
+        self, pending: Iterable[PendingCall], is_likely: Callable[[PendingCall], bool] = lambda call: True
+    ) -> list[PendingCall]:
         """Answer what was answered before; returns the others."""
-        asked = {call.key: call for call in pending if call.key is not None and call.may_be_repeated}
+        pending = list(pending)
+        asked = {
+            call.key: call
+            for call in pending
+            if call.key is not None and call.may_be_repeated and not call.looked_up and is_likely(call)
+        }
         stored = await self._log.answers(list(asked)) if asked else {}
+        for call in asked.values():
+            call.looked_up = True
         for key, answer in stored.items():
             call = asked[key]
             outcome = decode_outcome(type(call.call), answer.answer)
@@ -184,19 +212,29 @@ class Writer:
             return
         started = self._seconds()
         draft = Draft(self._knowledge, self._next - 1, self._now_ms())
-        outcomes = self._decide(pending, draft)
+        outcomes = await self._not_answered(self._decide(pending, draft))
         batch = self._batch(outcomes, draft)
         if batch is not None and not await self._commit(batch, [call for call, _ in outcomes], draft):
             return
         self.metrics.on_committed((kind for _, kind, _ in draft.items), self._seconds() - started)
         for call, outcome in outcomes:
+            if call.key is not None and call.kind is AnswerKind.CLIENT and is_kept(outcome):
+                self._repeats.answered(call.key)
             if isinstance(outcome, MatrixError):
                 call.fail(outcome)
             else:
                 call.succeed(outcome)
 
-    def _decide(self, pending: Sequence[PendingCall], draft: Draft) -> list[tuple[PendingCall, Answer | MatrixError]]:
-        outcomes: list[tuple[PendingCall, Answer | MatrixError]] = []
+    async def _not_answered(self, outcomes: list[Decided]) -> list[Decided]:
+        """Without those that are refused now and were answered before: then that answer counts."""
+        refused = [call for call, outcome in outcomes if isinstance(outcome, MatrixError)]
+        if not refused:
+            return outcomes
+        await self._answer_repeated(refused)
+        return [(call, outcome) for call, outcome in outcomes if not call.done]
+
+    def _decide(self, pending: Sequence[PendingCall], draft: Draft) -> list[Decided]:
+        outcomes: list[Decided] = []
         for call in pending:
             step = Step(draft)
             started = self._seconds()
@@ -221,12 +259,12 @@ class Writer:
             self._intake.costs.decided(type(call.call), self._seconds() - started)
         return outcomes
 
-    def _batch(self, outcomes: list[tuple[PendingCall, Answer | MatrixError]], draft: Draft) -> Batch | None:
+    def _batch(self, outcomes: list[Decided], draft: Draft) -> Batch | None:
         """What to commit; None when nothing changed."""
         kept = [
             (call.key, encode_outcome(outcome), call.kind)
             for call, outcome in outcomes
-            if call.key is not None and (not isinstance(outcome, MatrixError) or is_final(outcome))
+            if call.key is not None and is_kept(outcome)
         ]
         rows = draft.all_rows()
         if not draft.items:
@@ -292,19 +330,31 @@ class Writer:
 
     async def _halve(self, pending: Sequence[PendingCall], refused: Refused) -> None:
         """Find the item that the database refuses; each half is decided anew, since later items build on earlier."""
+        if len(pending) == 1 or refused.sqlstate == UNIQUE_VIOLATION:
+            fresh = await self._look_again(pending)
+            if len(fresh) < len(pending):  # they were answered before: that was all, most likely
+                if fresh:
+                    await self._write(fresh)
+                return
         if len(pending) > 1:
             middle = len(pending) // 2
             await self._write(pending[:middle])
             await self._write(pending[middle:])
             return
         (call,) = pending
-        call.may_be_repeated = True
-        if not await self._answer_repeated([call]):
-            return  # it overtook its own repeat, which was answered
         self.metrics.on_refused()
         _log.error("the database refuses a {call}: {why}", call=type(call.call).__name__, why=refused.message)
         await self._log.refuse(call.key or b"", refused.sqlstate, refused.message, repr(call.call).encode())
         call.fail(unknown("The server cannot store this; the failure is logged"))
+
+    async def _look_again(self, pending: Sequence[PendingCall]) -> list[PendingCall]:
+        """Answer all that was answered before, whoever made it: a call may have overtaken its own repeat."""
+        for call in pending:
+            call.may_be_repeated, call.looked_up = True, False
+        fresh = await self._answer_repeated(pending)
+        if len(fresh) < len(pending):
+            self._repeats.met()
+        return fresh
 
 
 def _fail_all(pending: Sequence[PendingCall], error: Exception) -> None:

@@ -34,7 +34,7 @@ from hs_master.leading import Term
 from hs_master.log_store.postgres import PostgresLogStore
 from hs_master.log_store.types import Candidate
 from hs_master.pipeline.rehearsal import Rehearse, nothing_ends
-from hs_master.pipeline.writer import WriterMetrics
+from hs_master.pipeline.writer import Writer, WriterMetrics
 from hs_master.rooms.compose import Composer
 from tests.reactor import reactor
 
@@ -48,9 +48,10 @@ class TestMaster:
 
     __test__ = False
 
-    def __init__(self, db: Database, desk: Desk, entries: list[Entry]) -> None:
+    def __init__(self, db: Database, desk: Desk, writer: Writer, entries: list[Entry]) -> None:
         self.db = db
         self.desk = desk
+        self.writer = writer
         self.entries = entries
         self._transactions = itertools.count()
 
@@ -163,7 +164,7 @@ async def master(
     )
     term.start()
     try:
-        yield TestMaster(db, desk, entries)
+        yield TestMaster(db, desk, term.writer, entries)
     finally:
         await term.stop()
         await election.step_down()
