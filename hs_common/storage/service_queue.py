@@ -5,7 +5,7 @@ and only with its term: a statement that changes nothing means that another work
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from hs_common.storage.queries import Queries, Row
 
@@ -68,23 +68,6 @@ class Received(NamedTuple):
     to: int
 
 
-_MOVED: Final = (
-    "moved AS (UPDATE service_cursors SET sent_to = %(sent_to)s, devices_sent_to = %(devices_sent_to)s,"
-    " txn_id = %(txn_id)s, txn_to = %(to)s, ephemeral = %(ephemeral)s, devices_to = %(devices_to)s,"
-    " devices = %(lists)s, failures = 0, last_error = NULL"
-    " WHERE service_id = %(service)s AND term = %(term)s RETURNING 1),"
-    " gone AS (DELETE FROM service_events WHERE service_id = %(service)s AND pos > %(before)s"
-    " AND pos <= %(sent_to)s AND EXISTS (SELECT FROM moved))"
-)
-# Planning it costs more than all else of a transaction's end, and most have nothing of devices.
-_TOLD: Final = (
-    ", told AS (DELETE FROM service_to_device WHERE service_id = %(service)s AND pos > %(devices_before)s"
-    " AND pos <= %(devices_sent_to)s AND EXISTS (SELECT FROM moved) RETURNING user_id, pos),"
-    " fetched AS (DELETE FROM inbox AS i USING told, users AS u WHERE i.user_id = told.user_id AND i.pos = told.pos"
-    " AND u.user_id = told.user_id AND u.appservice_id = %(service)s)"
-)
-
-
 async def advance(
     db: Queries, service_id: str, term: int, events: Received, devices: Received, under: Under | None
 ) -> bool:
@@ -92,24 +75,13 @@ async def advance(
 
     What was received is deleted from what waits, and from the inboxes of the service's users.
     """
-    txn_id, to, ephemeral, devices_to, lists = (None,) * 5 if under is None else under
+    next_up = (None,) * 5 if under is None else under
     row = await db.fetch_one(
-        f"WITH {_MOVED}{_TOLD if devices.to > devices.before else ''} SELECT 1 FROM moved",
-        {
-            "service": service_id,
-            "term": term,
-            "before": events.before,
-            "sent_to": events.to,
-            "devices_before": devices.before,
-            "devices_sent_to": devices.to,
-            "txn_id": txn_id,
-            "to": to,
-            "ephemeral": ephemeral,
-            "devices_to": devices_to,
-            "lists": lists,
-        },
+        "SELECT advance_service(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (service_id, term, *events, *devices, *next_up),
     )
-    return row is not None
+    assert row is not None, "a function answers one row"
+    return bool(row[0])
 
 
 async def failed(db: Queries, service_id: str, term: int, failures: int, error: str) -> bool:
