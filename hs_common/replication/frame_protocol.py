@@ -12,6 +12,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from hs_common.http.write_now import write_now
 from hs_common.replication.clock import Clock
 from hs_common.replication.frames import BrokenFrame, Frame, FrameReader, encode_frame
 from hs_common.replication.names import FRAME_LIMIT
@@ -124,7 +125,7 @@ class FrameProtocol(Protocol, ABC):
             data = b"".join(self._unsent)
             self._unsent.clear()
             self._unsent_bytes = 0
-            self._transport.write(data)
+            write_now(self._transport, data)
 
 
 Dial = Callable[[str, FrameProtocol], Any]

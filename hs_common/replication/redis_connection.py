@@ -16,6 +16,7 @@ from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wra
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from hs_common.http.write_now import write_now
 from hs_common.replication.clock import Clock
 from hs_common.replication.redis_url import RedisPlace, parse_redis_url
 
@@ -84,7 +85,7 @@ class RedisConnection(Protocol):
             deferred.errback(RedisAway("the connection is closed"))
             return deferred
         self._waiting.append(deferred)
-        cast(Any, self.transport).write(hiredis.pack_command(cast(Any, arguments)))
+        write_now(self.transport, hiredis.pack_command(cast(Any, arguments)))
         return deferred
 
     def close(self) -> None:
