@@ -127,7 +127,7 @@ class AccountParts:
         callback_url = config.server.public_baseurl.rstrip("/") + CALLBACK_PATH
         providers = (
             {one.id: _oidc_client(one, callback_url, egress, outside.now_ms) for one in config.sso.providers}
-            if egress is not None
+            if egress is not None and not self.is_delegated  # else nobody could log in by what they say
             else {}
         )
         people = People(outside.db, outside.master, self.usernames, self.registering)

@@ -71,3 +71,10 @@ def ask(
     if found.get("connection", "").lower() == "close":
         connection.close()  # it opens again by itself
     return answer
+
+
+def hang_up(port: int) -> None:
+    """End the connection: the server there does."""
+    connection = _connections.pop(port, None)
+    if connection is not None:
+        connection.close()

@@ -71,6 +71,8 @@ class Server:
         """Tables of its config (TOML), to be set before it starts."""
         self.public_baseurl = ""
         """Its own idea of its URL, likewise."""
+        self.about = ""
+        """Further lines of its table [server], likewise."""
         self._database_url = database_url
         self._options = ["--split", "--masters", str(masters)] if split else []
         self._ports = PortBlock()
@@ -116,15 +118,15 @@ class Server:
 
     def _write_config(self) -> None:
         """Where the config is to have more than what `up` would write."""
-        if self.name is None and not self.settings and not self.public_baseurl:
+        about = self.about + (f'\npublic_baseurl = "{self.public_baseurl}"\n' if self.public_baseurl else "")
+        if self.name is None and not self.settings and not about:
             return
         folder = DataFolder(self._folder / "data")
         folder.path.mkdir(mode=0o711)
         folder.make_config(self.name or "localhost", self.port, os.urandom)
-        if self.public_baseurl:
+        if about:
             text = folder.config_path.read_text(encoding="utf-8")
-            own = f'[server]\npublic_baseurl = "{self.public_baseurl}"\n'
-            folder.config_path.write_text(text.replace("[server]\n", own), encoding="utf-8")
+            folder.config_path.write_text(text.replace("[server]\n", f"[server]\n{about}"), encoding="utf-8")
         with folder.config_path.open("a", encoding="utf-8") as file:
             file.write(self.settings)
             if self._database_url:

@@ -1,84 +1,33 @@
 """A split that leaves accounts to an authentication service: its tokens, and how soon what it says holds everywhere."""
 
 import asyncio
-import json
-import threading
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs
 
 import aiohttp
 import pytest
 
+from tests.scenarios.authentication_service import SECRET, AuthenticationService, authentication_service
 from tests.scenarios.client import Caller, User, http_session, unique
 from tests.scenarios.server import Server
 
-SECRET = "known to the service and to the server"
 API = "urn:matrix:client:api:*"
-
-
-@dataclass
-class Service:
-    """What it says of tokens; `asked` counts how often."""
-
-    port: int = 0
-    tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
-    asked: int = 0
-
-    @property
-    def issuer(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
-
-    def metadata(self) -> dict[str, Any]:
-        lists = {"response_types_supported": ["code"], "grant_types_supported": ["authorization_code"]}
-        lists |= {"response_modes_supported": ["query"], "code_challenge_methods_supported": ["S256"]}
-        names = ("authorization", "token", "revocation", "registration", "introspection")
-        return {"issuer": self.issuer, **lists, **{f"{name}_endpoint": f"{self.issuer}{name}" for name in names}}
 
 
 @dataclass
 class Ground:
     server: Server
-    service: Service
+    service: AuthenticationService
 
 
 @pytest.fixture(scope="module")
 def ground() -> Iterator[Ground]:
-    service = Service()
-
-    class Answering(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer(service.metadata())
-
-        def do_POST(self) -> None:
-            assert self.headers["Authorization"] == f"Bearer {SECRET}"
-            form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            service.asked += 1
-            self._answer(service.tokens.get(form["token"][0], {"active": False}))
-
-        def _answer(self, said: dict[str, Any]) -> None:
-            body = json.dumps(said).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Nothing."""
-
-    web = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-    service.port = web.server_port
-    threading.Thread(target=web.serve_forever, daemon=True).start()
-    server = Server(split=True)
-    server.settings = f'\n[oauth]\nissuer = "{service.issuer}"\nsecret = "{SECRET}"\n'
-    try:
+    with authentication_service() as service:
+        server = Server(split=True)
+        server.settings = service.settings
         with server:
             yield Ground(server, service)
-    finally:
-        web.shutdown()
-        web.server_close()
 
 
 def run(ground: Ground, play: Callable[[aiohttp.ClientSession, list[str]], Awaitable[None]]) -> None:
