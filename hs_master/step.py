@@ -264,6 +264,10 @@ class Step:
     def row(self, write: Write, *values: object) -> None:
         self.rows.setdefault(write, []).append(values)
 
+    def several(self, write: Write, rows: Iterable[tuple[object, ...]]) -> None:
+        """Many rows of one statement."""
+        self.rows.setdefault(write, []).extend(rows)
+
     def upsert(self, write: Write, key: Key, *values: object) -> None:
         """A row of a table that keeps only the newest: one row for each key in a transaction."""
         self.upserts.setdefault(write, {})[key] = values

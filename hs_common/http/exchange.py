@@ -21,7 +21,7 @@ from hs_common.http.faults import response_for, unavailable
 from hs_common.http.hop import REQUEST_ID_HEADER
 from hs_common.http.incoming import Incoming
 from hs_common.http.paths import Match
-from hs_common.http.reception import LARGE_BODY_BYTES, FinishedRequest, Reception
+from hs_common.http.reception import HELD_BODY_BYTES, LARGE_BODY_BYTES, FinishedRequest, Reception
 from hs_common.http.reply import Response, Streamed
 from hs_common.http.response_head import NO_BODY, begun_response, common_headers, whole_response
 from hs_common.http.router import Route
@@ -88,7 +88,7 @@ class Exchange(http.Request):
             return
         self._body_limit = self._reception.body_limit(self._match)
         large = length is None or length > LARGE_BODY_BYTES
-        self.content = SpooledTemporaryFile(LARGE_BODY_BYTES) if large else BytesIO()  # noqa: SIM115 (closed by super)
+        self.content = SpooledTemporaryFile(HELD_BODY_BYTES) if large else BytesIO()  # noqa: SIM115 (closed by super)
 
     def handleContentChunk(self, data: bytes) -> None:
         """A piece of the body: kept, unless the body is refused or has grown too large with this piece."""

@@ -29,7 +29,9 @@ DEFAULT_BODY_LIMIT_BYTES: Final = 1024 * 1024
 """No request of the client-server API but an upload needs more: an event is at most 64 KiB, and the largest bodies in
 practice (keys of a device, a batch of to-device messages, a key backup page) stay under 1 MiB."""
 LARGE_BODY_BYTES: Final = 100_000
-"""From here on a body without a token is not worth reading, and one with a token is spooled to disk, not held."""
+"""From here on a body without a token is not worth reading."""
+HELD_BODY_BYTES: Final = 500_000
+"""A body with a token is held up to here, as that of a room key for hundreds of devices is; beyond, spooled to disk."""
 
 
 class FinishedRequest(NamedTuple):

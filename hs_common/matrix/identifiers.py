@@ -8,6 +8,7 @@ Spec: appendices, #identifier-grammar.
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import TypeGuard
@@ -162,6 +163,15 @@ def is_room_version_id(identifier: object) -> TypeGuard[str]:
 def is_device_id(device_id: object) -> TypeGuard[str]:
     """Whether we take this as a device id. The specification has no grammar; the bounds are ours."""
     return isinstance(device_id, str) and device_id != "" and is_short(device_id, MAX_DEVICE_ID_BYTES)
+
+
+def are_device_ids(device_ids: Sequence[str]) -> bool:
+    """Whether we take all of these; those of hundreds of devices are looked at together where they are ASCII."""
+    joined = "".join(device_ids)
+    if joined.isascii() and "\0" not in joined:
+        lengths = set(map(len, device_ids))
+        return not lengths or (min(lengths) > 0 and max(lengths) <= MAX_DEVICE_ID_BYTES)
+    return all(is_device_id(device_id) for device_id in device_ids)
 
 
 def is_key_id(key_id: object) -> TypeGuard[str]:

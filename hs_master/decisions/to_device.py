@@ -61,17 +61,24 @@ def _deliver(step: Step, messages: Mapping[str, Mapping[str, bytes]]) -> None:
     services = sorted({service_id for services in told.values() for service_id in services})
     devices_of = {user_id: sorted(devices) for user_id, devices in messages.items()}
     pos = step.item(ToDeviceItem(devices_of, services))
+    # A room key goes to hundreds of devices: what is done for each is as little as can be.
+    rows = [
+        (user_id, device_id, pos, message.decode())
+        for user_id, devices in messages.items()
+        for device_id, message in devices.items()
+        if device_id != ALL_DEVICES
+    ]
+    if rows:
+        step.several(encryption_tables.INBOX, rows)
     for user_id, devices in messages.items():
-        for service_id in told.get(user_id, ()):
-            step.row(encryption_tables.SERVICE_TO_DEVICE, service_id, pos, user_id)
-        for device_id, message in devices.items():
-            if device_id != ALL_DEVICES:
-                step.row(encryption_tables.INBOX, user_id, device_id, pos, message.decode())
         if ALL_DEVICES in devices:
             named = orjson.dumps(devices_of[user_id]).decode()
             step.row(encryption_tables.INBOX_OF_ALL, user_id, pos, devices[ALL_DEVICES].decode(), named)
-        if is_trimmed_at(pos):
-            step.row(encryption_tables.INBOX_TRIM, user_id)
+    for user_id, service_ids in told.items():
+        for service_id in service_ids:
+            step.row(encryption_tables.SERVICE_TO_DEVICE, service_id, pos, user_id)
+    if is_trimmed_at(pos):
+        step.several(encryption_tables.INBOX_TRIM, [(user_id,) for user_id in messages])
 
 
 def _send_out(step: Step, sender: str, messages: Mapping[str, Mapping[str, bytes]]) -> None:

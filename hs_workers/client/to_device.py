@@ -9,7 +9,7 @@ from hs_common.http.endpoint import Auth, Rate, endpoint, r0
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
 from hs_common.matrix.errors import bad_json, invalid_param, missing_param
-from hs_common.matrix.identifiers import is_device_id, is_short
+from hs_common.matrix.identifiers import are_device_ids, is_short
 from hs_common.replication.keys import client_key
 from hs_workers.client.encryption.messaging import Messaging
 
@@ -39,7 +39,7 @@ class ToDevice:
         device_ids = [device_id for devices in messages.values() for device_id in devices]
         if not is_short(event_type):
             raise invalid_param("The type of an event has at most 255 bytes")
-        if len(device_ids) > MAXIMUM_DEVICES or not all(is_device_id(device_id) for device_id in device_ids):
+        if len(device_ids) > MAXIMUM_DEVICES or not are_device_ids(device_ids):
             raise bad_json(f"`messages` must have contents by device id, at most {MAXIMUM_DEVICES}")
         path = f"/sendToDevice/{event_type}"
         key = client_key(requester.user_id, requester.transaction_scope, "PUT", path, txn_id)

@@ -255,3 +255,8 @@ def test_short_text_is_what_fits_and_can_be_stored(value: str) -> None:
     except UnicodeEncodeError:
         expected = False
     assert identifiers.is_short(value) is expected
+
+
+@given(st.lists(st.one_of(st.text(max_size=3), st.sampled_from(["x" * 255, "x" * 256, "ü" * 128, "a\0", "\ud800"]))))
+def test_device_ids_are_taken_together_as_each_alone(device_ids: list[str]) -> None:
+    assert identifiers.are_device_ids(device_ids) == all(map(identifiers.is_device_id, device_ids))
