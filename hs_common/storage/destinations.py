@@ -165,6 +165,18 @@ async def device_changes(db: Queries, destination: str, suffix: str, after: int,
     )
 
 
+async def receipts(db: Queries, destination: str, suffix: str, after: int, upto: int, limit: int) -> list[Row]:
+    """(pos, room_id, user_id, thread_id, event_id, ts) of what this server's users have read since, in rooms that the
+    destination is in: of each user and thread the newest alone."""
+    return await db.fetch(
+        "SELECT r.pos, r.room_id, r.user_id, r.thread_id, r.event_id, r.ts FROM room_servers AS s"
+        " JOIN receipts AS r ON r.room_id = s.room_id AND r.pos > %(after)s AND r.pos <= %(upto)s"
+        " AND r.receipt_type = 'm.read' AND right(r.user_id, length(%(suffix)s)) = %(suffix)s"
+        " WHERE s.server = %(server)s AND s.to_pos = 9223372036854775807 ORDER BY r.pos LIMIT %(limit)s",
+        {"server": destination, "suffix": suffix, "after": after, "upto": upto, "limit": limit},
+    )
+
+
 async def previous_change(db: Queries, user_id: str, pos: int) -> int | None:
     """When the user's device list changed before."""
     row = await db.fetch_one("SELECT max(pos) FROM device_list_changes WHERE user_id = %s AND pos < %s", (user_id, pos))

@@ -155,14 +155,14 @@ async def receipts(db: Queries, room_id: str, user_id: str) -> dict[tuple[str, s
 
 async def receipts_of(
     db: Queries, room_id: str, user_ids: Sequence[str], receipt_type: str
-) -> dict[tuple[str, str], tuple[int, int]]:
-    """(user_id, thread_id) → place of the event, of one kind of receipts of some users."""
+) -> dict[tuple[str, str], tuple[int, int, int]]:
+    """(user_id, thread_id) → time and place of the event, of one kind of receipts of some users."""
     rows = await db.fetch(
-        "SELECT user_id, thread_id, order_pos, order_sub FROM receipts"
+        "SELECT user_id, thread_id, ts, order_pos, order_sub FROM receipts"
         " WHERE room_id = %s AND user_id = ANY(%s) AND receipt_type = %s",
         [room_id, list(user_ids), receipt_type],
     )
-    return {(user_id, thread_id): (pos, sub) for user_id, thread_id, pos, sub in rows}
+    return {(user_id, thread_id): (ts, pos, sub) for user_id, thread_id, ts, pos, sub in rows}
 
 
 async def account_data(db: Queries, user_id: str, room_id: str, data_type: str) -> str | None:

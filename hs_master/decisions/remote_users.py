@@ -19,7 +19,8 @@ READ = "m.read"
 
 
 class SetRemoteReceiptsDecider:
-    """Receipts move forward only, each user's and thread's for itself. Those of unknown events are left out."""
+    """Each user's and thread's receipt is the newest that his server told, by its time: servers have a room's events in
+    different orders, so what moves forward there may move back here. Those of unknown events are left out."""
 
     def queue(self, call: SetRemoteReceipts) -> str:
         return f"remote receipts {call.room_id}"
@@ -39,9 +40,10 @@ class SetRemoteReceiptsDecider:
             if place is None:
                 unknown.append(number)
                 continue
-            if current.get((one.user_id, one.thread_id), (-1, 0)) >= place:
+            time_and_place = (one.timestamp_ms, *place)
+            if current.get((one.user_id, one.thread_id), (-1, 0, 0)) >= time_and_place:
                 continue
-            current[(one.user_id, one.thread_id)] = place
+            current[(one.user_id, one.thread_id)] = time_and_place
             key = (call.room_id, one.user_id, READ, one.thread_id)
             pos = step.item(ReceiptItem(*key, one.event_id, one.timestamp_ms, *place))
             step.upsert(tables.RECEIPT, key, *key, one.event_id, *place, one.timestamp_ms, pos)

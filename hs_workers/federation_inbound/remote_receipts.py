@@ -1,4 +1,5 @@
-"""Receipts of users of other servers. One for an event that is not here waits a while, since it is often just coming.
+"""Receipts of users of other servers. One for an event that is not here waits a while, since it is often just coming,
+and so do all while the master is away.
 
 What waits is in memory and bounded: a receipt that is lost is made good by the next.
 
@@ -8,6 +9,9 @@ Spec: server-server API, #receipts.
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
+from twisted.logger import Logger
+
+from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.identifiers import is_event_id, is_room_id, is_short, is_user_id
 from hs_common.matrix.limits import MAX_INTEGER
 from hs_common.matrix.receipts_edu import Receipt, parse_receipt_edu
@@ -20,6 +24,8 @@ WAITS_S: Final = (1.0, 4.0, 15.0, 60.0)
 WAITING: Final = 5_000
 """Receipts that wait in all."""
 CALL_RECEIPTS: Final = 500
+
+_log = Logger()
 
 
 class RemoteReceipts:
@@ -46,19 +52,29 @@ class RemoteReceipts:
             self._background("receipts that wait for their events", self._wait(unknown[:room]))
 
     async def _give(self, receipts: Sequence[Receipt]) -> list[Receipt]:
-        """Those whose event is not here."""
+        """Those whose event is not here, or that the master could not take."""
         by_room: dict[str, list[Receipt]] = {}
         for receipt in receipts:
             by_room.setdefault(receipt.room_id, []).append(receipt)
-        unknown = []
-        for room_id, of_room in by_room.items():
-            for start in range(0, len(of_room), CALL_RECEIPTS):
-                piece = of_room[start : start + CALL_RECEIPTS]
-                call = SetRemoteReceipts(room_id=room_id, receipts=[_for_master(receipt) for receipt in piece])
-                answer = await self._master.call(call, options=CallOptions(lane="federation"))
-                assert isinstance(answer, ReceiptsTaken), "a call is answered by what it names"
-                unknown += [piece[number] for number in answer.unknown]
-        return unknown
+        pieces = [
+            of_room[start : start + CALL_RECEIPTS]
+            for of_room in by_room.values()
+            for start in range(0, len(of_room), CALL_RECEIPTS)
+        ]
+        left: list[Receipt] = []
+        for number, piece in enumerate(pieces):
+            try:
+                left += await self._give_piece(piece)
+            except MatrixError as error:
+                _log.warn("receipts have to wait for the master: {error}", error=error)
+                return [*left, *(receipt for waiting in pieces[number:] for receipt in waiting)]
+        return left
+
+    async def _give_piece(self, piece: Sequence[Receipt]) -> list[Receipt]:
+        call = SetRemoteReceipts(room_id=piece[0].room_id, receipts=[_for_master(receipt) for receipt in piece])
+        answer = await self._master.call(call, options=CallOptions(lane="federation"))
+        assert isinstance(answer, ReceiptsTaken), "a call is answered by what it names"
+        return [piece[number] for number in answer.unknown]
 
     async def _wait(self, receipts: list[Receipt]) -> None:
         self._waiting += len(receipts)

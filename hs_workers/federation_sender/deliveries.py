@@ -164,7 +164,7 @@ class Deliveries:
     def heard(self, message: Message) -> None:
         """A value of the ephemeral stream."""
         if isinstance(message, Typing):
-            for key, edu in self.lane.typing(message):
+            for key, edu in self.lane.typing(message, self._now_ms()):
                 self._pass("room", message.room_id, key, edu)
         elif isinstance(message, Presence):
             presence = self.lane.presence(message, self._now_ms())
@@ -186,7 +186,7 @@ class Deliveries:
         """Something was missed: look at everything that waits."""
         self._clean = {}
         for sender in self._senders.values():
-            sender.news()
+            sender.missed()
         self._settling.changed()
 
     # --- sorting: whom it concerns ---
@@ -317,6 +317,9 @@ class Deliveries:
         if not clean:
             return
         self._clean.update(clean)
+        for name, sender in self._senders.items():
+            if shard_of(name) in clean:
+                sender.missed()
         lowest = min(clean.values())
         behind = await destinations.behind(self._db)
         concerned = await destinations.concerned_since(self._db, self._suffix, lowest)
@@ -325,6 +328,8 @@ class Deliveries:
     async def _clean_on(self) -> None:
         while True:
             await pause(self._clock, CLEAN_INTERVAL_S)
+            for room_id, key, edu in self.lane.typing_on(self._now_ms()):
+                self._pass("room", room_id, key, edu)
             try:
                 await self._move_clean()
             except DatabaseError as error:

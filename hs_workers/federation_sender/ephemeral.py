@@ -1,20 +1,26 @@
 """Typing, presence and receipts of this server's users, by destination, until the next transaction takes them.
 
-Nothing of it is kept: who is away for a moment misses it. What is newer replaces what is older, so a destination that
-is slow gets what is so now. Pure but for the time. Spec: server-server-api.md#typing-notifications, #presence,
-#receipts.
+Nothing of it is kept: who is away for a moment misses it, but for receipts, which senders read from the tables then.
+What is newer replaces what is older, so a destination that is slow gets what is so now. Pure but for the time. Spec:
+server-server-api.md#typing-notifications, #presence, #receipts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from hs_common.matrix.receipts_edu import READ, Receipt, receipt_edus
 from hs_common.replication.ephemeral import Presence, Typing
 from hs_common.replication.items import ReceiptItem
+from hs_common.storage.queries import Row
 
 EDUS_LIMIT: Final = 20
 """Of one transaction: the rest comes with the next."""
+MISSED_LIMIT: Final = 500
+"""Receipts of one transaction that were missed: of a server that was away there may be many, and they are short."""
 KEPT_LIMIT: Final = 1_000
 """Of one destination; the oldest are dropped, as a server that is so far behind shows nothing live anyway."""
+TYPES_ON_MS: Final = 20_000
+"""After so long it is said again that somebody types, since other servers take who says nothing to have stopped."""
 ROOMS_LIMIT: Final = 50_000
 """Rooms whose typists are remembered, so that who stopped is noticed."""
 
@@ -27,20 +33,29 @@ class EphemeralLane:
     def __init__(self, suffix: str) -> None:
         self._suffix = suffix
         self._waiting: dict[str, dict[tuple[str, ...], Edu]] = {}
-        self._typists: dict[str, frozenset[str]] = {}
+        self._typists: dict[str, dict[str, int]] = {}  # by room and user: when it was told
 
-    def typing(self, message: Typing) -> list[tuple[tuple[str, ...], Edu]]:
+    def typing(self, message: Typing, now_ms: int) -> list[tuple[tuple[str, ...], Edu]]:
         """What a room's typists changed to, one EDU for each user of ours who began or stopped."""
-        local = frozenset(user_id for user_id in message.user_ids if user_id.endswith(self._suffix))
-        before = self._typists.pop(message.room_id, frozenset())
+        local = {user_id for user_id in message.user_ids if user_id.endswith(self._suffix)}
+        before = self._typists.pop(message.room_id, {})
         if local:
-            self._typists[message.room_id] = local
+            self._typists[message.room_id] = {user_id: before.get(user_id, now_ms) for user_id in local}
             while len(self._typists) > ROOMS_LIMIT:
                 del self._typists[next(iter(self._typists))]
         return [
             (("typing", message.room_id, user_id), _typing(message.room_id, user_id, user_id in local))
-            for user_id in sorted(local ^ before)
+            for user_id in sorted(local ^ before.keys())
         ]
+
+    def typing_on(self, now_ms: int) -> list[tuple[str, tuple[str, ...], Edu]]:
+        """Who has typed for so long that it has to be said again: (room, key, EDU)."""
+        again: list[tuple[str, tuple[str, ...], Edu]] = []
+        for room_id, typists in self._typists.items():
+            for user_id in sorted(user_id for user_id, told in typists.items() if now_ms - told >= TYPES_ON_MS):
+                typists[user_id] = now_ms
+                again.append((room_id, ("typing", room_id, user_id), _typing(room_id, user_id, True)))
+        return again
 
     def presence(self, message: Presence, now_ms: int) -> tuple[tuple[str, ...], Edu] | None:
         """A user's presence; None for users of others."""
@@ -60,13 +75,8 @@ class EphemeralLane:
         """A public receipt of a user of ours; None for others."""
         if item.receipt_type != "m.read" or not item.user_id.endswith(self._suffix):
             return None
-        data: dict[str, Any] = {"ts": item.ts}
-        if item.thread_id:
-            data["thread_id"] = item.thread_id
-        receipt = {item.user_id: {"data": data, "event_ids": [item.event_id]}}
-        content = {item.room_id: {"m.read": receipt}}
         key = ("receipt", item.room_id, item.user_id, item.thread_id)
-        return key, {"edu_type": "m.receipt", "content": content}
+        return key, receipt_edu(item.room_id, item.user_id, item.thread_id, item.event_id, item.ts)
 
     def put(self, destinations: Iterable[str], key: tuple[str, ...], edu: Edu) -> None:
         for destination in destinations:
@@ -79,20 +89,49 @@ class EphemeralLane:
     def has(self, destination: str) -> bool:
         return destination in self._waiting
 
-    def take(self, destination: str) -> list[Edu]:
+    def take(self, destination: str, limit: int = EDUS_LIMIT) -> list[Edu]:
         """The oldest that wait; they are not given a second time."""
         waiting = self._waiting.get(destination)
         if not waiting:
             return []
-        keys = list(waiting)[:EDUS_LIMIT]
+        keys = list(waiting)[: min(limit, EDUS_LIMIT)]
         taken = [waiting.pop(key) for key in keys]
         if not waiting:
             del self._waiting[destination]
         return taken
 
+    def drop_receipt(self, destination: str, row: Row) -> None:
+        """It is told as it stands in the tables (`missed_receipts`), unless a newer one has come."""
+        waiting, key = self._waiting.get(destination, {}), ("receipt", *row[1:4])
+        if waiting.get(key) == receipt_edu(*row[1:]):
+            del waiting[key]
+            if not waiting:
+                del self._waiting[destination]
+
     def forget(self, destination: str) -> None:
         """It cannot be reached, or is another worker's."""
         self._waiting.pop(destination, None)
+
+
+def missed_receipts(rows: Sequence[Row]) -> tuple[list[Edu], int]:
+    """Receipts that were read from the tables, those of a thread in one EDU; and how many of the rows fit."""
+    fitting: list[Receipt] = []
+    threads: set[str] = set()
+    for _, room_id, user_id, thread_id, event_id, ts in rows:
+        threads.add(thread_id)
+        if len(threads) > EDUS_LIMIT:
+            break
+        fitting.append(Receipt(room_id, READ, user_id, event_id, ts, thread_id or None))
+    return [{"edu_type": "m.receipt", "content": content} for content in receipt_edus(fitting)], len(fitting)
+
+
+def receipt_edu(room_id: str, user_id: str, thread_id: str, event_id: str, ts: int) -> Edu:
+    """What a user has read; `thread_id` is empty for what is in no thread."""
+    data: dict[str, Any] = {"ts": ts}
+    if thread_id:
+        data["thread_id"] = thread_id
+    receipt = {user_id: {"data": data, "event_ids": [event_id]}}
+    return {"edu_type": "m.receipt", "content": {room_id: {"m.read": receipt}}}
 
 
 def _typing(room_id: str, user_id: str, is_typing: bool) -> Edu:

@@ -2,9 +2,10 @@
 
 Rules: a transaction (its id, its PDUs by their ids, its EDUs) is in the database before it is sent, and is sent again
 as it was after whatever failure, by this worker or its successor. What was received and what is under way next are one
-write. Every write names the share's term. The cursor never skips; typing, presence and receipts have none. Messages to
-devices go in the same transaction as events and never wait for them. A server that was away for long gets of each room
-the newest event alone, and asks for the rest. Spec: server-server-api.md#transactions.
+write. Every write names the share's term. The cursor never skips; typing, presence and receipts have none, but what
+users have read while nobody sent, or nothing could be received, is read from the tables. Messages to devices go in the
+same transaction as events and never wait for them. A server that was away for long gets of each room the newest event
+alone, and asks for the rest. Spec: server-server-api.md#transactions.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from hs_common.storage.destinations import Under
 from hs_common.storage.queries import Queries
 from hs_workers.federation_sender import transaction
 from hs_workers.federation_sender.devices import DeviceLane
-from hs_workers.federation_sender.ephemeral import EphemeralLane
+from hs_workers.federation_sender.ephemeral import MISSED_LIMIT, Edu, EphemeralLane, missed_receipts
 
 FIRST_RETRY_S: Final = 2.0
 LONGEST_RETRY_S: Final = 3600.0
@@ -85,6 +86,8 @@ class DestinationSender:
         self._is_behind = True  # by its row, once that is claimed
         self._pdus: list[str] | None = None  # of what is under way; None: to be read
         self._has_news = True  # something may wait in the tables
+        self._receipts_to = 0  # what was read up to here is told
+        self._receipts_after: int | None = None  # what was read since may stand in the tables alone
         self._was_long_away = False
         self._catch_up_to = 0
         self.work = ShareWork(world.clock, f"sending to {destination}", self._claim, self._step, lambda: ended(self))
@@ -96,6 +99,11 @@ class DestinationSender:
         """Something waits in the tables."""
         self._has_news = True
         self._news.ring()
+
+    def missed(self) -> None:
+        """Something was not heard: look at everything that is in the tables."""
+        self._receipts_after = self._receipts_to
+        self.news()
 
     def ephemeral(self) -> None:
         """Something that is not kept has come up."""
@@ -113,6 +121,7 @@ class DestinationSender:
         if claimed is None:
             raise ShareLost
         self._events_to, self._devices_to, self._under = claimed.events_to, claimed.devices_to, claimed.under
+        self._receipts_to = self._receipts_after = min(self._events_to, self._devices_to)
         self.failures = claimed.failures
         self._was_long_away = claimed.failures >= LONG_AWAY_FAILURES
         self.is_claimed = True
@@ -139,7 +148,7 @@ class DestinationSender:
         if not self.work.is_stopping:
             received, under = await self._next(events_to, devices_to)
         was_waiting = self._under is not None or received != (self._events_to, self._devices_to)
-        is_behind = under is not None or self._has_news
+        is_behind = under is not None or self._has_news or self._receipts_after is not None
         if under is None and not was_waiting and is_behind == self._is_behind:
             return False
         db, name, term = self._world.db, self.destination, self.term
@@ -152,6 +161,8 @@ class DestinationSender:
         """How far it has received everything, and the next transaction. Sets `_pdus`."""
         world, pdus, ids, edus = self._world, [], [], []
         reach = (events_to, devices_to)
+        if self._receipts_after is None and not world.ephemeral.has(self.destination):
+            self._receipts_to = min(reach)
         if self._has_news:
             self._has_news = False
             head = max(world.head(), events_to, devices_to)
@@ -163,14 +174,32 @@ class DestinationSender:
             edus = news.edus
             reach = (told_to if is_whole else told[-1][0], news.upto)
             self._has_news = self._has_news or reach != (head, head)
-        edus = edus + world.ephemeral.take(self.destination)
+        edus = edus + await self._missed_receipts()
+        edus += world.ephemeral.take(self.destination, transaction.EDUS_LIMIT - len(edus))
         if not ids and not edus:
             return reach, None
         self._pdus = pdus
         ts = world.now_ms()
         txn_id = f"{ts}-{world.random.getrandbits(48):012x}"
-        text = orjson.dumps(edus[: transaction.EDUS_LIMIT]).decode()
+        text = orjson.dumps(edus).decode()
         return (events_to, devices_to), Under(txn_id, ts, *reach, " ".join(ids), text)
+
+    async def _missed_receipts(self) -> list[Edu]:
+        """What was read while it could not be remembered here, and again what was told before that."""
+        (after, self._receipts_after), world = (self._receipts_after, None), self._world
+        if after is None:
+            return []
+        suffix, upto = ":" + world.client.identity.server_name, max(world.head(), after)
+        rows = await self._insist(
+            lambda: destinations.receipts(world.db, self.destination, suffix, after, upto, MISSED_LIMIT)
+        )
+        edus, count = missed_receipts(rows)
+        for row in rows[:count]:
+            world.ephemeral.drop_receipt(self.destination, row)
+        is_whole = count == len(rows) < MISSED_LIMIT
+        if not is_whole and self._receipts_after is None:
+            self._receipts_after = rows[count - 1][0]
+        return edus
 
     async def _read_events(self, after: int, head: int) -> tuple[list[tuple[int, str, str]], int]:
         """The next rows, and up to where they are all if they are not as many as fit."""
@@ -215,6 +244,7 @@ class DestinationSender:
         failures = self.failures
         self._was_long_away = self._was_long_away or failures >= LONG_AWAY_FAILURES
         world.ephemeral.forget(name)
+        self._receipts_after = self._receipts_to
         world.told(0, 0, True)
         seconds = FORBIDDEN_RETRY_S if is_forbidden else retry_s(failures, world.random)
         _log.info("{name} receives nothing ({count}): {why}", name=name, count=failures, why=reason)

@@ -1,5 +1,7 @@
 """The master's pipeline on a real PostgreSQL: what calls leave in the log, in the tables and in the answers."""
 
+from typing import Any
+
 import orjson
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
@@ -26,6 +28,7 @@ from hs_common.replication.calls import (
 )
 from hs_common.replication.entry import decode_body
 from hs_common.replication.keys import client_key
+from hs_common.replication.remote_calls import RemoteReceipt, SetRemoteReceipts
 from tests.master.harness import TestMaster, master
 from tests.reactor import run, until
 
@@ -357,6 +360,28 @@ def test_profile_changes_reach_all_rooms_by_a_job(database_url: str) -> None:
                 await m.db.fetch("SELECT 1 FROM local_membership WHERE membership = 'join' AND to_pos = 2^63-1") == []
             )
             assert await m.db.fetch("SELECT 1 FROM jobs") == []
+
+    run(play())
+
+
+def test_the_newest_receipt_of_who_is_elsewhere_counts(database_url: str) -> None:
+    """Whatever the order in which events came here."""
+
+    async def play() -> None:
+        async with master(database_url) as m:
+            room = await m.create_room(ALICE)
+            first, second = await m.send(room, ALICE, "first"), await m.send(room, ALICE, "second")
+
+            async def told(*receipts: tuple[str, int]) -> list[Any]:
+                marks = [RemoteReceipt(user_id="@b:there", event_id=one, timestamp_ms=ts) for one, ts in receipts]
+                await m.call(SetRemoteReceipts(room_id=room, receipts=marks))
+                return await m.db.fetch("SELECT event_id, ts FROM receipts")
+
+            assert await told((second, 5)) == [(second, 5)]
+            assert await told((first, 7), (second, 6)) == [(first, 7)]
+            assert await told((second, 6)) == [(first, 7)]
+            assert await told((second, 7)) == [(second, 7)]
+            assert await told((first, 7)) == [(second, 7)]
 
     run(play())
 

@@ -8,7 +8,15 @@ from twisted.internet.defer import Deferred
 
 from hs_common.federation.signs_of_life import SignsOfLife
 from hs_common.process.background import Background
-from hs_common.replication.calls import NewSession, OpenSession, RegisterUser, SendToDevice, SetDeviceKeys
+from hs_common.replication.calls import (
+    NewSession,
+    OpenSession,
+    ReceiptMark,
+    RegisterUser,
+    SendToDevice,
+    SetDeviceKeys,
+    SetReceipts,
+)
 from hs_common.replication.ephemeral import Presence, Typing
 from hs_common.storage import destinations
 from tests.master.harness import SERVER
@@ -186,6 +194,63 @@ def test_what_passes_is_told_while_it_lasts(database_url: str) -> None:
             assert [(push["user_id"], push["status_msg"]) for push in told["push"]] == [(ALICE, "here")]
 
     run(play())
+
+
+def receipts_of(w: World, server: str) -> list[str]:
+    """Events that users have read, as a server was told."""
+    contents = w.elsewhere.edus(server, "m.receipt")
+    return [user["event_ids"][0] for one in contents for room in one.values() for user in room["m.read"].values()]
+
+
+async def read(w: World, room: str, event_id: str, thread_id: str = "") -> None:
+    mark = ReceiptMark(receipt_type="m.read", event_id=event_id, thread_id=thread_id)
+    await w.master.call(SetReceipts(room_id=room, user_id=ALICE, receipts=[mark]))
+
+
+def test_who_was_away_is_told_what_was_read_meanwhile(database_url: str) -> None:
+    async def play() -> None:
+        async with world(database_url) as w:
+            worker = w.start_worker(STEADY)
+            room, alone = await w.shared_room(BOB), await w.shared_room(CAROL)
+            events = [await w.master.send(room, ALICE, f"m{number}") for number in range(30)]
+            await until(lambda: len(w.elsewhere.bodies("there")) == 30)
+            await read(w, room, events[0])
+            await until(lambda: receipts_of(w, "there") == events[:1])
+            w.elsewhere.away.add("there")
+            await read(w, room, events[1])
+            await until(lambda: worker.deliveries.failing == 1)
+            await read(w, alone, await w.master.send(alone, ALICE, "elsewhere"))
+            for number in range(2, 28):
+                await read(w, room, events[number], f"${number}")
+            await until(lambda: worker.deliveries.lane.has("there"))
+            worker.deliveries._senders["there"].retry_now()
+            await until(lambda: not worker.deliveries.lane.has("there"))  # tried again in vain
+            w.elsewhere.away.clear()
+            while len(set(receipts_of(w, "there"))) < 28:
+                for sender in worker.deliveries._senders.values():
+                    sender.retry_now()
+                await sleep(0.05)
+            assert set(receipts_of(w, "there")) == {*events[:28]}
+            assert unchanged(w)
+
+    run(play(), 90)
+
+
+def test_what_was_read_while_no_worker_ran_is_told_with_what_comes_next(database_url: str) -> None:
+    async def play() -> None:
+        async with world(database_url) as w:
+            first = w.start_worker()
+            room = await w.shared_room(BOB)
+            event = await w.master.send(room, ALICE, "one")
+            await until(lambda: w.elsewhere.bodies("there") == ["one"])
+            await w.kill(first)
+            await read(w, room, event)
+            await w.master.send(room, ALICE, "two")
+            w.start_worker()
+            await until(lambda: w.elsewhere.bodies("there") == ["one", "two"], timeout=60)
+            await until(lambda: receipts_of(w, "there") == [event], timeout=60)
+
+    run(play(), 90)
 
 
 @pytest.mark.parametrize("jumped", [False, True])
