@@ -16,7 +16,7 @@ from hs_common.replication.calls import (
     SetTyping,
 )
 from hs_common.replication.clock import Clock, pause
-from hs_common.replication.ephemeral import EphemeralState, Message, encode_message
+from hs_common.replication.ephemeral import EphemeralState, HasLeft, Message, encode_message, nobody_has_left
 from hs_common.replication.remote_calls import SetRemotePresence
 
 PASS_TIME_S = 1.0
@@ -31,9 +31,11 @@ class EphemeralDesk:
         self._publish = publish
         # Counters of earlier leaders lie below the clock, as positions do.
         self._state = EphemeralState(0, now_ms() * 1000)
+        self._has_left: HasLeft = nobody_has_left
         self._passing = Ongoing(clock, "the passing of time for typing and presence", self._pass_time)
 
-    def start(self) -> None:
+    def start(self, has_left: HasLeft = nobody_has_left) -> None:
+        self._has_left = has_left
         self._passing.start()
 
     def stop(self) -> None:
@@ -43,7 +45,9 @@ class EphemeralDesk:
         """The answer to an ephemeral call; None for every other."""
         now_ms = self._now_ms()
         if isinstance(call, SetTyping):
-            self._tell(self._state.set_typing(call.room_id, call.user_id, call.timeout_ms, now_ms))
+            # Who asked may have looked before the user left.
+            timeout_ms = 0 if self._has_left(call.room_id, call.user_id) else call.timeout_ms
+            self._tell(self._state.set_typing(call.room_id, call.user_id, timeout_ms, now_ms))
             if call.timeout_ms > 0:
                 self._tell(self._state.active(call.user_id, now_ms))
         elif isinstance(call, SetPresence):
@@ -76,4 +80,4 @@ class EphemeralDesk:
     async def _pass_time(self) -> None:
         while True:
             await pause(self._clock, PASS_TIME_S)
-            self._tell(self._state.pass_time(self._now_ms()))
+            self._tell(self._state.pass_time(self._now_ms(), self._has_left))

@@ -72,6 +72,7 @@ class Term:
         if knowledge is None:
             knowledge = Knowledge()
         self._loop = WriterLoop(clock, background)
+        self._knowledge = knowledge
         loader = Loader(knowledge, db, server_name)
         preparing = Preparing(knowledge, loader, Placer(db, Resolver(db, aside)), server_name)
         self._intake = Intake(
@@ -113,7 +114,7 @@ class Term:
     def start(self) -> None:
         self._loop.start(self.writer)
         self._desk.open(self._intake, self._ephemeral.take, self._standing, self._noticed)
-        self._ephemeral.start()
+        self._ephemeral.start(self._knowledge.has_left)
         self._jobs.start()
         self._delayed.start()
         self._registering.start()

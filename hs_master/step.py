@@ -69,6 +69,15 @@ class Knowledge:
         for head in self.heads.values():
             head.forget_interest()
 
+    def has_left(self, room_id: str, user_id: str) -> bool:
+        """Whether the user is known not to be in the room any more; what is not in memory says nothing."""
+        head = self.heads.get(room_id)
+        key = ("m.room.member", user_id)
+        if head is None or not head.has(key):
+            return False
+        member = head.entry(key)
+        return member is None or member.membership != "join"
+
     def bound_heads(self) -> None:
         """Drop the heads read or made longest ago."""
         while len(self.heads) > MAXIMUM_HEADS:
