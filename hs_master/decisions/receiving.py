@@ -27,9 +27,10 @@ from hs_master.rooms import references
 from hs_master.rooms.append import Place, Source
 from hs_master.rooms.arrivals import ArrivalReads
 from hs_master.rooms.head import NotLoaded, RoomDraft, RoomHead
+from hs_master.rooms.judging import AuthEvents, Judgement
 from hs_master.rooms.needs import Loader, Needs
 from hs_master.rooms.placing import Placement, Placer, basis_of
-from hs_master.rooms.receive import AuthEvents, Judgement, enter, judge, keep_aside, place_of
+from hs_master.rooms.receive import enter, judge, keep_aside, place_of
 from hs_master.step import Knowledge, Step
 
 # Events of one call: one item of a batch stays small.
@@ -147,7 +148,11 @@ class Preparing:
                 # Branches cannot be resolved with an event whose auth chain is not here.
                 ready.missing[event.event_id] = [] if state is not None else await self._placer.missing(head, event)
                 continue
-            placed = await self._placer.place(head, event, state, has_holes=told.has_holes)
+            await self._loader.load([self._needs(head, event, ready)])
+            try:
+                placed = await self._placer.place(head, event, ready.auth, state, has_holes=told.has_holes)
+            except NotLoaded:
+                return  # the room has moved on meanwhile: it is placed anew
             if isinstance(placed, Placement):
                 ready.absent[event.event_id] = await _absent(db, event, placed, is_told=state is not None)
                 ready.placements[event.event_id] = placed
@@ -285,7 +290,8 @@ class _Receiving:
             return None
         others = tuple(one for one in self._room.extremities if one != branch.event.event_id)
         place = branch.place._replace(extremities=(*others, event.event_id))
-        return Placed(event, place, branch.placement)
+        followed = None if branch.placement is None else branch.placement._replace(judgement=None)
+        return Placed(event, place, followed)
 
     def _decide(self, event: Event, encoded: bytes, placed: "Placed") -> Verdict:
         room = self._room

@@ -16,7 +16,7 @@ from hs_common.replication.federation_calls import StoredEvents, StoreEvents, Sw
 from hs_common.storage import federated_rooms, room_forks
 from hs_common.storage.queries import Queries
 from hs_master import purge_tables, tables
-from hs_master.rooms.receive import AuthEvents
+from hs_master.rooms.judging import AuthEvents
 from hs_master.step import Step
 
 MAXIMUM_EVENTS: Final = 200

@@ -1,11 +1,12 @@
 """Where an event belongs that does not simply continue its room: the state before it, and what the room becomes by it.
 
 States are handled as differences from the room's current state, so a fork costs what it changed, not what the room
-holds; whole states are read only when branches disagree and have to be resolved. Everything is read before the event is
+holds; whole states are read only when branches disagree and have to be resolved. What the rules do not allow is not
+placed any further: a room is not resolved with an event that does not enter it. Everything is read before the event is
 decided; `Placement.basis` tells whether the room has moved on since. Spec: server-server-api.md#room-state-resolution.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import orjson
@@ -15,10 +16,15 @@ from hs_common.matrix.room_versions import RoomVersion
 from hs_common.storage import room_forks
 from hs_common.storage.queries import Queries
 from hs_master.rooms.head import Held
+from hs_master.rooms.judging import AuthEvents, Judgement, judge_by_own_past, judge_by_present
 from hs_master.rooms.resolving import Resolver
 
 # Forward extremities of a room: the next local event cites them all. Beyond, the oldest are given up.
 MAXIMUM_EXTREMITIES: Final = 10
+
+# Rejected and soft failed events in a row that an event may follow so that its room goes on from what they cite; who
+# cites more of them leaves an older event among the newest until our next one.
+MAXIMUM_ASIDE: Final = 10
 
 # What a state has instead of the room's current state: event ids, None where it has nothing.
 Difference = dict[StateKey, "str | None"]
@@ -36,10 +42,13 @@ class Placement(NamedTuple):
     changes: dict[StateKey, Event | None]
     """What the accepted event changes in the room's current state."""
     extremities: tuple[str, ...]
-    current: dict[StateKey, Event | None]
-    """What the room's current state is taken to be when the event is judged by it, where that is not as it is."""
     kept_aside: tuple[Event, ...]
     """Cited events that nobody is shown: rejected or soft failed ones."""
+    current: dict[StateKey, Event | None]
+    """What the room's current state is taken to be when the event is judged by it, where that is not as it is."""
+    judgement: Judgement | None
+    """Of the event that was placed, by the rules: what is not accepted has no `changes`, and is not among the newest.
+    None for one that follows it on its branch."""
 
 
 class Unplaced(NamedTuple):
@@ -75,10 +84,17 @@ class Placer:
         self._resolver = resolver
 
     async def place(
-        self, room: Held, event: Event, given: Sequence[str] | None = None, *, has_holes: bool = False
+        self,
+        room: Held,
+        event: Event,
+        auth: AuthEvents,
+        given: Sequence[str] | None = None,
+        *,
+        has_holes: bool = False,
     ) -> Placement | Unplaced:
         """`given` are the ids of the state before the event, where another server told it; with holes, what it lacks is
-        as in the room's current state. Raises DatabaseError."""
+        as in the room's current state. Raises DatabaseError, and NotLoaded if what the rules look at is not in memory.
+        """
         basis = basis_of(room)
         others = [event_id for event_id in room.extremities if event_id not in event.prev_event_ids]
         others = others[-(MAXIMUM_EXTREMITIES - 1) :]
@@ -88,27 +104,53 @@ class Placer:
         if missing:
             return Unplaced(missing)
         prevs = [standings[event_id] for event_id in dict.fromkeys(cited)]
+        behind = await self._behind(room.version, prevs) if others else set()
+        others = [event_id for event_id in others if event_id not in behind]
         if given is None:
             before = await self._joined(room, [await self._difference(room, prev) for prev in prevs], {})
         else:
             before = await self._difference_from(room, given)
             if has_holes:
                 before = {key: event_id for key, event_id in before.items() if event_id is not None}
-        after = {**before, event.key: event.event_id} if event.is_state else before
-        branches = [await self._difference(room, standings[other]) for other in others if other in standings]
-        changes = await self._joined(room, [after, *branches], {event.event_id: event})
-        # Over a gap the current state here knows nothing of what happened meanwhile: who joined in it may speak.
-        current = await self._joined(room, [before, *branches, {}], {}) if given is not None else {}
-        events = await self._events(room.version, [before, changes, current], event)
+        events = await self._events(room.version, before, {event.event_id: event})
+        state_before = _with_events(before, events)
+        judgement = judge_by_own_past(room, event, auth, state_before)
+        changes: Difference = {}
+        current: Difference = {}
+        if judgement.status == "accepted":
+            branches = [await self._difference(room, standings[other]) for other in others if other in standings]
+            # Over a gap the current state here knows nothing of what happened meanwhile: who joined in it may speak.
+            current = await self._joined(room, [before, *branches, {}], {}) if given is not None else {}
+            events = await self._events(room.version, current, events)
+            judgement = judge_by_present(room, event, state_before, _with_events(current, events))
+        if judgement.status == "accepted":
+            after = {**before, event.key: event.event_id} if event.is_state else before
+            changes = await self._joined(room, [after, *branches], {event.event_id: event})
+            events = await self._events(room.version, changes, events)
         return Placement(
             basis,
-            _with_events(before, events),
+            state_before,
             await self._columns(room, before, prevs),
             _with_events(changes, events),
             (*others, event.event_id),
-            _with_events(current, events),
             tuple(prev.event for prev in prevs if prev.status in room_forks.ASIDE),
+            _with_events(current, events),
+            judgement,
         )
+
+    async def _behind(self, version: RoomVersion, prevs: Sequence[_Standing]) -> set[str]:
+        """What cited rejected and soft failed events cite: the room has gone on from it by the event that cites them,
+        as they themselves never were among its newest."""
+        behind: set[str] = set()
+        for _ in range(MAXIMUM_ASIDE):
+            cited = {
+                event_id for prev in prevs if prev.status in room_forks.ASIDE for event_id in prev.event.prev_event_ids
+            }
+            if cited <= behind:
+                break
+            prevs = [*(await self._standings(version, sorted(cited - behind))).values()]
+            behind |= cited
+        return behind
 
     async def missing(self, room: Held, event: Event) -> list[str]:
         """The prev events whose state is not known here."""
@@ -201,13 +243,13 @@ class Placer:
             and all((row[0], row[1]) == prev.event.key for row in rows)
         )
 
-    async def _events(self, version: RoomVersion, differences: Iterable[Difference], event: Event) -> dict[str, Event]:
-        wanted = {event_id for one in differences for event_id in one.values() if event_id is not None}
-        found = {event.event_id: event}
-        unread = sorted(wanted - found.keys())
-        for event_id, _, json in await room_forks.events(self._db, unread) if unread else ():
-            found[event_id] = Event.from_pdu(orjson.loads(json), version, event_id)
-        return found
+    async def _events(self, version: RoomVersion, difference: Difference, known: dict[str, Event]) -> dict[str, Event]:
+        """The events of a difference, beside those that are known already."""
+        unread = sorted({event_id for event_id in difference.values() if event_id is not None} - known.keys())
+        if not unread:
+            return known
+        rows = await room_forks.events(self._db, unread)
+        return known | {event_id: Event.from_pdu(orjson.loads(json), version, event_id) for event_id, _, json in rows}
 
 
 def _with_events(difference: Difference, events: Mapping[str, Event]) -> dict[StateKey, Event | None]:

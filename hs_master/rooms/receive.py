@@ -5,113 +5,42 @@ room's current state. Nothing waits: what is looked at was prepared (`Prepared`)
 Spec: server-server-api.md#checks-performed-on-receipt-of-a-pdu, #rejection, #soft-failure.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Literal, NamedTuple
-
-from hs_common.matrix import auth_rules, canonical_json
-from hs_common.matrix.auth.auth_events import check_auth_events
-from hs_common.matrix.auth_rules import CREATE_KEY, AuthError
-from hs_common.matrix.event import Event, StateKey
+from hs_common.matrix import canonical_json
+from hs_common.matrix.event import Event
 from hs_common.matrix.policy_server import POLICY_KEY, policy_of
 from hs_common.matrix.redaction import redact
 from hs_common.storage import room_forks
 from hs_master import tables
 from hs_master.rooms.append import Place, Source, append
-from hs_master.rooms.head import CurrentState, RoomDraft
+from hs_master.rooms.head import RoomDraft
+from hs_master.rooms.judging import (
+    ACCEPTED,
+    AuthEvents,
+    Judgement,
+    StateBefore,
+    Status,
+    judge_by_own_past,
+    judge_by_present,
+)
 from hs_master.rooms.placing import Placement, basis_of
 from hs_master.step import Step
-
-Status = Literal["accepted", "soft_failed", "rejected"]
-
-
-class Judgement(NamedTuple):
-    status: Status
-    reason: str = ""
-
-
-class StateBefore(Mapping[StateKey, Event]):
-    """A room's current state but for what was different before an event, for the auth rules. Only look-ups."""
-
-    __slots__ = ("_current", "_different")
-
-    def __init__(self, room: RoomDraft, different: Mapping[StateKey, Event | None]) -> None:
-        self._current = CurrentState(room)
-        self._different = different
-
-    def __getitem__(self, key: StateKey) -> Event:
-        event = self.get(key)
-        if event is None:
-            raise KeyError(key)
-        return event
-
-    def get(self, key: StateKey, default: Event | None = None) -> Event | None:  # type: ignore[override]
-        if key in self._different:
-            found = self._different[key]
-            return default if found is None else found
-        return self._current.get(key, default)
-
-    def __contains__(self, key: object) -> bool:
-        assert isinstance(key, tuple)
-        return self.get(key) is not None
-
-    def __iter__(self) -> Iterator[StateKey]:
-        return iter(self._current)
-
-    def __len__(self) -> int:
-        return len(self._current)
-
-
-class AuthEvents:
-    """The events that others list as their auth events, and which of them were rejected."""
-
-    __slots__ = ("events", "rejected")
-
-    def __init__(self) -> None:
-        self.events: dict[str, Event] = {}
-        self.rejected: set[str] = set()
-
-    def add(self, event: Event, is_rejected: bool) -> None:
-        self.events[event.event_id] = event
-        if is_rejected:
-            self.rejected.add(event.event_id)
-
-    def judge(self, event: Event) -> str | None:
-        """Why the event's own auth events do not allow it; None: they do."""
-        try:
-            check_auth_events(event, self.events, self.rejected)
-            state = {found.key: found for found in map(self.events.get, event.auth_event_ids) if found is not None}
-            if not event.room_version.create_in_auth_events:
-                create = self.events.get("$" + event.room_id[1:])
-                if create is not None:
-                    state[CREATE_KEY] = create
-            auth_rules.authorise(event, state)
-        except AuthError as error:
-            return error.reason
-        return None
 
 
 def judge(room: RoomDraft, event: Event, auth: AuthEvents, placement: Placement | None) -> Judgement:
     """`placement` is None for an event that simply continues its room."""
-    before = {} if placement is None else placement.before
-    # 4. Passes authorization rules based on the event's auth events, otherwise it is rejected.
-    reason = auth.judge(event)
-    if reason is not None:
-        return Judgement("rejected", f"by its auth events: {reason}")
-    try:
-        # 5. Passes authorization rules based on the state before the event, otherwise it is rejected.
-        auth_rules.authorise(event, StateBefore(room, before))
-    except AuthError as error:
-        return Judgement("rejected", f"by the state before it: {error.reason}")
-    if placement is not None and before:
-        try:
-            # 6. Passes authorization rules based on the current state of the room, otherwise it is soft failed.
-            auth_rules.authorise(event, StateBefore(room, placement.current))
-        except AuthError as error:
-            return Judgement("soft_failed", f"by the room's current state: {error.reason}")
+    if placement is not None and placement.judgement is not None:
+        judgement = placement.judgement
+    else:
+        before, current = ({}, {}) if placement is None else (placement.before, placement.current)
+        judgement = judge_by_own_past(room, event, auth, before)
+        if judgement.status == "accepted":
+            judgement = judge_by_present(room, event, before, current)
+    if judgement.status != "accepted":
+        return judgement
     # 7. Is validated by the policy server, if the room uses one in its current state, otherwise it is soft failed.
     if not _is_recommended(room, event):
         return Judgement("soft_failed", "the room's policy server has not signed it")
-    return Judgement("accepted")
+    return ACCEPTED
 
 
 def _is_recommended(room: RoomDraft, event: Event) -> bool:

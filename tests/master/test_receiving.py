@@ -205,6 +205,33 @@ def test_a_gap_before_what_nobody_is_shown_is_one_before_what_builds_on_it(datab
     run(play())
 
 
+def test_what_is_followed_by_way_of_what_nobody_is_shown_is_not_among_the_newest(database_url: str) -> None:
+    async def play() -> None:
+        async with master(database_url) as m:
+            graph, join = new_room()
+            await adopt(m, graph, join)
+            ban = graph.add(BOB, "m.room.member", {"membership": "ban"}, CAROL, prevs=[join])
+            beside = graph.send(BOB, "beside", [join])
+            await receive_all(m, graph, [ban, beside])
+            refused = graph.send(CAROL, "may I?", [ban])
+            again = graph.send(CAROL, "please", [refused])
+            statuses = await receive_all(m, graph, [refused, again])
+            assert set(statuses.values()) == {"rejected"}
+            upon = graph.send(BOB, "upon it", [again])
+            assert (await receive_all(m, graph, [upon]))[upon.event_id] == "accepted"
+            row = await m.db.fetch_one("SELECT event_ids FROM room_fork WHERE room_id = %s", [graph.room_id])
+            assert row is not None
+            assert row[0] == [beside.event_id, upon.event_id]
+            assert await current_state(m, graph.room_id) == graph.state_after([beside, upon])
+            both = graph.send(BOB, "both", [beside, again])
+            assert (await receive_all(m, graph, [both]))[both.event_id] == "accepted"
+            row = await m.db.fetch_one("SELECT event_ids FROM room_fork WHERE room_id = %s", [graph.room_id])
+            assert row is not None
+            assert row[0] == [upon.event_id, both.event_id]
+
+    run(play())
+
+
 def test_what_the_policy_server_has_not_signed_is_soft_failed(database_url: str) -> None:
     async def play() -> None:
         async with master(database_url) as m:
