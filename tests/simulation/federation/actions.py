@@ -16,7 +16,16 @@ from twisted.internet.defer import Deferred
 from hs_common.federation.restricted_rooms import LOOKED_AT, RestrictedRooms, is_for_another_server
 from hs_common.matrix.errors import MatrixError
 from hs_common.reading.room_power import read_state
-from hs_common.replication.calls import CreateRoom, Intent, NewRoomEvent, RoomCreated, SendToDevice
+from hs_common.replication.calls import (
+    CreateRoom,
+    Intent,
+    NewRoomEvent,
+    ReceiptMark,
+    RoomCreated,
+    SendToDevice,
+    SetReceipts,
+    SetTyping,
+)
 from hs_common.storage.queries import DatabaseError
 from tests.simulation.federation.homeserver import Homeserver
 from tests.simulation.federation.processes import Inbound
@@ -30,6 +39,9 @@ WILD: Final = ("invite", "levels", "kick", "ban", "unban", "rules", "leave", "vi
 RESTRICTED: Final = ("9", "10", "11", "12")
 """Versions with restricted joins; with knocks too."""
 TO_DEVICE: Final = 0.1
+PASSING: Final = 0.25
+"""Of what is done by who is in a room: reading and typing."""
+TYPES_MS: Final = 30_000
 Json = dict[str, Any]
 
 
@@ -99,6 +111,9 @@ class Actions:
             return
         membership = home.membership(room.room_id, user_id)
         if membership == "join":
+            if self._random.random() < PASSING:
+                self._pass(home, home.inbound, room, user_id)
+                return
             kind = self._random.choice((*self._style.kinds, "message", "message", "topic"))
             self._start(kind, home.inbound, self._inside(home, home.inbound, room, user_id, kind))
         elif membership in ("invite", "knock") and not self._style.is_calm and self._random.random() < 0.2:
@@ -109,13 +124,30 @@ class Actions:
             self._start("join", home.inbound, self._join(home.inbound, room, user_id))
 
     def say(self, home: Homeserver, room: Room) -> bool:
-        """One of the server's users says something in a room; false if none is there to."""
+        """One of the server's users says something in a room, and has read it; false if none is there to."""
         users = [user_id for user_id in home.users if home.membership(room.room_id, user_id) == "join"]
         if home.inbound is None or not users:
             return False
         intent = self._intent(room, users[0], "m.room.message", {})
-        self._start("last words", home.inbound, self._send(home.inbound, intent))
+        self._start("last words", home.inbound, _say(home.inbound, room, intent))
         return True
+
+    def read_on(self, home: Homeserver, room: Room) -> None:
+        """All of the server's users in a room have read its newest event."""
+        newest = home.tables.timeline[room.room_id][-1].event_id
+        for user_id in home.users:
+            if home.inbound is not None and home.membership(room.room_id, user_id) == "join":
+                self._start("last read", home.inbound, _read(home.inbound, room, user_id, newest, ""))
+
+    def _pass(self, home: Homeserver, inbound: Inbound, room: Room, user_id: str) -> None:
+        random = self._random
+        if random.random() < 0.5:
+            timeout_ms = random.choice((TYPES_MS, TYPES_MS, 0))
+            call = SetTyping(room_id=room.room_id, user_id=user_id, timeout_ms=timeout_ms)
+            self._start("type" if timeout_ms else "stop typing", inbound, inbound.link.call(call))
+        else:
+            event_id = random.choice(home.tables.timeline[room.room_id][-10:]).event_id
+            self._start("read", inbound, _read(inbound, room, user_id, event_id, random.choice(("", "main", "$t"))))
 
     def read_back(self, home: Homeserver, room: Room, wanted: int) -> None:
         """One of the server's users reads so many events backwards, which fills gaps."""
@@ -307,3 +339,14 @@ class Actions:
 
     async def _send(self, inbound: Inbound, intent: Intent) -> None:
         await inbound.sending.send(intent)
+
+
+async def _read(inbound: Inbound, room: Room, user_id: str, event_id: str, thread_id: str) -> None:
+    mark = ReceiptMark(receipt_type="m.read", event_id=event_id, thread_id=thread_id)
+    await inbound.link.call(SetReceipts(room_id=room.room_id, user_id=user_id, receipts=[mark]))
+
+
+async def _say(inbound: Inbound, room: Room, intent: Intent) -> None:
+    """Who has read it goes with it, and so is often known before it elsewhere."""
+    event_id = await inbound.sending.send(intent)
+    await _read(inbound, room, intent.sender, event_id, "main")

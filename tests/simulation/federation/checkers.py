@@ -8,7 +8,7 @@ import orjson
 from hs_common.matrix.room_versions import ROOM_VERSIONS
 from hs_common.storage.room_forks import ACCEPTED, REJECTED, SOFT_FAILED
 from hs_master.rooms.placing import MAXIMUM_EXTREMITIES
-from tests.simulation.federation import to_devices, transactions
+from tests.simulation.federation import receipts, to_devices, transactions, typists
 from tests.simulation.federation.actions import Room
 from tests.simulation.federation.homeserver import Homeserver
 from tests.simulation.federation.world import World
@@ -28,6 +28,9 @@ def _all(world: World) -> Iterator[str]:
         yield from (f"{home.name} has let in {text}" for text in home.site.received.let_in)
     yield from transactions.failures(world)
     yield from to_devices.failures(world)
+    if world.has_rested:
+        yield from receipts.failures(world)
+        yield from typists.failures(world)
     for room in world.actions.rooms:
         inside = [home for home in world.homes if home.is_in(room.room_id)]
         for home in inside:
@@ -65,6 +68,14 @@ def _one(home: Homeserver, room: Room) -> Iterator[str]:
     ends = tables.extremities(room_id)
     if len(ends) > MAXIMUM_EXTREMITIES:
         yield f"{home.name} has {len(ends)} extremities in {room_id}"
+    pdus = {one: orjson.loads(json) for one, (of, json, _) in tables.events.items() if of == room_id}
+    for end in ends:
+        cited = pdus[end]["prev_events"]
+        behind = _ancestors(
+            pdus, cited if ROOM_VERSIONS[room.version].event_id_is_hash else [one[0] for one in cited], room
+        )
+        if not behind.isdisjoint(ends):
+            yield f"{home.name}: {behind & {*ends}} are newest events of {room_id}, and so is {end}, which follows them"
     current = {key: row.event_id for key, row in tables.current_rows(room_id)}
     if len(ends) == 1:
         after = _state_after(home, ends[0])

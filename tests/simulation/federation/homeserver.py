@@ -1,5 +1,7 @@
 """One homeserver of a world: its database, its master, a process for other servers and users, one or two that send."""
 
+from bisect import bisect_left
+
 from hs_common.matrix.identifiers import domain_of
 from hs_master.log_store.memory import Fault
 from hs_master.log_store.types import Batch
@@ -8,6 +10,7 @@ from tests.simulation.federation.database import FederationDatabase
 from tests.simulation.federation.processes import Inbound, Sender, Site, WorkerLife
 from tests.simulation.federation.reads import FederationReads
 from tests.simulation.federation.tables import FederationTables
+from tests.simulation.federation.typists import Typists
 from tests.simulation.federation.wire import Wire
 from tests.simulation.masters import MasterProcess
 from tests.simulation.surroundings import Surroundings
@@ -29,6 +32,9 @@ class Homeserver:
         self.senders: list[Sender | None] = [None] * senders
         assert isinstance(self.world.database, FederationDatabase)
         self.database = self.world.database
+        self.database.on_commit = self._committed
+        self._commits: list[tuple[int, float]] = []  # (position, when)
+        self.disturbed: list[float] = []  # when a part of it died, came back, was slow, or could not write
         self.users = [f"@user{number}:{name}" for number in range(2)]
         self.database.workers.users.update(self.users)
 
@@ -53,20 +59,28 @@ class Homeserver:
             self.master = MasterProcess(self.world, "master", self.name, self.site.key, FederationReads)
             self.world.graveyard.append(self.master)
             self.master.start([worker.ear for worker in self._workers()])
+            self.disturb()
+            for worker in self._workers():
+                self.master.carrier.listen(worker.hear)
+            typists = Typists(self, self.world.clock.now)
+            self.master.carrier.listen(lambda counter, body: typists.told(body))
 
     def kill_master(self) -> None:
         if self.master is not None:
+            self.disturb()
             self.master.kill()
             self.master = None
 
     def start_inbound(self) -> None:
         if self.inbound is None:
+            self.disturb()
             self.inbound = Inbound(self.site)
             self.world.graveyard.append(self.inbound)
             self.inbound.start()
 
     def kill_inbound(self) -> None:
         if self.inbound is not None:
+            self.disturb()
             self.inbound.kill()
             self.inbound = None
 
@@ -81,6 +95,17 @@ class Homeserver:
         if sender is not None:
             sender.kill()
             self.senders[number] = None
+
+    def disturb(self) -> None:
+        """Something befalls it, so that it may be late now."""
+        self.disturbed.append(self.world.clock.now)
+
+    def committed_at(self, pos: int) -> float:
+        """When the position was committed."""
+        return self._commits[bisect_left(self._commits, (pos, 0.0))][1]
+
+    def _committed(self, batch: Batch) -> None:
+        self._commits.append((batch.pos, self.world.clock.now))
 
     def orphaned_duties(self) -> list[str]:
         """Duties of which somebody has a share who lives no more, or nobody."""
@@ -124,6 +149,7 @@ class Homeserver:
         """Now and then a master dies as it commits: before, or after."""
         if self.world.random.random() >= self.commit_fault_chance:
             return Fault.NONE
+        self.disturb()
         self.world.counts["died in a commit"] += 1
         self.world.clock.callLater(0.0, self.kill_master)
         self.world.clock.callLater(self.world.random.uniform(0.5, 5.0), self.start_master)

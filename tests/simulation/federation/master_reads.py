@@ -203,6 +203,25 @@ def _overridden_ids(db: Db, args: Any) -> list[Row]:
     return [*db.tables.deltas.get(args[0], ())]
 
 
+def _event_places(db: Db, args: Any) -> list[Row]:
+    places = (db.tables.places.get(one) for one in args[1])
+    rows = [place.row for place in places if place is not None]
+    return [(row[3], row[1], row[2]) for row in rows if row[0] == args[0]]
+
+
+def _receipts(db: Db, args: Any) -> list[Row]:
+    return [(*key[2:], *row.place) for key, row in db.tables.receipts.items() if key[:2] == (args[0], args[1])]
+
+
+def _receipts_of(db: Db, args: Any) -> list[Row]:
+    room_id, user_ids, receipt_type = args
+    return [
+        (user_id, thread_id, row.ts, *row.place)
+        for (one, user_id, kind, thread_id), row in db.tables.receipts.items()
+        if (one, kind) == (room_id, receipt_type) and user_id in user_ids
+    ]
+
+
 _ONE = ["$e"]
 MASTER: Final = {
     text_of(room_heads.forks, ["!r"]): _forks,
@@ -223,6 +242,9 @@ MASTER: Final = {
     text_of(room_forks.state_pos_at, "!r", 1): _state_pos_at,
     text_of(room_forks.current_entries, "!r", [("t", "k")]): _current_entries,
     text_of(room_state.room_version, "!r"): _room_version,
+    text_of(master_reads.event_places, "!r", _ONE): _event_places,
+    text_of(master_reads.receipts, "!r", "@u"): _receipts,
+    text_of(master_reads.receipts_of, "!r", ["@u"], "m.read"): _receipts_of,
     text_of(master_reads.room_is_public, "!r"): lambda db, args: [(False,)] if args[0] in db.tables.rooms else [],
     text_of(room_state.server_is_in_room, "!r", "s"): _server_is_in_room,
     text_of(room_state.servers, "!r", 1): _oldest_servers,

@@ -18,9 +18,13 @@ from hs_common.federation.remote import RemoteServers
 from hs_common.federation.sending import Sending
 from hs_common.federation.signs_of_life import SignsOfLife
 from hs_common.process.background import Background
+from hs_common.process.ongoing import Ongoing
 from hs_common.reading.server_view import ServerViews
 from hs_common.replication.carrier import Position
+from hs_common.replication.clock import pause
 from hs_common.replication.entry import UnknownFormat
+from hs_common.replication.ephemeral import Message
+from hs_common.replication.ephemeral_view import EphemeralView
 from hs_common.replication.follower import Follower
 from hs_common.replication.outbox import Outbox
 from hs_common.replication.subscription import Subscription
@@ -40,10 +44,13 @@ from tests.simulation.federation.keys import DigestKey, DigestRing
 from tests.simulation.federation.near_link import NearLink
 from tests.simulation.federation.reads import FederationReads
 from tests.simulation.federation.received import ReceivedEvents
+from tests.simulation.federation.received_receipts import ReceivedReceipts
 from tests.simulation.federation.wire import Egress, Names, Question, SimulatedAnswer, Wire
 from tests.simulation.masters import MasterProcess
 from tests.simulation.session import Road
 from tests.simulation.surroundings import Surroundings
+
+_PASS_TIME_S = 5.0  # seldom: it is done in every worker for as long as a world lasts
 
 
 class Site:
@@ -58,6 +65,7 @@ class Site:
         self.master: Callable[[], MasterProcess | None] = lambda: None
         self.senders: Callable[[], Sequence[str]] = list  # the ids of those that live
         self.received = ReceivedEvents(name)
+        self.receipts = ReceivedReceipts(name)
 
     def loses_call(self) -> bool:
         return self.call_loss > 0 and self.world.random.random() < self.call_loss
@@ -84,6 +92,8 @@ class WorkerLife:
             self.process,
         )
         self.ear = Ear(world, self.process)
+        self.shown = EphemeralView()
+        self._passing = Ongoing(self.process, "the passing of time", self._pass_time)
 
     def follow(self, subscription: Subscription) -> Follower:
         world = self.site.world
@@ -93,7 +103,27 @@ class WorkerLife:
         for process, carrier in self.site.world.carriers:
             if process.is_alive:
                 carrier.start(self.ear, Position(0, 0))
+                carrier.listen(self.hear)
+        self._passing.start()
         Deferred.fromCoroutine(follower.start(Ears(self.ear)))
+
+    def hear(self, counter: int, body: bytes) -> None:
+        """A master tells who types."""
+        self.process.callLater(0.0, self._take, counter, body)
+
+    def _take(self, counter: int, body: bytes) -> None:
+        message = self.shown.apply(counter, body, self.site.world.now_ms())
+        if message is not None:
+            self.passes(message)
+
+    def passes(self, message: Message) -> None:
+        """What is not kept has changed."""
+
+    async def _pass_time(self) -> None:
+        while True:
+            await pause(self.process, _PASS_TIME_S)
+            for message in self.shown.pass_time(self.site.world.now_ms()):
+                self.passes(message)
 
     def kill(self) -> None:
         self.process.kill()
@@ -155,11 +185,14 @@ class Inbound(WorkerLife):
         self.site.wire.listeners[self.site.name] = (self.process, self._answer)
 
     async def _answer(self, question: Question) -> SimulatedAnswer:
-        database, received = self.site.world.database, self.site.received
+        database, received, receipts = self.site.world.database, self.site.received, self.site.receipts
         assert isinstance(database, FederationDatabase)
-        arrival = received.asked(question, database.tables, self.process.seconds())
+        now = self.process.seconds()
+        arrival = received.asked(question, database.tables, now)
+        receipts.asked(question, database.tables, now)
         answer = await self._door.answer(question)
         received.note(question, answer, database.tables, arrival)
+        receipts.note(question, answer, database.tables)
         return answer
 
     def _heard(self, origin: str) -> None:
@@ -193,6 +226,9 @@ class Sender(WorkerLife):
     def start(self) -> None:
         self.listen(self._follower)
         self.deliveries.start()
+
+    def passes(self, message: Message) -> None:
+        self.deliveries.heard(message)
 
 
 def _count(world: Surroundings, pdus: int, edus: int, failed: bool) -> None:

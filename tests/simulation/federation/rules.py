@@ -4,7 +4,7 @@ Where the code has no switch, the method that keeps the rule is replaced by one 
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 from unittest import mock
 from weakref import WeakKeyDictionary
@@ -12,15 +12,20 @@ from weakref import WeakKeyDictionary
 from hs_common.federation.backfilling import Backfilling
 from hs_common.federation.completing import Bundle, Completing
 from hs_common.matrix.event import Event
+from hs_common.replication.ephemeral import EphemeralState
 from hs_common.replication.federation_calls import Verdict
 from hs_common.storage.inbound_pdus import StagedPdu
 from hs_master.rooms import receive
+from hs_master.rooms.judging import Judgement
 from hs_master.rooms.placing import Difference, Placer
+from hs_master.step import Knowledge
 from hs_workers.federation_inbound.handshakes import Handshakes
+from hs_workers.federation_inbound.remote_receipts import RemoteReceipts
 from hs_workers.federation_inbound.room_admission import RoomStanding
 from hs_workers.federation_inbound.staging import Staging
-from hs_workers.federation_sender.devices import DeviceLane
+from hs_workers.federation_sender.devices import DeviceLane, News
 from hs_workers.federation_sender.sender import DestinationSender
+from tests.simulation.federation.actions import RESTRICTED, Actions
 
 
 def _gap_fetch() -> AbstractContextManager[Any]:
@@ -102,12 +107,23 @@ def _one_after_the_other() -> AbstractContextManager[Any]:
 
 
 def _lets_in() -> AbstractContextManager[Any]:
-    """Whose user lets somebody into a restricted room does not sign for it."""
+    """Whose user lets somebody into a restricted room does not sign for it. All rooms that can be are restricted."""
 
     async def unsigned(self: Handshakes, room: Any, event: Any) -> Any:
         return event
 
-    return mock.patch.object(Handshakes, "_signed_join", unsigned)
+    def restricted(self: Actions, version: str) -> dict[str, Any]:
+        rules = rules_of(self, version)
+        if version in RESTRICTED and self.rooms:
+            allowed = [{"type": "m.room_membership", "room_id": room.room_id} for room in self.rooms]
+            rules = {"join_rule": "restricted", "allow": allowed}
+        return rules
+
+    rules_of = Actions._rules
+    both = ExitStack()
+    both.enter_context(mock.patch.object(Actions, "_rules", restricted))
+    both.enter_context(mock.patch.object(Handshakes, "_signed_join", unsigned))
+    return both
 
 
 def _acl() -> AbstractContextManager[Any]:
@@ -136,11 +152,59 @@ def _resolution() -> AbstractContextManager[Any]:
 def _state_before() -> AbstractContextManager[Any]:
     """An event is judged by the current state of its room, not by the state before it."""
 
-    def judge(room: Any, event: Event, auth: Any, placement: Any) -> receive.Judgement:
+    def judge(room: Any, event: Event, auth: Any, placement: Any) -> Judgement:
         return judged(room, event, auth, None)
 
     judged = receive.judge
     return mock.patch("hs_master.decisions.receiving.judge", judge)
+
+
+def _receipts_are_looked_for() -> AbstractContextManager[Any]:
+    """Receipts that were told in vain, or while nobody sent, are not told again."""
+
+    async def nothing(self: DestinationSender) -> list[Any]:
+        self._receipts_after = None
+        return []
+
+    return mock.patch.object(DestinationSender, "_missed_receipts", nothing)
+
+
+def _receipts_wait() -> AbstractContextManager[Any]:
+    """A receipt that comes before its event is dropped."""
+
+    async def nothing(self: RemoteReceipts, receipts: Sequence[Any]) -> None:
+        return None
+
+    return mock.patch.object(RemoteReceipts, "_wait", nothing)
+
+
+def _typing_ends() -> AbstractContextManager[Any]:
+    """Who does not say that he has stopped types on."""
+
+    def never(self: EphemeralState, now_ms: int, has_left: Any) -> list[Any]:
+        return [self._tell_room(*one, now_ms) for one in self._rooms.items() if now_ms - one[1].told_ms > 9_000]
+
+    return mock.patch.object(EphemeralState, "_pass_time_of_rooms", never)
+
+
+def _typing_ends_with_leaving() -> AbstractContextManager[Any]:
+    """Who leaves types on until his time is over."""
+    return mock.patch.object(Knowledge, "has_left", return_value=False)
+
+
+def _messages_do_not_wait() -> AbstractContextManager[Any]:
+    """Messages to devices go one transaction later than the events that wait with them."""
+    held: set[tuple[str, int]] = set()
+
+    async def late(self: DeviceLane, destination: str, after: int, upto: int) -> Any:
+        news = await read(self, destination, after, upto)
+        if not news.edus or (destination, after) in held:
+            return news
+        held.add((destination, after))
+        return News([], after)
+
+    read = DeviceLane.next
+    return mock.patch.object(DeviceLane, "next", late)
 
 
 RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
@@ -156,4 +220,9 @@ RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "history is read to its beginning": _history,
     "branches are resolved": _resolution,
     "judged by the state before": _state_before,
+    "receipts are told again": _receipts_are_looked_for,
+    "receipts wait for their events": _receipts_wait,
+    "typing ends": _typing_ends,
+    "typing ends with leaving": _typing_ends_with_leaving,
+    "messages do not wait for events": _messages_do_not_wait,
 }

@@ -94,6 +94,18 @@ def _messages(db: Db, args: Any) -> list[Row]:
     return [(pos, edu) for pos, edu in db.tables.outgoing_edus[destination] if after < pos <= upto][:limit]
 
 
+def _receipts(db: Db, args: Any) -> list[Row]:
+    rows = [
+        (row.pos, room_id, user_id, thread_id, row.event_id, row.ts)
+        for (room_id, user_id, receipt_type, thread_id), row in db.tables.receipts.items()
+        if receipt_type == "m.read"
+        and user_id.endswith(args["suffix"])
+        and args["after"] < row.pos <= args["upto"]
+        and args["server"] in db.tables.servers_now(room_id)
+    ]
+    return sorted(rows)[: args["limit"]]
+
+
 def _clean_to(db: Db, args: Any) -> list[Row]:
     return [(shard, db.workers.clean_to[shard][0]) for shard in args[0]]
 
@@ -177,6 +189,7 @@ SENDER: Final = {
     text_of(destinations.pdus, ["$e"]): _pdus,
     text_of(destinations.messages, "s", 1, 1, 1): _messages,
     text_of(destinations.device_changes, "s", ":o", 1, 1, 1): _nothing,  # nobody here has keys
+    text_of(destinations.receipts, "s", ":o", 1, 1, 1): _receipts,
     text_of(destinations.clean_to, [1]): _clean_to,
     text_of(destinations.move_clean, {1: 1}, 1): _move_clean,
     text_of(destinations.behind): _behind,

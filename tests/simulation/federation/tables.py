@@ -5,7 +5,7 @@ What a worker writes is there at once. What a constraint of the schema would ref
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -31,6 +31,16 @@ class Span:
 
 
 Spans = dict[str, dict[str, list[Span]]]
+ReceiptKey = tuple[str, str, str, str]  # room, user, type, thread
+
+
+class ReceiptRow(NamedTuple):
+    """A row of `receipts`."""
+
+    event_id: str
+    place: tuple[int, int]
+    ts: int
+    pos: int
 
 
 class FederationTables(Tables):
@@ -49,7 +59,10 @@ class FederationTables(Tables):
         self.outgoing: list[tuple[str, int, str, str | None]] = []  # (room, pos, event, target)
         self.outgoing_edus: dict[str, list[tuple[int, str]]] = defaultdict(list)  # by destination, until received
         self.edus_ever: list[tuple[str, str]] = []  # (destination, EDU), in the order of the log
+        self.edu_positions: dict[tuple[str, str], int] = {}  # by destination and message
         self.inboxes: list[tuple[str, str]] = []  # (user, message), in the order of the log
+        self.receipts: dict[ReceiptKey, ReceiptRow] = {}
+        self.receipts_ever: dict[ReceiptKey, dict[int, str]] = defaultdict(dict)  # by time: the event
         self.servers: Spans = defaultdict(dict)  # by room and server
         self.memberships: Spans = defaultdict(dict)  # by room and user: (membership, event, sender, stripped, outside)
         self._folds |= {
@@ -60,6 +73,7 @@ class FederationTables(Tables):
             "outgoing_event": self._outgoing_event,
             "outgoing_edu": self._outgoing_edu,
             "inbox": lambda row: self.inboxes.append((str(row[0]), str(row[3]))),
+            "receipt": self._receipt,
             "gap": self._gap,
             "timeline": self._place,
             "fork": self._fork,
@@ -157,6 +171,14 @@ class FederationTables(Tables):
         destination, pos, edu = row
         self.outgoing_edus[str(destination)].append((int(pos), str(edu)))  # type: ignore[arg-type]
         self.edus_ever.append((str(destination), str(edu)))
+        self.edu_positions[str(destination), orjson.loads(str(edu))["content"]["message_id"]] = int(pos)  # type: ignore[arg-type]
+
+    def _receipt(self, row: Row) -> None:
+        event_id, order_pos, order_sub, ts, pos = row[4:]
+        key = (str(row[0]), str(row[1]), str(row[2]), str(row[3]))
+        place = (int(order_pos), int(order_sub))  # type: ignore[arg-type]
+        self.receipts[key] = ReceiptRow(str(event_id), place, int(ts), int(pos))  # type: ignore[arg-type]
+        self.receipts_ever[key][int(ts)] = str(event_id)  # type: ignore[arg-type]
 
     def _gap(self, row: Row) -> None:
         room_id, before_pos, next_sub, wanted = row

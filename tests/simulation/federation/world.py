@@ -17,6 +17,8 @@ from tests.simulation.federation.wire import Wire
 
 SETTLE_LIMIT_S: Final = 4 * 3600.0
 """After the last fault: staged events are tried again for more than an hour."""
+PASSES_S: Final = 90.0
+"""Typing ends after half a minute, and a receipt that came too early is tried again until then."""
 ACTS: Final = (60, 150, 150, 400)
 """How much users do at most in a world: what comes late costs more, as states grow and branches get longer."""
 NAMES: Final = ("one", "two", "three", "four")
@@ -38,6 +40,7 @@ class World:
         self.style = draw_style(self.random)
         self.profile = draw_profile(self.random)
         self.actions = Actions(self.random, self.homes, self.style, self.counts, self.violation)
+        self.has_rested = False  # at its end nothing was left to do
         self._acts_left = 0
 
     @property
@@ -67,6 +70,7 @@ class World:
             self._look_for_lost()
             self._say_last_words()
             self._read_everything()
+            self._read_on()
 
     def _look_for_lost(self) -> None:
         """Before any last word, since what a last word builds on is fetched with it."""
@@ -95,6 +99,16 @@ class World:
                         self.actions.read_back(home, room, 10_000)
             if not self._settled():
                 return
+
+    def _read_on(self) -> None:
+        """And wait until what passes has passed."""
+        for room in self.actions.rooms:
+            for home in self.homes:
+                if home.is_in(room.room_id):
+                    self.actions.read_on(home, room)
+        if self._settled():
+            self._live(PASSES_S)
+            self.has_rested = True
 
     def _act(self, pause_s: float) -> None:
         if self._acts_left > 0:

@@ -1,0 +1,59 @@
+"""Who types, as clients of a server are shown: nobody who has left or whose server is kept out, and nobody for ever."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from hs_common.matrix.identifiers import domain_of
+from hs_common.replication.ephemeral import Typing, decode_message
+from tests.simulation.federation.tables import SERVER_ACL_KEY
+
+if TYPE_CHECKING:
+    from tests.simulation.federation.homeserver import Homeserver
+    from tests.simulation.federation.world import World
+
+LEFT_S: Final = 2.5
+"""The master looks once a second who of those that type has left."""
+STARTS_S: Final = 20.0
+"""What was so before it lead, a master has not in memory."""
+DENIED_S: Final = 65.0
+"""A worker may have lost the way to its log for half a minute, and who typed by then types for as long."""
+
+
+class Typists:
+    """Listens to what one master tells of typing, from the time it was started at."""
+
+    def __init__(self, home: "Homeserver", started: float) -> None:
+        self._home = home
+        self._started = started
+
+    def told(self, body: bytes) -> None:
+        """A value."""
+        message = decode_message(body)
+        if not isinstance(message, Typing):
+            return
+        for user_id in message.user_ids:
+            self._home.world.counts["typing of others" if not self._home.is_ours(user_id) else "typing"] += 1
+            self._check(message.room_id, user_id)
+
+    def _check(self, room_id: str, user_id: str) -> None:
+        home, now = self._home, self._home.world.clock.now
+        member = home.tables.current(room_id, "m.room.member", user_id)
+        if member is None:
+            home.world.violation(f"{user_id}, who never was in {room_id}, is shown typing")
+        elif member.membership != "join":
+            left = home.committed_at(member.from_pos)
+            if left > self._started + STARTS_S and now - left > LEFT_S:
+                home.world.violation(f"{user_id} is shown typing in {room_id}, {now - left:.1f} s after he left it")
+        if not home.is_ours(user_id) and home.tables.denies(domain_of(user_id), room_id):
+            row = home.tables.current(room_id, *SERVER_ACL_KEY)
+            if row is not None and now - home.committed_at(row.from_pos) > DENIED_S:
+                home.world.violation(f"{user_id} is shown typing in {room_id}, which keeps his server out")
+
+
+def failures(world: "World") -> Iterator[str]:
+    """Who types when everything is over."""
+    for home in world.homes:
+        for room in world.actions.rooms:
+            shown = () if home.inbound is None else home.inbound.shown.typing_in(room.room_id)
+            if shown:
+                yield f"{home.name} shows for ever that {shown} type in {room.room_id}"
