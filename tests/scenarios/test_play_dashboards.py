@@ -25,16 +25,25 @@ NOT_OURS: Final = {"up"}
 _SUFFIXES: Final = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
 
 
-def queries() -> Iterator[str]:
-    """All that dashboards and alerts ask."""
-    dashboard: Any = json.loads((ROOT / "deploy/grafana/dashboards/viaduct.json").read_text())
-    for panel in dashboard["panels"]:
-        for target in panel.get("targets", ()):
-            yield target["expr"].replace("$__rate_interval", "1m")
-    alerts: Any = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())
-    for group in alerts["groups"]:
-        for rule in group["rules"]:
-            yield rule["expr"]
+def objects(value: Any) -> Iterator[Any]:
+    """All objects of a JSON value, wherever they are."""
+    if isinstance(value, dict):
+        yield value
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from objects(one)
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    """All that dashboards and alerts ask, each with what is said of the answer: names of labels are marked in it."""
+    for path in sorted((ROOT / "deploy/grafana/dashboards").glob("*.json")):
+        for one in objects(json.loads(path.read_text())):
+            if "expr" in one:
+                yield one["expr"].replace("$__rate_interval", "1m"), one.get("legendFormat", "")
+            assert "query" not in one, "a variable asks too"
+    for path in sorted((ROOT / "deploy/prometheus").glob("*.yml")):
+        for one in objects(yaml.safe_load(path.read_text())):
+            if "expr" in one:
+                yield one["expr"], " ".join(one.get("annotations", {}).values())
 
 
 @dataclass
@@ -90,6 +99,23 @@ def unanswered(query: str, exported: Exported) -> Iterator[str]:
                 yield f"nothing has the label {label}: {query}"
 
 
+def told_in_vain(query: str, said: str, exported: Exported) -> Iterator[str]:
+    """Labels that are named in a legend or a text, and that no answer has."""
+    nodes = parts(query)
+    groupings = [one.modifier for one in nodes if isinstance(one, promql.AggregateExpr) and one.modifier]
+    asked = [str(one.name) for one in nodes if isinstance(one, promql.VectorSelector)]
+    had: set[str] | None = None
+    if groupings:
+        had = {label for one in groupings for label in one.labels}
+    elif all(name in exported.labels for name in asked):
+        had = OF_PROMETHEUS.union(*(exported.labels[name] for name in asked))
+    elif set(asked) <= NOT_OURS:
+        had = OF_PROMETHEUS
+    for label in re.findall(r"\{\{ ?(?:\$labels\.)?(\w+)", said):
+        if had is not None and label not in had:
+            yield f"no answer has the label {label}: {query}"
+
+
 def metrics_ports(server: Server) -> Iterator[int]:
     """Of all processes that were told to have one."""
     for process in server.processes():
@@ -109,7 +135,8 @@ def test_everything_that_is_asked_is_there(server: Server) -> None:
     assert taken == set()
     asked = list(queries())
     assert len(asked) > 50
-    assert [fault for query in asked for fault in unanswered(query, exported)] == []
+    assert [fault for query, _ in asked for fault in unanswered(query, exported)] == []
+    assert [fault for query, said in asked for fault in told_in_vain(query, said, exported)] == []
 
 
 def test_the_search_finds_what_is_asked_in_vain() -> None:
@@ -129,3 +156,13 @@ def test_the_search_finds_what_is_asked_in_vain() -> None:
         "nothing has the label c",
         "there is no queue y",
     ]
+
+
+def test_labels_that_no_answer_has_are_found() -> None:
+    exported = Exported()
+    exported.add('# TYPE a_total counter\na_total{b="1"} 1\n')
+    for query in ("a_total", "sum by (b, role) (rate(a_total[5m]))", "unknown_total"):
+        assert list(told_in_vain(query, "{{b}} {{ $labels.role }} {{ $value | humanize }}", exported)) == []
+    assert len(list(told_in_vain("a_total", "{{c}}", exported))) == 1
+    assert len(list(told_in_vain("sum by (role) (a_total)", "{{ $labels.b }}", exported))) == 1
+    assert len(list(told_in_vain("up == 0", "{{ $labels.b }}", exported))) == 1
