@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import quote
 
 from hs_common.matrix.errors import MatrixError
-from hs_common.matrix.identifiers import domain_of
+from hs_common.matrix.identifiers import domain_of, is_room_id
 from hs_workers.client.remote.asking import Asking
 from hs_workers.client.remote.checked_rooms import checked_summary
 from hs_workers.client.remote.kept_answers import KeptAnswers
@@ -55,4 +55,6 @@ class RemoteRooms:
             raise MatrixError(502, "M_UNKNOWN", f"The server {server} gave a bad answer")
         children = answer.get("children")
         found = [checked_summary(child) for child in children] if isinstance(children, list) else []
-        return RemoteRoom(summary, {child["room_id"]: child for child in found if child is not None})
+        closed = answer.get("inaccessible_children")
+        closed_ids = frozenset(filter(is_room_id, closed)) if isinstance(closed, list) else frozenset()
+        return RemoteRoom(summary, {child["room_id"]: child for child in found if child is not None}, closed_ids)

@@ -16,11 +16,12 @@ from hs_common.storage.queries import Queries
 
 @dataclass(frozen=True, slots=True)
 class RemoteRoom:
-    """A room as another server tells of it: its summary, checked, with `children_state`; and those of its children that
-    it tells of, by room id."""
+    """A room as another server tells of it: its summary, checked, with `children_state`; those of its children that it
+    tells of, by room id; and those into which nobody of this server could get, so that nobody else is asked either."""
 
     summary: Mapping[str, Any]
     children: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    inaccessible: frozenset[str] = frozenset()
 
 
 class Elsewhere(Protocol):

@@ -7,7 +7,7 @@ told once, wherever it is met first: so loops end too.
 Spec: client-server API, #discovering-rooms-within-spaces.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,11 +53,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A room to be visited, and how one came to it."""
+    """A room to be visited, and how one came to it. `is_closed`: who told of it says that nobody here could get in."""
 
     room_id: str
     depth: int
     via: tuple[str, ...] = ()
+    is_closed: bool = False
 
 
 class Hierarchies:
@@ -105,7 +106,7 @@ class _Walk:
         visited: set[str] = set()
         while self._waiting and len(found) <= self._wanted.limit and len(visited) < MAXIMUM_WALKED:
             place = self._waiting.pop()
-            if place.room_id in visited:
+            if place.room_id in visited or await self._is_closed(place):
                 continue
             visited.add(place.room_id)
             told = await self._visit(place)
@@ -134,13 +135,13 @@ class _Walk:
 
     async def _visit_elsewhere(self, place: _Place, standing: Standing) -> Json | None:
         """A room that this server is not in, as others tell of it."""
-        told = self._remote.get(place.room_id)
+        told, closed = self._remote.get(place.room_id), frozenset[str]()
         has_children = told is None or told.get("room_type") == SPACE
         if has_children and self._asked < MAXIMUM_ASKED:
             self._asked += 1
             remote = await self._elsewhere.room(place.room_id, place.via, self._wanted.suggested_only)
             if remote is not None:
-                told = remote.summary
+                told, closed = remote.summary, remote.inaccessible
                 self._remote.update(remote.children)
         if told is None or not await may_hear(self._db, told, standing, self._user_id):
             return None
@@ -149,7 +150,7 @@ class _Walk:
         children = self._wanted_of(
             [child_of(event.get("state_key"), event) for event in events if isinstance(event, Mapping)]
         )
-        self._put(place, children)
+        self._put(place, children, closed)
         return {**told, "children_state": [child.stripped for child in children]}
 
     async def _standing(self, place: _Place) -> Standing:
@@ -165,7 +166,15 @@ class _Walk:
         named = [child for child in children if child is not None]
         return in_order(child for child in named if child.is_suggested or not self._wanted.suggested_only)
 
-    def _put(self, place: _Place, children: Sequence[Child]) -> None:
+    async def _is_closed(self, place: _Place) -> bool:
+        """Whether it is passed over; from another space one may come to it again."""
+        if not place.is_closed:
+            return False
+        standing = await self._standing(place)
+        return not standing.is_here and standing.membership != "invite"
+
+    def _put(self, place: _Place, children: Sequence[Child], closed: Collection[str] = ()) -> None:
         if place.depth < self._wanted.max_depth:
-            places = [_Place(child.room_id, place.depth + 1, child.via) for child in children]
+            depth = place.depth + 1
+            places = [_Place(child.room_id, depth, child.via, child.room_id in closed) for child in children]
             self._waiting += reversed(places)

@@ -164,7 +164,8 @@ def test_summary_by_id_and_alias_with_and_without_an_account(database_url: str) 
 
 
 class OtherServers:
-    """Tells of one space elsewhere with two rooms, one of them for members of a room of ours only."""
+    """Tells of one space elsewhere with some rooms, one of them for members of a room of ours only, and one into which
+    nobody of ours could get."""
 
     def __init__(self, allowed: str) -> None:
         self.asked: list[tuple[str, Sequence[str], bool]] = []
@@ -172,7 +173,7 @@ class OtherServers:
         events = [
             {"type": "m.space.child", "state_key": f"!{name}:elsewhere", "sender": "@a:elsewhere",
              "origin_server_ts": ts, "content": {"via": ["elsewhere"]}}
-            for ts, name in enumerate(("open", "inside", "closed"))
+            for ts, name in enumerate(("open", "inside", "closed", "secret"))
         ]  # fmt: skip
         self._summary = {
             **common, "room_id": AWAY, "join_rule": "public", "room_type": "m.space", "name": "away",
@@ -190,7 +191,8 @@ class OtherServers:
 
     async def room(self, room_id: str, via: Sequence[str], suggested_only: bool) -> RemoteRoom | None:
         self.asked.append((room_id, via, suggested_only))
-        return RemoteRoom(self._summary, self._children) if room_id == AWAY else None
+        secret = frozenset(["!secret:elsewhere"])
+        return RemoteRoom(self._summary, self._children, secret) if room_id == AWAY else None
 
 
 def test_rooms_elsewhere_are_told_as_other_servers_tell_of_them(
@@ -206,6 +208,11 @@ def test_rooms_elsewhere_are_told_as_other_servers_tell_of_them(
         assert others.asked[0] == (AWAY, ("elsewhere",), False)
         assert [room_id for room_id, _, _ in others.asked] == [AWAY, "!silent:elsewhere"]
         assert await names(bob, top) == ["top", "away", "open"]
+        # One server's word about a room holds for what it tells itself.
+        others.asked.clear()
+        await add(alice, top, "!secret:elsewhere", via=["elsewhere"], order="z")
+        assert await names(bob, top) == ["top", "away", "open"]
+        assert "!secret:elsewhere" in [room_id for room_id, _, _ in others.asked]
         away = await bob.ok("GET", summary_path(AWAY), via="elsewhere")
         assert (away["name"], "children_state" in away) == ("away", False)
         assert await bob.refused("GET", summary_path("!silent:elsewhere")) == NOT_FOUND
