@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from hs_common.federation.fetching import Fetching, Room
 from hs_common.federation.interfaces import Remote
+from hs_common.federation.join_leases import HELD_S, JoinLease
 from hs_common.federation.signatures import SignatureChecks
 from hs_common.federation.sweeping import sweep
 from hs_common.federation.templates import Template, Templates
@@ -30,8 +31,6 @@ from hs_common.storage.queries import Queries
 
 SERVERS_TRIED: Final = 10
 """A server that does not answer costs ten seconds."""
-LONGEST_S: Final = 1_800.0
-"""Of one attempt, from the template on; the state of the largest rooms takes minutes to tell and to check."""
 LOGGED_EVENTS: Final = 10_000
 """After so many events of an answer the log tells how far it is: every few seconds."""
 WAIT_S: Final = 0.5
@@ -102,25 +101,30 @@ class RemoteJoins:
     async def _attempt(self, template: Template, user_id: str, content: Mapping[str, Any]) -> bool:
         room, attempt = template.room, self._uuid()
         version = room.version.identifier
-        if not await federated_rooms.begin_joining(self._db, room.room_id, version, attempt, LONGEST_S):
+        if not await federated_rooms.begin_joining(self._db, room.room_id, version, attempt, HELD_S):
             while await federated_rooms.is_being_joined(self._db, room.room_id):
                 await pause(self._clock, WAIT_S)
             return False
+        lease = JoinLease(self._db, self._clock, room.room_id, attempt)
+        lease.start()
         try:
-            await self._enter(template, self._templates.signed(template, user_id, content))
+            await self._enter(template, self._templates.signed(template, user_id, content), lease)
         except Exception:
+            lease.stop()
             await sweep(self._db, self._master, room.room_id, attempt)
             raise
+        lease.stop()
         await federated_rooms.end_joining(self._db, room.room_id, attempt)
         return True
 
-    async def _enter(self, template: Template, join: ReceivedPdu) -> None:
+    async def _enter(self, template: Template, join: ReceivedPdu, lease: JoinLease) -> None:
         room = template.room
         told = ToldState(self._fetching, self._master, room)
         path = f"/_matrix/federation/v2/send_join/{quote(room.room_id, safe='')}/{quote(join.event_id, safe='')}"
 
         async def take(data: bytes) -> None:
             before = told.seen
+            lease.check()
             await told.take(data)
             self._on_progress(told.seen - before)
             if told.seen // LOGGED_EVENTS > before // LOGGED_EVENTS:
@@ -131,6 +135,7 @@ class RemoteJoins:
         join = await self._countersigned(join, told.members.get("event"), room)
         _log.info("{room} is being joined: all {count} events are told", room=room.room_id, count=told.seen)
         await told.store()
+        lease.check()
         known = await federated_rooms.known_events(self._db, told.state)
         call = AdoptRoom(
             room_id=room.room_id,

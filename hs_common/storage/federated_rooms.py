@@ -45,6 +45,18 @@ async def begin_joining(db: Queries, room_id: str, version: str, attempt: str, s
     )
 
 
+async def go_on_joining(db: Queries, room_id: str, attempt: str, seconds: float) -> bool:
+    """The attempt goes on, for so long from now; false if it was taken for dead, or is over."""
+    return (
+        await db.execute(
+            "UPDATE joining_rooms SET until = now() + make_interval(secs => %s)"
+            " WHERE room_id = %s AND joiner = %s::uuid AND until > now()",
+            (seconds, room_id, attempt),
+        )
+        > 0
+    )
+
+
 async def end_joining(db: Queries, room_id: str, attempt: str) -> None:
     """The attempt is over, whatever came of it."""
     await db.execute("DELETE FROM joining_rooms WHERE room_id = %s AND joiner = %s::uuid", (room_id, attempt))
@@ -99,6 +111,16 @@ async def memberships(db: Queries, pairs: Sequence[tuple[str, str]]) -> dict[tup
         (list(rooms), list(users)),
     )
     return {(room_id, user_id): membership for room_id, user_id, membership in rows}
+
+
+async def cited_memberships(db: Queries, room_id: str, user_id: str, event_ids: Sequence[str]) -> set[str]:
+    """The memberships that those of the events gave a user which were in the room's state."""
+    rows = await db.fetch(
+        "SELECT membership FROM state WHERE room_id = %s AND type = 'm.room.member' AND state_key = %s"
+        " AND event_id = ANY(%s)",
+        (room_id, user_id, list(event_ids)),
+    )
+    return {membership for (membership,) in rows}
 
 
 async def shares_room_with_us(db: Queries, user_ids: Sequence[str], server_name: str) -> set[str]:

@@ -58,6 +58,15 @@ def _begin_joining(db: Db, args: Any) -> list[Row]:
     return [(1,)]
 
 
+def _go_on_joining(db: Db, args: Any) -> list[Row]:
+    seconds, room_id, attempt = args
+    row = db.workers.joining.get(room_id)
+    if row is None or row[1] != attempt or _joining(db, room_id) is None:
+        return []
+    db.workers.joining[room_id] = (*row[:2], db.clock.now + seconds)
+    return [(1,)]
+
+
 def _end_joining(db: Db, args: Any) -> list[Row]:
     row = db.workers.joining.get(args[0])
     if row is not None and row[1] == args[1]:
@@ -154,6 +163,12 @@ def _rooms_we_are_in(db: Db, args: Any) -> list[Row]:
 def _memberships(db: Db, args: Any) -> list[Row]:
     rows = [(*pair, db.tables.current(pair[0], "m.room.member", pair[1])) for pair in zip(*args, strict=True)]
     return [(room_id, user_id, row.membership) for room_id, user_id, row in rows if row is not None]
+
+
+def _cited_memberships(db: Db, args: Any) -> list[Row]:
+    room_id, user_id, event_ids = args
+    rows = db.tables.state[room_id].get(("m.room.member", user_id), [])
+    return [(row.membership,) for row in rows if row.event_id in event_ids]
 
 
 # --- what others may see ---
@@ -324,6 +339,7 @@ _PDU = StagedPdu("!r", "$e", "s", b"")
 WORKER: Final = {
     text_of(federated_rooms.room_facts, "s", ["!r"]): _room_facts,
     text_of(federated_rooms.begin_joining, "!r", "1", "a", 1.0): _begin_joining,
+    text_of(federated_rooms.go_on_joining, "!r", "a", 1.0): _go_on_joining,
     text_of(federated_rooms.end_joining, "!r", "a"): _end_joining,
     text_of(federated_rooms.give_up_joining, "!r", "a"): _give_up_joining,
     text_of(federated_rooms.left_behind, "!r", "a", 1): lambda db, args: [(0,)],  # nothing is swept here
@@ -338,6 +354,7 @@ WORKER: Final = {
     text_of(federated_rooms.servers_ever, "!r", 1): _servers_ever,
     text_of(federated_rooms.rooms_we_are_in, ["!r"], "s"): _rooms_we_are_in,
     text_of(federated_rooms.memberships, [("!r", "@u")]): _memberships,
+    text_of(federated_rooms.cited_memberships, "!r", "@u", _ONE): _cited_memberships,
     text_of(room_members.is_joined_to_any, "@u", ["!r"]): _is_joined_to_any,
     text_of(room_members.joined_local_users, "!r", None, [], 1): _joined_local_users,
     text_of(users.accounts, ["@u"]): _accounts,
@@ -366,4 +383,5 @@ WORKER: Final = {
     text_of(inbound_pdus.count_of_origin, "s"): _count_of_origin,
     text_of(inbound_pdus.backlog, [1]): lambda db, args: [(0, 0.0)],
     text_of(remote_devices.stale_lists, [1], 1): _nothing,  # nobody here has devices
+    text_of(remote_devices.lists_after, [1], "", 1): _nothing,
 }

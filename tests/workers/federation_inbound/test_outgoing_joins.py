@@ -5,15 +5,17 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
+from hs_common.federation.join_leases import HELD_S, LONGEST_S, RENEW_S, JoinLease
 from hs_common.federation.sweeping import AbandonedJoins, sweep
 from hs_common.matrix.canonical_json import encode
 from hs_common.matrix.errors import MatrixError, forbidden
 from hs_common.replication.federation_calls import AdoptRoom, Pdu, StoreEvents, SweepStoredEvents
 from hs_common.storage import federated_rooms
 from tests.common.federation.far_server import FarRoom, FarServer
-from tests.reactor import reactor
+from tests.reactor import reactor, until
 from tests.workers.federation_inbound.writing_world import ALICE, FAR, WritingWorld, play
 
 OTHER = "other.example"
@@ -100,6 +102,44 @@ def test_what_was_left_behind_is_found_later(database_url: str) -> None:
         await federated_rooms.give_up_joining(world.db, room.room_id, attempts[0])
         await abandoned.look()
         await _nothing_is_left(world, room)
+
+    play(database_url, scenario)
+
+
+def test_a_join_stands_as_long_as_it_says_so(database_url: str) -> None:
+    """Time goes by in the database, and on the clock of whoever joins."""
+
+    async def scenario(world: WritingWorld) -> None:
+        room_id, attempt, clock = "!r:x", "00000000-0000-0000-0000-000000000001", Clock()
+
+        async def begun() -> JoinLease:
+            assert await federated_rooms.begin_joining(world.db, room_id, "11", attempt, HELD_S)
+            lease = JoinLease(world.db, clock, room_id, attempt)
+            lease.start()
+            return lease
+
+        async def pass_by(lease: JoinLease, seconds: float) -> None:
+            await world.db.execute("UPDATE joining_rooms SET until = until - make_interval(secs => %s)", (seconds,))
+            clock.advance(seconds)
+            await until(lambda: clock.getDelayedCalls() or lease._is_lost)
+
+        lease = await begun()
+        for _ in range(8):
+            await pass_by(lease, RENEW_S)
+            assert await federated_rooms.is_being_joined(world.db, room_id)
+        lease.check()
+        lease.stop()
+        await world.db.execute("UPDATE joining_rooms SET until = until - make_interval(secs => %s)", (HELD_S,))
+        assert not await federated_rooms.is_being_joined(world.db, room_id), "its process has died"
+        lease = await begun()
+        await pass_by(lease, HELD_S)  # the database was away
+        with pytest.raises(MatrixError):
+            lease.check()
+        lease = await begun()
+        await pass_by(lease, RENEW_S)
+        lease.check()
+        clock.advance(LONGEST_S)
+        await until(lambda: lease._is_lost)
 
     play(database_url, scenario)
 
