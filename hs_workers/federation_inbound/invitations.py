@@ -1,6 +1,7 @@
 """Invitations of this server's users into rooms elsewhere, which this server has to sign.
 
-A room that this server is in already sends the invite again as any other event, so here it is only signed.
+A room that this server is in already sends the invite again as any other event, so here it is only signed, unless the
+invite itself says that the user is in the room.
 
 Spec: server-server API, #inviting-to-a-room; client-server API, #stripped-state.
 """
@@ -13,7 +14,7 @@ import orjson
 from hs_common.federation.fetching import Fetching, Room
 from hs_common.federation.invitees import Invitees
 from hs_common.federation.signatures import SignatureChecks
-from hs_common.matrix.errors import MatrixError, incompatible_room_version, invalid_param
+from hs_common.matrix.errors import MatrixError, forbidden, incompatible_room_version, invalid_param
 from hs_common.matrix.event import Event
 from hs_common.matrix.hashes import content_hash_matches
 from hs_common.matrix.identifiers import domain_of, is_user_id
@@ -24,6 +25,8 @@ from hs_common.matrix.signing import SigningKey
 from hs_common.matrix.stripped_state import MAX_RECEIVED, has_create_event, prune_received, stripped
 from hs_common.replication.federation_calls import Pdu, SetOutOfBandMembership
 from hs_common.replication.link_interface import CallOptions, Link
+from hs_common.storage import federated_rooms
+from hs_common.storage.queries import Queries
 from hs_workers.federation_inbound.room_admission import RoomAdmission
 
 Json = dict[str, Any]
@@ -34,6 +37,7 @@ class Invitations:
 
     def __init__(
         self,
+        db: Queries,
         master: Link,
         admission: RoomAdmission,
         invitees: Invitees,
@@ -42,6 +46,7 @@ class Invitations:
         server_name: str,
         key: SigningKey,
     ) -> None:
+        self._db = db
         self._master = master
         self._admission = admission
         self._invitees = invitees
@@ -68,11 +73,20 @@ class Invitations:
             raise invalid_param(f"The event's signatures are not valid: {failures[event.event_id]}")
         user_id = str(event.event.state_key)
         await self._invitees.check([user_id])
+        if standing.joined:
+            await self._check_outside(room_id, user_id, event.event)
         signature = {self._key.key_id: self._key.sign_bytes(event.signed)}
         signed = with_signatures(event, {self._server_name: signature})
         if not standing.joined:
             await self._keep(origin, room, signed, await self._shown(room, room_state, signed.event))
         return {**body, "signatures": signed.event.pdu["signatures"]}
+
+    async def _check_outside(self, room_id: str, user_id: str, invite: Event) -> None:
+        """By the authorisation rules nobody is invited who is in the room, or banned. What counts is what the invite
+        cites: it may be of after a kick that has not come yet."""
+        cited = await federated_rooms.cited_memberships(self._db, room_id, user_id, invite.auth_event_ids)
+        if not cited.isdisjoint(("join", "ban")):
+            raise forbidden("The user is in the room already, or is banned from it")
 
     def _invite(self, body: Json, room: Room, event_id: str, origin: str) -> ReceivedPdu:
         given = body if room.version.event_id_is_hash else {"event_id": event_id, **body}

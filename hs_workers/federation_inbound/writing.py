@@ -110,7 +110,7 @@ class WritingParts:
         templates = Templates(db, master, self._admission, RestrictedRooms(db, name), name)
         handshakes = Handshakes(db, self._admission, templates, checks, self._policies, self._completing, name, key)
         invitees = Invitees(db, name, self._outside.queries)
-        invitations = Invitations(master, self._admission, invitees, checks, outgoing.fetching, name, key)
+        invitations = Invitations(db, master, self._admission, invitees, checks, outgoing.fetching, name, key)
         answers = RoomAnswers(db, name)
         joins = JoinsV2(handshakes, answers, name)
         intake = TransactionIntake(

@@ -127,3 +127,22 @@ def test_who_may_end_an_invite(database_url: str) -> None:
         assert await world.membership(room.room_id) == "ban"
 
     play(database_url, scenario)
+
+
+@pytest.mark.parametrize("version", ["1", "12"])
+def test_nobody_is_invited_who_is_in_the_room(database_url: str, version: str) -> None:
+    """As the invite itself says; one that cites a kick that has not come yet is signed."""
+
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room(version)
+        await world.enter(room)
+        invite = _invite(room)
+        path = v2("invite", room.room_id, invite.event_id)
+        assert await world.refused("PUT", path, _body(room, invite)) == (403, "M_FORBIDDEN")
+        room.member(ALICE, "leave", sender=room.creator)
+        again = _invite(room)
+        answer = await world.ask("PUT", v2("invite", room.room_id, again.event_id), _body(room, again))
+        verify_event(answer["event"], ROOM_VERSIONS[version], SERVER, {KEY.key_id: KEY.verify_key})
+        assert await world.membership(room.room_id) == "join", "the kick has not come yet"
+
+    play(database_url, scenario)
