@@ -108,6 +108,12 @@ class Metrics:
             ("what",),
             registry=registry,
         )
+        self._device_lists = Counter(
+            "viaduct_remote_device_lists",
+            "Users of other servers whose keys were wanted: lists kept, lists or only keys asked for, failed",
+            ("how",),
+            registry=registry,
+        )
         self._told = Counter(
             "viaduct_federation_join_events",
             "Events that other servers told of rooms that are joined",
@@ -161,6 +167,10 @@ class Metrics:
     def federation_fetched(self, what: str) -> None:
         """Another server was asked for what an event cites."""
         self._fetches.labels(what).inc()
+
+    def device_lists_asked(self, how: str, users: int) -> None:
+        """A client wanted the keys of so many users of other servers, whose lists were kept, asked for, or neither."""
+        self._device_lists.labels(how).inc(users)
 
     def joins_were_told(self, events: int) -> None:
         """So many more events have come of a room that is being joined."""

@@ -1,38 +1,59 @@
 """Changes of other servers' users' devices and cross-signing keys, applied to the lists that are kept of them.
 
-Each update names the one before it. One that does not follow what is here makes the list stale: readers are told at
-once, the list is asked for whole (`device_resync`), and they are told again. Lists are kept only of users who share a
-room with users here.
+Each update names those before it. One that does not follow what is here makes the list stale: readers are told at once,
+the list is asked for whole, and they are told again if they may have missed something. Lists are kept only of users who
+share a room with users here, from the first key query on; of others readers are told all the same.
 
 Spec: server-server API, #device-management, #end-to-end-encryption.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, Final
 
 from hs_common.federation.device_lists import DeviceLists
-from hs_common.federation.remote_keys import device_of, signing_keys_of
+from hs_common.federation.remote_keys import MAXIMUM_DEVICES, device_of, is_stream_id, signing_keys_of
 from hs_common.matrix.identifiers import domain_of, is_device_id, is_user_id
-from hs_common.process.shares import shard_of
 from hs_common.replication.keys import server_key
 from hs_common.replication.link_interface import Link
 from hs_common.replication.remote_calls import RemoteDevices, RemoteDevicesChanged
 from hs_common.storage import federated_rooms, remote_devices
 from hs_common.storage.queries import Queries
-from hs_common.storage.remote_devices import RemoteDevice
+from hs_common.storage.remote_devices import KeptDevice, RemoteDevice
 
-MAXIMUM_STREAM_ID: Final = 2**63 - 1
 MAXIMUM_PREV: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class _Update:
+class Update:
+    """`prev`: the numbers of the updates that it follows. `device` is None where it was deleted."""
+
     user_id: str
     device_id: str
     stream_id: int
     prev: list[int]
-    device: RemoteDevice | None  # None: it was deleted
+    device: RemoteDevice | None
+
+
+class Verdict(Enum):
+    """What an update is to a list."""
+
+    FOLLOWS = auto()
+    IS_KNOWN = auto()
+    IS_AMISS = auto()  # something lies between, or the list cannot hold it
+
+
+def judged(kept: KeptDevice, update: Update) -> Verdict:
+    """By what is kept of the update's device. One that is not newer may come again, or went beside a newer one, which a
+    server of several processes may send: it is known if it would change nothing."""
+    if kept.is_stale:
+        return Verdict.IS_AMISS
+    if update.stream_id <= kept.stream_id and update.device == kept.device:
+        return Verdict.IS_KNOWN
+    follows = update.stream_id > kept.stream_id and update.prev == [kept.stream_id]
+    has_room = update.device is None or kept.device is not None or kept.size < MAXIMUM_DEVICES
+    return Verdict.FOLLOWS if follows and has_room else Verdict.IS_AMISS
 
 
 class DeviceUpdates:
@@ -68,43 +89,38 @@ class DeviceUpdates:
                 changed = RemoteDevices(user_id=user_id, device_ids=[], cross_signing=True)
                 await self._master.call(RemoteDevicesChanged(users=[changed]))
 
-    async def _apply(self, origin: str, update: _Update) -> None:
+    async def _apply(self, origin: str, update: Update) -> None:
         """What was applied before is told again, in case nobody was told of it."""
-        stream = await remote_devices.stream_of(self._db, update.user_id)
-        if stream is not None and not stream[1] and update.stream_id > stream[0]:
-            if stream[0] in update.prev and await self._write(update, stream[0]):
-                await self._tell(origin, update)
-                return
-        elif stream is not None and not stream[1]:
-            await self._tell(origin, update)
-            return
-        await remote_devices.mark_stale(self._db, update.user_id, shard_of(update.user_id))
+        kept = await remote_devices.kept_device(self._db, update.user_id, update.device_id)
+        if kept is not None and not await self._is_in(kept, update):
+            await remote_devices.mark_stale(self._db, update.user_id)
+            self._lists.wake()
         await self._tell(origin, update)
-        self._lists.wake()
 
-    async def _write(self, update: _Update, before: int) -> bool:
+    async def _is_in(self, kept: KeptDevice, update: Update) -> bool:
+        """Whether the list has the update now."""
+        verdict = judged(kept, update)
+        if verdict is not Verdict.FOLLOWS:
+            return verdict is Verdict.IS_KNOWN
+        at = (kept.version, update.stream_id)
         if update.device is None:
-            await remote_devices.remove_device(self._db, update.user_id, update.device_id)
-        elif not await self._lists.has_room(update.user_id):
-            return False
-        else:
-            await remote_devices.put_device(self._db, update.device)
-        return await remote_devices.advance(self._db, update.user_id, before, update.stream_id)
+            return await remote_devices.remove_device(self._db, update.user_id, update.device_id, *at)
+        return await remote_devices.put_device(self._db, update.device, *at)
 
-    async def _tell(self, origin: str, update: _Update) -> None:
+    async def _tell(self, origin: str, update: Update) -> None:
         changed = RemoteDevices(user_id=update.user_id, device_ids=[update.device_id])
         key = server_key(origin, f"devices of {update.user_id}", str(update.stream_id))
         await self._master.call(RemoteDevicesChanged(users=[changed]), key)
 
 
-def _update(content: Mapping[str, Any], origin: str) -> _Update | None:
+def _update(content: Mapping[str, Any], origin: str) -> Update | None:
     user_id, device_id, stream_id = content.get("user_id"), content.get("device_id"), content.get("stream_id")
     if not is_user_id(user_id) or domain_of(user_id) != origin or not is_device_id(device_id):
         return None
-    if type(stream_id) is not int or not 0 <= stream_id <= MAXIMUM_STREAM_ID:
+    if not is_stream_id(stream_id):
         return None
     prev = content.get("prev_id")
     numbers = [one for one in prev if type(one) is int][:MAXIMUM_PREV] if isinstance(prev, list) else []
     deleted = content.get("deleted") is True
     device = None if deleted else device_of(user_id, device_id, content.get("device_display_name"), content.get("keys"))
-    return _Update(user_id, device_id, stream_id, numbers, device)
+    return Update(user_id, device_id, stream_id, numbers, device)

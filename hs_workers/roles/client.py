@@ -83,6 +83,8 @@ def make(parts: RoleParts) -> Iterable[object]:
         server_name=node.config.server.name,
         now_ms=node.outside.now_ms,
         known_keys=known_keys,
+        seconds=node.reactor.seconds,
         federation=parts.federation.client,
+        on_lists=node.metrics.device_lists_asked,
     )
     yield from encryption_endpoints(encryption)

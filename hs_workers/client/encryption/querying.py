@@ -10,13 +10,13 @@ from hs_common.matrix.public_keys import MASTER
 from hs_common.reading.public_keys import told_keys, with_own_signatures
 from hs_workers.client.encryption.known_keys import KnownKeys
 from hs_workers.client.encryption.local_users import by_server
-from hs_workers.client.encryption.remote_keys import RemoteKeys
+from hs_workers.client.encryption.remote_lists import RemoteLists
 
 
 class Querying:
-    """Reads keys of local users, and asks the servers of the others."""
+    """Reads keys of local users, and of others what is kept or their servers say."""
 
-    def __init__(self, known: KnownKeys, server_name: str, remote: RemoteKeys) -> None:
+    def __init__(self, known: KnownKeys, server_name: str, remote: RemoteLists) -> None:
         self._known = known
         self._server_name = server_name
         self._remote = remote

@@ -7,7 +7,7 @@ Spec: client-server-api/#post_matrixclientv3keysquery, #post_matrixclientv3keysc
 #end-to-end-encryption.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -26,7 +26,9 @@ LIMITS: Final = Limits(total_s=9.0, idle_s=9.0, body_bytes=16 << 20)
 
 Json = dict[str, Any]
 Failures = dict[str, Json]
-_KINDS: Final = ("device_keys", f"{MASTER}_keys", f"{SELF_SIGNING}_keys")
+Found = dict[str, Json]
+"""By kind and user."""
+KINDS: Final = ("device_keys", f"{MASTER}_keys", f"{SELF_SIGNING}_keys")
 
 
 class RemoteKeys:
@@ -36,16 +38,15 @@ class RemoteKeys:
         self._federation = federation
 
     async def query(
-        self, wanted: Mapping[str, Json], timeout_ms: int | None = None
-    ) -> tuple[dict[str, Json], Failures]:
-        """Of the device ids by user and server: keys by kind and user, and the servers that failed, or did not answer
-        within the time."""
+        self, wanted: Mapping[str, Mapping[str, Sequence[str]]], limits: Limits = LIMITS
+    ) -> tuple[Found, Failures]:
+        """Of the device ids by user and server: keys by kind and user, and the servers that failed."""
         path = "/_matrix/federation/v1/user/keys/query"
-        answers, failures = await self._ask(path, "device_keys", wanted, _limits(timeout_ms))
-        found: dict[str, Json] = {kind: {} for kind in _KINDS}
+        answers, failures = await self._ask(path, "device_keys", wanted, limits)
+        found: Found = {kind: {} for kind in KINDS}
         for server, answer in answers.items():
             for user_id in wanted[server]:
-                for kind in _KINDS:
+                for kind in KINDS:
                     told = _of_user(answer, kind, user_id)
                     if kind == "device_keys" and told is not None:
                         found[kind][user_id] = _devices(told, user_id, wanted[server][user_id])
@@ -57,7 +58,7 @@ class RemoteKeys:
         """Of the algorithms by device, user and server: keys by user and device, and the servers that failed, or did
         not answer within the time."""
         path = "/_matrix/federation/v1/user/keys/claim"
-        answers, failures = await self._ask(path, "one_time_keys", wanted, _limits(timeout_ms))
+        answers, failures = await self._ask(path, "one_time_keys", wanted, limits_of(timeout_ms))
         found: Json = {}
         for server, answer in answers.items():
             for user_id, devices in wanted[server].items():
@@ -68,10 +69,10 @@ class RemoteKeys:
         return found, failures
 
     async def _ask(
-        self, path: str, key: str, wanted: Mapping[str, Json], limits: Limits
+        self, path: str, key: str, wanted: Mapping[str, Mapping[str, Any]], limits: Limits
     ) -> tuple[dict[str, Json], Failures]:
         servers = list(wanted)[:SERVERS_LIMIT]
-        failures = {server: _failure("Too many servers at once") for server in wanted if server not in servers}
+        failures = {server: failure("Too many servers at once") for server in wanted if server not in servers}
         asking = {
             server: Deferred.fromCoroutine(self._ask_one(server, path, {key: wanted[server]}, limits))
             for server in servers
@@ -80,7 +81,7 @@ class RemoteKeys:
         for server, one in asking.items():
             answer = await one
             if isinstance(answer, str):
-                failures[server] = _failure(answer)
+                failures[server] = failure(answer)
             else:
                 answers[server] = answer
         return answers, failures
@@ -99,7 +100,7 @@ class RemoteKeys:
         return answer if isinstance(answer, dict) else "The server gave a bad answer"
 
 
-def _limits(timeout_ms: int | None) -> Limits:
+def limits_of(timeout_ms: int | None) -> Limits:
     """What the client is ready to wait, but never more than there is."""
     if timeout_ms is None or timeout_ms >= LIMITS.total_s * 1000:
         return LIMITS
@@ -107,7 +108,8 @@ def _limits(timeout_ms: int | None) -> Limits:
     return Limits(total_s=seconds, idle_s=seconds, body_bytes=LIMITS.body_bytes, hurried=True)
 
 
-def _failure(reason: str) -> Json:
+def failure(reason: str) -> Json:
+    """Why a server is among the failures."""
     return {"errcode": "M_UNKNOWN", "error": reason}
 
 
@@ -117,7 +119,7 @@ def _of_user(answer: Json, kind: str, user_id: str) -> Json | None:
     return told if isinstance(told, dict) else None
 
 
-def _devices(told: Json, user_id: str, wanted: list[str]) -> Json:
+def _devices(told: Json, user_id: str, wanted: Sequence[str]) -> Json:
     """The devices that say that they are what they are told as."""
     return {
         device_id: keys

@@ -2,7 +2,7 @@
 
 Rules: a signature is taken only with the very object that is published, and only of who signs such objects: the
 self-signing key signs devices, devices sign their owner's master key, the user-signing key signs others' master keys.
-What users of other servers publish, these servers are asked. Each object fails for itself.
+What users of other servers publish is known or asked as it is for key queries. Each object fails for itself.
 
 Spec: client-server-api/#post_matrixclientv3keyssignaturesupload, #key-and-signature-security.
 """
@@ -32,7 +32,7 @@ from hs_common.storage.cross_signing import CrossSigningKey, cross_signing_keys
 from hs_common.storage.device_keys import DeviceKeys, keys_of_users
 from hs_common.storage.queries import Queries
 from hs_workers.client.encryption.local_users import by_server
-from hs_workers.client.encryption.remote_keys import RemoteKeys
+from hs_workers.client.encryption.remote_lists import RemoteLists
 
 Uploads = Mapping[str, Mapping[str, Any]]
 
@@ -48,7 +48,7 @@ class _Known:
 class Signing:
     """Takes signatures."""
 
-    def __init__(self, db: Queries, master: Link, server_name: str, remote: RemoteKeys) -> None:
+    def __init__(self, db: Queries, master: Link, server_name: str, remote: RemoteLists) -> None:
         self._db = db
         self._master = master
         self._server_name = server_name
@@ -79,7 +79,7 @@ class Signing:
         )
 
     async def _masters_of(self, servers: Mapping[str, Sequence[str]]) -> list[CrossSigningKey]:
-        """The master keys of users of other servers, as these tell them now."""
+        """The master keys of users of other servers, as key queries tell them."""
         asked: dict[str, dict[str, Any]] = {
             server: {user_id: [] for user_id in users} for server, users in servers.items()
         }

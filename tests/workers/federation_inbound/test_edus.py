@@ -5,11 +5,13 @@ from typing import Any
 import orjson
 
 from hs_common.matrix.errors import MatrixError
+from hs_common.process.shares import shard_of
 from hs_common.replication import items
 from hs_common.replication.calls import NewSession, OpenSession, SetTyping
 from hs_common.replication.remote_calls import SetRemotePresence, SetRemoteReceipts
 from hs_common.storage import remote_devices
-from tests.reactor import sleep
+from tests.master.harness import SERVER
+from tests.reactor import sleep, until
 from tests.workers.federation_inbound.writing_world import ALICE, FAR, WritingWorld, play
 
 BOB = f"@bob:{FAR}"
@@ -129,11 +131,15 @@ def test_device_lists_follow_updates_and_are_asked_for_after_gaps(database_url: 
         await world.send(
             edus=[_update(10, "TWO"), _update(10, "TWO", user_id=STRANGER), _update(1, "X", user_id=VICTIM)]
         )
+        assert await remote_devices.kept_device(world.db, BOB, "TWO") is None, "nobody has asked yet"
+        await _begin(world)
+        await world.send(edus=[_update(10, "TWO")])
         await _until_fresh(world)
         assert await _devices(world) == {"ONE", "TWO"}
         asked = world.servers.asked.count((FAR, "user"))
         await world.send(edus=[_update(11, "THREE", prev=[10]), _update(12, "ONE", prev=[11], deleted=True)])
         assert await _devices(world) == {"TWO", "THREE"}
+        await world.send(edus=[_update(11, "THREE", prev=[10])])
         assert world.servers.asked.count((FAR, "user")) == asked
         world.far.devices[BOB] = _list(20, "TWENTY")
         await world.send(edus=[_update(20, "TWENTY", prev=[19])])
@@ -148,11 +154,13 @@ def test_device_lists_follow_updates_and_are_asked_for_after_gaps(database_url: 
 def test_a_list_that_cannot_be_had_stays_stale(database_url: str) -> None:
     async def scenario(world: WritingWorld) -> None:
         await _room_with_bob(world)
+        await _begin(world)
         await world.send(edus=[_update(5, "ONE")])
-        await sleep(0.4)
-        assert await remote_devices.stream_of(world.db, BOB) == (0, True)
-        assert await remote_devices.fresh_lists(world.db, [BOB]) == set()
-        assert await _devices(world) == set()
+        await until(lambda: (FAR, "user") in world.servers.asked)
+        await sleep(0.1)
+        kept = await remote_devices.kept_device(world.db, BOB, "ONE")
+        assert kept is not None
+        assert (kept.stream_id, kept.is_stale, kept.device) == (remote_devices.NOTHING_YET, True, None)
 
     play(database_url, scenario)
 
@@ -160,12 +168,13 @@ def test_a_list_that_cannot_be_had_stays_stale(database_url: str) -> None:
 def test_cross_signing_keys(database_url: str) -> None:
     async def scenario(world: WritingWorld) -> None:
         await _room_with_bob(world)
+        await _begin(world)
         key = "nqOvzeuGWT/sRx3h7+MHoInYj3Uk2LD/unI9kDYcHwk"
         master = {"user_id": BOB, "usage": ["master"], "keys": {f"ed25519:{key}": key}}
         await world.send(edus=[_edu("m.signing_key_update", user_id=BOB, master_key=master, self_signing_key={})])
         await world.send(edus=[_edu("m.signing_key_update", user_id=VICTIM, master_key=master)])
-        kept = await remote_devices.cross_signing_keys(world.db, [BOB, VICTIM])
-        assert [(user_id, usage) for user_id, usage, _ in kept] == [(BOB, "master")]
+        kept = await world.db.fetch("SELECT user_id, usage FROM remote_cross_signing_keys")
+        assert kept == [(BOB, "master")]
         assert [item.user_id for item in world.logged(items.CrossSigningItem)] == [BOB]
 
     play(database_url, scenario)
@@ -180,14 +189,22 @@ def _list(stream_id: int, *device_ids: str) -> Json:
     return {"user_id": BOB, "stream_id": stream_id, "devices": [{"device_id": one} for one in device_ids]}
 
 
+async def _begin(world: WritingWorld) -> None:
+    """Somebody wants the list, and does not come to ask for it."""
+    user = (await remote_devices.users(world.db, [BOB], SERVER))[BOB]
+    assert await remote_devices.begin(world.db, [user], [shard_of(BOB)], 1_000.0)
+
+
 async def _devices(world: WritingWorld) -> set[str]:
-    return {device.device_id for device in await remote_devices.devices(world.db, [BOB])}
+    kept = (await remote_devices.users(world.db, [BOB], SERVER))[BOB].kept
+    assert kept is not None
+    return set(kept.devices)
 
 
 async def _until_fresh(world: WritingWorld) -> None:
-    for _ in range(200):
-        stream = await remote_devices.stream_of(world.db, BOB)
-        if stream is not None and not stream[1]:
+    for _ in range(3_000):
+        kept = await remote_devices.kept_device(world.db, BOB, "ONE")
+        if kept is not None and not kept.is_stale:
             return
         await sleep(0.02)
     raise AssertionError("the list stays stale")

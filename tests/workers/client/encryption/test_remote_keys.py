@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hs_common.http.egress.connection import Limits
-from hs_workers.client.encryption.remote_keys import LIMITS, RemoteKeys
+from hs_workers.client.encryption.remote_keys import LIMITS, RemoteKeys, limits_of
 from tests.reactor import run
 
 
@@ -27,7 +27,7 @@ class Elsewhere:
 def test_the_client_says_how_long_it_waits_up_to_our_limit(timeout_ms: int | None, seconds: float) -> None:
     elsewhere: Any = Elsewhere()
     remote = RemoteKeys(elsewhere)
-    assert run(remote.query({"b.example": {"@bob:b.example": []}}, timeout_ms))[1] == {}
+    assert run(remote.query({"b.example": {"@bob:b.example": []}}, limits_of(timeout_ms)))[1] == {}
     assert run(remote.claim({"b.example": {"@bob:b.example": {"D": "x"}}}, timeout_ms))[1] == {}
     expected = Limits(seconds, seconds, LIMITS.body_bytes, hurried=seconds < LIMITS.total_s)
     assert elsewhere.limits == [expected, expected]

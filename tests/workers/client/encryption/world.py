@@ -13,7 +13,7 @@ from hs_workers.client.encryption_wiring import Outside, encryption_endpoints
 from hs_workers.client.uia import Flows, UserInteractiveAuthentication
 from hs_workers.client.uia_stages import PASSWORD, DummyStage
 from tests.master.harness import SERVER, TestMaster, master
-from tests.reactor import run
+from tests.reactor import reactor, run
 from tests.workers.client.room_world import Json, Link, RoomWorld, Scenario, User
 from tests.workers.client.world import Answer
 from tests.workers.client.world import config as config_of
@@ -47,7 +47,7 @@ class EncryptionWorld(RoomWorld):
             self.db, stages, by_password, 60_000, lambda: self.now_ms, lambda size: sha256(b"uia").digest()[:size]
         )
         known_keys = KnownKeys(m.db, NotFollowing)
-        outside = Outside(m.db, self.link, uia, SERVER, lambda: self.now_ms, known_keys)
+        outside = Outside(m.db, self.link, uia, SERVER, lambda: self.now_ms, known_keys, reactor.seconds)
         for instance in encryption_endpoints(outside):
             self.router.add(instance, role="client")
 
