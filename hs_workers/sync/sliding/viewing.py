@@ -125,7 +125,7 @@ async def _were_in(
     db: Queries, user_id: str, rooms: UserRooms, request: SlidingRequest, sent: Collection[str], at: int
 ) -> frozenset[str]:
     """Of the rooms that the reader is out of those that he has been in, as far as that matters: he was put out, the
-    connection has been sent them, or they are subscribed to."""
+    connection has been sent them, or they are subscribed to. Those that he forgot only if it has been sent them."""
     out = [
         room_id
         for room_id, row in rooms.memberships.items()
@@ -135,4 +135,6 @@ async def _were_in(
     if not out:
         return frozenset()
     rows = await sync_rooms.all_memberships(db, user_id, list(dict.fromkeys(out)), at)
-    return frozenset(row[0] for row in rows if row[1] == "join")
+    last = {row[0]: row for row in rows}  # they come by rising position
+    forgotten = {room_id for room_id, row in last.items() if row[6]}.difference(sent)
+    return frozenset(row[0] for row in rows if row[1] == "join") - forgotten

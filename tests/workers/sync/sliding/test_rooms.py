@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from hs_common.matrix.errors import MatrixError
+from hs_common.replication.calls import ForgetRoom
 from hs_common.replication.ephemeral import Typing, encode_message
 from hs_common.storage.migrate import known_migrations
 from hs_workers.sync.sliding import planning
@@ -214,6 +215,12 @@ def test_who_was_put_out_sees_that_and_nothing_after(play: Play) -> None:
         assert "secret" not in texts(anew["rooms"][room])
         subscribed = await ask(live, CAROL, {"room_subscriptions": {room: {"timeline_limit": 5}}})
         assert subscribed["rooms"] == {}
+        both = {"room_subscriptions": {one: {"timeline_limit": 5} for one in (room, other)}}
+        assert (await ask(live, BOB, both))["rooms"].keys() == {room, other}
+        for one in (room, other):
+            await w.m.call(ForgetRoom(user_id=BOB, room_id=one))
+        assert (await ask(live, BOB, both))["rooms"] == {}
+        assert (await ask(live, BOB, {**window(5, 5), "conn_id": "another"}))["rooms"] == {}
 
     play(scenario)
 
