@@ -77,6 +77,9 @@ def test_what_is_sent_is_signed_first(hostile_stage: Stage) -> None:
         status, answer = alice.ask("PUT", path, {"msgtype": "m.text", "body": "spam"})
         assert (status, answer) == (403, {"errcode": "M_FORBIDDEN", "error": "We want none of this here"}), "verbatim"
         assert alice.timeline(room.room_id)[-1]["event_id"] == topic
+        busy = {"errcode": "M_LIMIT_EXCEEDED", "error": "Not so fast"}
+        stage.honest.instead[SIGN] = lambda asked: (429, busy)
+        assert alice.ask("PUT", (*path[:-1], unique("t")), {"msgtype": "m.text", "body": "haste"}) == (429, busy)
         stage.honest.instead[SIGN] = lambda asked: (200, {HONEST: {"ed25519:policy_server": "A" * 86}})
         status, answer = alice.ask("PUT", (*path[:-1], unique("t")), {"msgtype": "m.text", "body": "forged"})
         assert (status, answer["errcode"]) == (403, "M_FORBIDDEN")
