@@ -34,7 +34,7 @@ class ReceivedEvents:
         self._name = name
         self._stays: dict[tuple[str, str, str], Span] = {}  # by room, event and who sent it
         self._denied: dict[tuple[str, str], float] = {}  # (room, origin) that is kept out, seen since when
-        self._first_came: dict[tuple[str, str], dict[str, Span]] = {}  # by origin and transaction, as `Arrival.stays`
+        self._first_came: dict[tuple[str, str], Arrival] = {}  # by origin and transaction
         self.let_in: list[str] = []  # what came of servers that are kept out of its room
 
     def asked(self, question: Question, tables: FederationTables, now: float) -> Arrival:
@@ -49,7 +49,8 @@ class ReceivedEvents:
             self._denied.pop((room_id, question.origin), None)
         known = {one for one in denied if now - self._denied.setdefault((one, question.origin), now) > KNOWN_AFTER_S}
         # A transaction that comes again is answered as it was, whatever has become of the room meanwhile.
-        return Arrival(self._first_came.setdefault((question.origin, question.uri), stays), known)
+        first = self._first_came.setdefault((question.origin, question.uri), Arrival(stays, known))
+        return Arrival(first.stays, known & first.denied)
 
     def note(self, question: Question, answer: SimulatedAnswer, tables: FederationTables, arrival: Arrival) -> None:
         """A question was answered. `arrival`: what `asked` said. What came while the server was only about to join is
