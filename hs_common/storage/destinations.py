@@ -226,7 +226,10 @@ async def concerned_since(db: Queries, suffix: str, pos: int) -> list[str]:
         " UNION SELECT s.server FROM device_list_changes AS c JOIN local_membership AS m ON m.user_id = c.user_id"
         " AND m.to_pos = 9223372036854775807 AND m.membership = 'join' JOIN room_servers AS s"
         " ON s.room_id = m.room_id AND s.to_pos = 9223372036854775807"
-        " WHERE c.pos > %(pos)s AND right(c.user_id, length(%(suffix)s)) = %(suffix)s",
+        " WHERE c.pos > %(pos)s AND right(c.user_id, length(%(suffix)s)) = %(suffix)s"
+        " UNION SELECT s.server FROM room_servers AS s WHERE s.to_pos = 9223372036854775807"
+        " AND EXISTS (SELECT FROM receipts AS r WHERE r.room_id = s.room_id AND r.pos > %(pos)s"
+        " AND r.receipt_type = 'm.read' AND right(r.user_id, length(%(suffix)s)) = %(suffix)s)",
         {"suffix": suffix, "pos": pos},
     )
     return [row[0] for row in rows]

@@ -132,6 +132,9 @@ def _concerned_since(db: Db, args: Any) -> list[Row]:
                     concerned[server] = None
             if target is not None:
                 concerned[target] = None
+    for (room_id, user_id, receipt_type, _), row in db.tables.receipts.items():
+        if row.pos > args["pos"] and receipt_type == "m.read" and user_id.endswith(args["suffix"]):
+            concerned.update(dict.fromkeys(db.tables.servers_now(room_id)))
     return [(server,) for server in concerned]
 
 
