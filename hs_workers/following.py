@@ -75,8 +75,8 @@ class Following:
         self._on_ephemeral.append(call)
 
     def close_while(self, acts_outside: Callable[[], bool]) -> None:
-        """Read the log closely while this says that somebody outside is told what it tells. Else nobody notices some
-        hundredths of a second: whoever waits, or reads what he has just written, ends the pause."""
+        """Read the log closely while this says that somebody outside is told what it tells, or refused by it. Else
+        nobody notices some hundredths of a second: whoever waits, or reads what he has just written, ends the pause."""
         self._acts_outside.append(acts_outside)
 
     # --- what roles use ---

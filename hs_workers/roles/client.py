@@ -30,6 +30,7 @@ ENDPOINT_CLASSES: tuple[type, ...] = (*ACCOUNTS, *ROOMS, *MODERATION, *SERVICES,
 def make(parts: RoleParts) -> Iterable[object]:
     """Accounts, rooms and everything else that is answered at once."""
     node, services = parts.node, parts.following.app_services
+    parts.following.close_while(lambda: True)  # who is locked or has logged out elsewhere is refused at once
     http, queries = parts.service_client, parts.service_queries
     remote = make_remote_reads(parts.federation.client, node.config.server.name, node.reactor.seconds)
     identity_servers = IdentityServers(

@@ -13,6 +13,7 @@ ENDPOINT_CLASSES: tuple[type, ...] = SYNC
 def make(parts: RoleParts) -> Iterable[object]:
     """/sync: what is new, and waiting for it."""
     node = parts.node
+    parts.following.close_while(lambda: True)  # who is locked or has logged out elsewhere is refused at once
     outside = SyncOutside(
         db=node.db,
         master=parts.link,
