@@ -9,6 +9,8 @@ has been answered does not commit, and its calls are looked up then. For a while
 from collections.abc import Callable
 from typing import Final
 
+from hs_common.bounded import Bounded
+
 REMEMBERED_LIMIT: Final = 50_000
 """Keys answered lately, some 5 MiB: the repetitions of an impatient client come within a minute."""
 CAUTIOUS_S: Final = 30.0
@@ -20,7 +22,7 @@ class Repeats:
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
-        self._answered: dict[bytes, None] = {}  # the oldest first
+        self._answered = Bounded[bytes, None](REMEMBERED_LIMIT)
         self._cautious_until = seconds() + CAUTIOUS_S
 
     def is_likely(self, key: bytes) -> bool:
@@ -29,8 +31,6 @@ class Repeats:
 
     def answered(self, key: bytes) -> None:
         """An answer under this key was committed."""
-        if len(self._answered) >= REMEMBERED_LIMIT:
-            del self._answered[next(iter(self._answered))]
         self._answered[key] = None
 
     def met(self) -> None:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from hs_common.bounded import Bounded
 from hs_common.federation.client import FederationClient
 from hs_common.federation.failures import AnsweredError, BadAnswer
 from hs_common.federation.list_keeping import ListKeeping, list_path
@@ -63,7 +64,7 @@ class WholeLists:
         self._server_name = server_name
         self._seconds = seconds
         self._under_way: dict[str, _UnderWay] = {}
-        self._unlisted: dict[str, float] = {}
+        self._unlisted = Bounded[str, float](UNLISTED_LIMIT)
 
     def is_listed(self, user_id: str) -> bool:
         """Whether it is worth asking for the user's list."""
@@ -123,10 +124,10 @@ class WholeLists:
         except AnsweredError as error:
             if error.status == 429 or error.status >= 500:
                 raise
-            self._remember(user_id)
+            self._unlisted[user_id] = self._seconds() + UNLISTED_S
             raise NotListed from error
         except (BadAnswer, MatrixError) as error:
-            self._remember(user_id)
+            self._unlisted[user_id] = self._seconds() + UNLISTED_S
             raise NotListed from error
 
     async def _keep(self, user: RemoteUser, told: ToldList) -> bool:
@@ -137,9 +138,3 @@ class WholeLists:
         except MatrixError as error:
             _log.warn("the devices of {user} are not kept: {error}", user=user.user_id, error=error)
             return False
-
-    def _remember(self, user_id: str) -> None:
-        self._unlisted.pop(user_id, None)
-        self._unlisted[user_id] = self._seconds() + UNLISTED_S
-        while len(self._unlisted) > UNLISTED_LIMIT:
-            del self._unlisted[next(iter(self._unlisted))]
