@@ -21,8 +21,8 @@ from hs_master.pipeline.intake import Busy, Intake
 from hs_master.pipeline.pending import DEFAULT_TERMS, NotLeading, Terms
 from hs_master.standing import Standing
 
-# Takes the ephemeral calls: returns None for all others.
-Ephemeral = Callable[[Call], Answer | None]
+# Takes the ephemeral calls, of which some wait for the database: returns None for all others.
+Ephemeral = Callable[[Call], Answer | Awaitable[Answer] | None]
 
 
 def lane_of(call: Call, asked: str) -> str:
@@ -85,8 +85,10 @@ class Desk:
         if self._intake is None or self._ephemeral is None or not (self._is_leader() or await self._check()):
             raise LeaderElsewhere
         told = self._ephemeral(call)
-        if told is not None:
+        if isinstance(told, Answer):
             return told
+        if told is not None:
+            return await self._when_known(told)
         kind = AnswerKind.CLIENT if key is not None and is_of_client(key) else AnswerKind.CALL
         try:
             answer = await self._intake.submit(call, key, kind, repeated, terms)
@@ -96,3 +98,9 @@ class Desk:
             raise LeaderElsewhere from None
         self._on_answer(call)
         return answer
+
+    async def _when_known(self, telling: Awaitable[Answer]) -> Answer:
+        try:
+            return await telling
+        except DatabaseError:
+            raise LeaderElsewhere from None  # asked again, of whoever leads by then

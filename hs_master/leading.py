@@ -22,6 +22,7 @@ from hs_master.jobs.delayed import DelayedEvents
 from hs_master.jobs.runner import JobRunner
 from hs_master.leadership import Election
 from hs_master.log_store.types import AnswerKind, Leadership, LogStore
+from hs_master.members import Members
 from hs_master.pipeline.intake import Intake
 from hs_master.pipeline.loop import WriterLoop
 from hs_master.pipeline.pending import Terms
@@ -91,6 +92,7 @@ class Term:
             new_batch_id=new_batch_id,
             on_new_epoch=on_new_epoch,
             on_deposed=election.fenced,
+            on_departed=ephemeral.departed,
             rehearse=rehearse,
         )
         self.writer.metrics = metrics
@@ -114,7 +116,7 @@ class Term:
     def start(self) -> None:
         self._loop.start(self.writer)
         self._desk.open(self._intake, self._ephemeral.take, self._standing, self._noticed)
-        self._ephemeral.start(self._knowledge.has_left)
+        self._ephemeral.start(Members(self._knowledge, self._db))
         self._jobs.start()
         self._delayed.start()
         self._registering.start()

@@ -69,14 +69,14 @@ class Knowledge:
         for head in self.heads.values():
             head.forget_interest()
 
-    def has_left(self, room_id: str, user_id: str) -> bool:
-        """Whether the user is known not to be in the room any more; what is not in memory says nothing."""
+    def is_joined(self, room_id: str, user_id: str) -> bool | None:
+        """Whether the user is in the room; None: that is not in memory."""
         head = self.heads.get(room_id)
         key = ("m.room.member", user_id)
         if head is None or not head.has(key):
-            return False
+            return None
         member = head.entry(key)
-        return member is None or member.membership != "join"
+        return member is not None and member.membership == "join"
 
     def bound_heads(self) -> None:
         """Drop the heads read or made longest ago."""
@@ -115,6 +115,7 @@ class Draft:
         self.intervals: dict[IntervalTable, Intervals] = {}
         self.new_services: Services | None = None
         self.dropped_rooms: set[str] = set()
+        self.departed: list[tuple[str, str]] = []
 
     @property
     def services(self) -> Services:
@@ -156,6 +157,7 @@ class Draft:
             self.new_services = step.new_services
         self.new_heads.update(step.new_heads)
         self.dropped_rooms |= step.dropped_rooms
+        self.departed += step.departed
         for room_id, draft in step.rooms.items():
             mine = self.rooms.get(room_id)
             if mine is None:
@@ -227,6 +229,7 @@ class Step:
         self.changes: list[tuple[IntervalTable, IntervalChange]] = []
         self.new_services: Services | None = None
         self.dropped_rooms: set[str] = set()
+        self.departed: list[tuple[str, str]] = []  # (room, user) of memberships that are `join` no more
 
     @property
     def services(self) -> Services:
@@ -235,6 +238,10 @@ class Step:
 
     def item(self, item: items.Item) -> int:
         """Add an item to the log. Returns its position."""
+        if isinstance(item, items.EventItem):
+            for change in item.changes:
+                if change.old_membership == "join" != change.new_membership:
+                    self.departed.append((item.room_id, change.state_key))
         self.pos += 1
         self.items.append((self.pos, items.KIND_OF[type(item)], items.encode(item)))
         return self.pos

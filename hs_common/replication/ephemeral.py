@@ -8,7 +8,7 @@ Must not know who listens, nor what carries the messages.
 Spec: client-server API, #typing-notifications and #presence.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -80,14 +80,6 @@ def same_presence(one: Presence, other: Presence) -> bool:
     )
 
 
-HasLeft = Callable[[str, str], bool]
-"""Whether a user (room, user) is known not to be in a room any more: nobody types who is not there."""
-
-
-def nobody_has_left(room_id: str, user_id: str) -> bool:
-    return False
-
-
 @dataclass
 class _Room:
     until_ms: dict[str, int]  # by user, in the order in which they began
@@ -111,6 +103,11 @@ class EphemeralState:
         self._next = max(last_counter + 1, clock_us)
         self._rooms: dict[str, _Room] = {}
         self._users: dict[str, _User] = {}
+
+    def is_typing(self, room_id: str, user_id: str) -> bool:
+        """Whether the user types there now, as far as it was told."""
+        room = self._rooms.get(room_id)
+        return room is not None and user_id in room.until_ms
 
     def set_typing(self, room_id: str, user_id: str, timeout_ms: int, now_ms: int) -> list[tuple[int, Message]]:
         """`user_id` types for so long, or (0) has stopped."""
@@ -178,17 +175,13 @@ class EphemeralState:
         """A device's key counts changed."""
         return [self._tell(KeyCounts(user_id, device_id))]
 
-    def pass_time(self, now_ms: int, has_left: HasLeft = nobody_has_left) -> list[tuple[int, Message]]:
+    def pass_time(self, now_ms: int) -> list[tuple[int, Message]]:
         """What ends or is due to be told again by now; to be asked about once a second."""
-        return [*self._pass_time_of_rooms(now_ms, has_left), *self._pass_time_of_users(now_ms)]
+        return [*self._pass_time_of_rooms(now_ms), *self._pass_time_of_users(now_ms)]
 
-    def _pass_time_of_rooms(self, now_ms: int, has_left: HasLeft) -> Iterator[tuple[int, Message]]:
+    def _pass_time_of_rooms(self, now_ms: int) -> Iterator[tuple[int, Message]]:
         for room_id, room in list(self._rooms.items()):
-            left = {
-                user_id: until
-                for user_id, until in room.until_ms.items()
-                if until > now_ms and not has_left(room_id, user_id)
-            }
+            left = {user_id: until for user_id, until in room.until_ms.items() if until > now_ms}
             if len(left) != len(room.until_ms) or now_ms - room.told_ms >= TYPING_REFRESH_MS:
                 room.until_ms = left
                 yield self._tell_room(room_id, room, now_ms)

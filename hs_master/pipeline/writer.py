@@ -74,11 +74,13 @@ class Writer:
         new_batch_id: Callable[[], str],
         on_new_epoch: Callable[[Leadership], None],
         on_deposed: Callable[[], None],
+        on_departed: Callable[[Iterable[tuple[str, str]]], None] = lambda members: None,
         rehearse: Rehearse = nothing_ends,
     ) -> None:
         """`resolve_doubt` takes over from oneself, and tells who leads then: `on_new_epoch` is called if it is us.
 
-        `on_deposed` is called once, when another process leads.
+        `on_deposed` is called once, when another process leads; `on_departed` with the (room, user) of those who are in
+        a room no more, once that is announced.
         """
         self._log = log
         self._epoch = leadership.epoch
@@ -94,6 +96,7 @@ class Writer:
         self._new_batch_id = new_batch_id
         self._on_new_epoch = on_new_epoch
         self._on_deposed = on_deposed
+        self._on_departed = on_departed
         self._rehearsal = Rehearsal(rehearse, self._steps_of)
         self._repeats = Repeats(seconds)
         self.metrics = WriterMetrics()
@@ -320,6 +323,8 @@ class Writer:
         self._prev = max(self._prev, batch.pos)
         draft.install()
         self._publish(Entry(batch.epoch, batch.pos, batch.prev, batch.format, batch.body))
+        if draft.departed:
+            self._on_departed(draft.departed)
 
     def _depose(self, pending: Sequence[PendingCall]) -> None:
         _fail_all(pending, NotLeading())

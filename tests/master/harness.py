@@ -25,6 +25,7 @@ from hs_common.replication.calls import (
     RoomCreated,
 )
 from hs_common.replication.entry import Entry
+from hs_common.replication.ephemeral import Message, decode_message
 from hs_common.storage.database import Database
 from hs_master import tables
 from hs_master.desk import Desk
@@ -44,15 +45,19 @@ START_MS = 1_700_000_000_000
 
 
 class TestMaster:
-    """A leading master. `entries` is what it has published, `now_ms` its wall clock, which moves with each batch."""
+    """A leading master. `entries` is what it has published, `told` what is not kept, `now_ms` its wall clock, which
+    moves with each batch."""
 
     __test__ = False
 
-    def __init__(self, db: Database, desk: Desk, writer: Writer, entries: list[Entry]) -> None:
+    def __init__(
+        self, db: Database, desk: Desk, writer: Writer, entries: list[Entry], told: list[Message | None]
+    ) -> None:
         self.db = db
         self.desk = desk
         self.writer = writer
         self.entries = entries
+        self.told = told
         self._transactions = itertools.count()
 
     async def call(self, call: Call, key: bytes | None = None) -> Answer:
@@ -137,6 +142,7 @@ async def master(
     candidate = Candidate(str(uuid.UUID(int=random.getrandbits(128))), "127.0.0.1:1", 1, 1)
     election = Election(store, candidate, reactor, nothing, no_stream)
     entries: list[Entry] = []
+    told: list[Message | None] = []
 
     def publish(entry: Entry) -> None:
         entries.append(entry)
@@ -155,7 +161,7 @@ async def master(
         server_name=server,
         publish=publish,
         on_new_epoch=lambda leadership: None,
-        ephemeral=EphemeralDesk(reactor, lambda: START_MS, lambda counter, body: None),
+        ephemeral=EphemeralDesk(reactor, lambda: START_MS, lambda counter, body: told.append(decode_message(body))),
         metrics=WriterMetrics(),
         now_ms=lambda: START_MS + next(ticks),
         new_batch_id=lambda: str(uuid.UUID(int=random.getrandbits(128))),
@@ -164,7 +170,7 @@ async def master(
     )
     term.start()
     try:
-        yield TestMaster(db, desk, term.writer, entries)
+        yield TestMaster(db, desk, term.writer, entries, told)
     finally:
         await term.stop()
         await election.step_down()

@@ -49,13 +49,15 @@ def test_typing_ends_and_is_told_again_until_then() -> None:
     assert state.pass_time(60_000) == []
 
 
-def test_typing_ends_with_who_leaves() -> None:
-    state, gone = EphemeralState(0, 1), {("!r", "@a"), ("!s", "@b")}
-    for room_id, user_id in (("!r", "@a"), ("!r", "@b"), ("!s", "@a")):
-        state.set_typing(room_id, user_id, 60_000, 0)
-    assert told(state.pass_time(1, lambda *member: member in gone)) == [Typing("!r", ("@b",))]
-    gone.add(("!s", "@a"))
-    assert told(state.pass_time(2, lambda *member: member in gone)) == [Typing("!s", ())]
+def test_who_types_is_known_until_it_ends() -> None:
+    state = EphemeralState(0, 1)
+    assert not state.is_typing("!r", "@a")
+    state.set_typing("!r", "@a", 15_000, 0)
+    assert state.is_typing("!r", "@a")
+    assert not state.is_typing("!r", "@b")
+    assert not state.is_typing("!s", "@a")
+    state.pass_time(15_000)
+    assert not state.is_typing("!r", "@a")
 
 
 def test_a_room_has_a_limit_of_typists() -> None:

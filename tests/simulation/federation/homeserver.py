@@ -35,6 +35,7 @@ class Homeserver:
         self.database.on_commit = self._committed
         self._commits: list[tuple[int, float]] = []  # (position, when)
         self.disturbed: list[float] = []  # when a part of it died, came back, was slow, or could not write
+        self._typists = Typists(self)
         self.users = [f"@user{number}:{name}" for number in range(2)]
         self.database.workers.users.update(self.users)
 
@@ -62,8 +63,7 @@ class Homeserver:
             self.disturb()
             for worker in self._workers():
                 self.master.carrier.listen(worker.hear)
-            typists = Typists(self, self.world.clock.now)
-            self.master.carrier.listen(lambda counter, body: typists.told(body))
+            self.master.carrier.listen(lambda counter, body: self._typists.told(body))
 
     def kill_master(self) -> None:
         if self.master is not None:

@@ -15,10 +15,10 @@ from hs_common.matrix.event import Event
 from hs_common.replication.ephemeral import EphemeralState
 from hs_common.replication.federation_calls import Verdict
 from hs_common.storage.inbound_pdus import StagedPdu
+from hs_master.ephemeral import EphemeralDesk
 from hs_master.rooms import receive
 from hs_master.rooms.judging import Judgement
 from hs_master.rooms.placing import Difference, Placer
-from hs_master.step import Knowledge
 from hs_workers.federation_inbound.handshakes import Handshakes
 from hs_workers.federation_inbound.remote_receipts import RemoteReceipts
 from hs_workers.federation_inbound.room_admission import RoomStanding
@@ -181,7 +181,7 @@ def _receipts_wait() -> AbstractContextManager[Any]:
 def _typing_ends() -> AbstractContextManager[Any]:
     """Who does not say that he has stopped types on."""
 
-    def never(self: EphemeralState, now_ms: int, has_left: Any) -> list[Any]:
+    def never(self: EphemeralState, now_ms: int) -> list[Any]:
         return [self._tell_room(*one, now_ms) for one in self._rooms.items() if now_ms - one[1].told_ms > 9_000]
 
     return mock.patch.object(EphemeralState, "_pass_time_of_rooms", never)
@@ -189,7 +189,7 @@ def _typing_ends() -> AbstractContextManager[Any]:
 
 def _typing_ends_with_leaving() -> AbstractContextManager[Any]:
     """Who leaves types on until his time is over."""
-    return mock.patch.object(Knowledge, "has_left", return_value=False)
+    return mock.patch.object(EphemeralDesk, "departed")
 
 
 def _messages_do_not_wait() -> AbstractContextManager[Any]:

@@ -12,19 +12,16 @@ if TYPE_CHECKING:
     from tests.simulation.federation.world import World
 
 LEFT_S: Final = 2.5
-"""The master looks once a second who of those that type has left."""
-STARTS_S: Final = 20.0
-"""What was so before it lead, a master has not in memory."""
+"""Until a master knows that what it wrote is committed."""
 DENIED_S: Final = 65.0
 """A worker may have lost the way to its log for half a minute, and who typed by then types for as long."""
 
 
 class Typists:
-    """Listens to what one master tells of typing, from the time it was started at."""
+    """Listens to what the masters of a server tell of typing."""
 
-    def __init__(self, home: "Homeserver", started: float) -> None:
+    def __init__(self, home: "Homeserver") -> None:
         self._home = home
-        self._started = started
 
     def told(self, body: bytes) -> None:
         """A value."""
@@ -41,9 +38,9 @@ class Typists:
         if member is None:
             home.world.violation(f"{user_id}, who never was in {room_id}, is shown typing")
         elif member.membership != "join":
-            left = home.committed_at(member.from_pos)
-            if left > self._started + STARTS_S and now - left > LEFT_S:
-                home.world.violation(f"{user_id} is shown typing in {room_id}, {now - left:.1f} s after he left it")
+            left = now - home.committed_at(member.from_pos)
+            if left > LEFT_S:
+                home.world.violation(f"{user_id} is shown typing in {room_id}, {left:.1f} s after he left it")
         if not home.is_ours(user_id) and home.tables.denies(domain_of(user_id), room_id):
             row = home.tables.current(room_id, *SERVER_ACL_KEY)
             if row is not None and now - home.committed_at(row.from_pos) > DENIED_S:
