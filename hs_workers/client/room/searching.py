@@ -36,7 +36,8 @@ LEAST_LOOKED_AT: Final = 20
 """Candidates that are looked at together once not all of those looked at first could be told; first as many as are
 wanted, as most can be."""
 MAXIMUM_COUNTED_ROOMS: Final = 500
-"""Rooms in which more is counted than a page has, those with the newest or best first."""
+"""Rooms of which the reader may not see everything, and in which more is counted than a page has: those with the newest
+or best first."""
 MAXIMUM_ROOMS: Final = 10_000
 """Rooms that a client may name."""
 MAXIMUM_STATE: Final = 1_000
@@ -83,10 +84,9 @@ class Searching:
         place = wanted.place
         views: dict[str, RoomView] = {}
         rooms = await self._rooms(requester, wanted, place, views)
-        matches = [] if rooms == [] else await self._matches(requester.user_id, rooms, wanted, place)
-        if place.upto is None and matches:  # a new search is of what is there now, and so are its further pages
-            place = Place(0, matches[0][4])
-        rows = [row for row in matches if not row[3]]
+        rows = [] if rooms == [] else await self._matches(requester.user_id, rooms, wanted, place)
+        if place.upto is None and rows:  # a new search is of what is there now, and so are its further pages
+            place = Place(0, rows[0][4])
         found = await self._page(requester, rows, wanted, place.offset, views)
         ranks, highlights = await self._ranked(wanted.term, [event for _, event in found.results])
         others = [*rows[: place.offset], *rows[found.upto :]]
@@ -201,13 +201,16 @@ class Searching:
 
     async def _counted(self, requester: Requester, rows: Sequence[Row], views: dict[str, RoomView]) -> int:
         """How many of the candidates that are not on the page the reader could be shown, as far as it can be told."""
-        unknown = list(dict.fromkeys(room_id for _, room_id, *_ in rows if room_id not in views))
+        doubtful = [row for row in rows if not row[3]]
+        unknown = [room_id for room_id in dict.fromkeys(room_id for _, room_id, *_ in doubtful) if room_id not in views]
+        if not views:  # any view tells whom the reader ignores
+            unknown += [row[1] for row in rows if row[3]][:1]
         if unknown:
             views |= await self._readable(requester, unknown[:MAXIMUM_COUNTED_ROOMS])
-        whole = {room_id for room_id, view in views.items() if view.is_whole}
-        plain = sum(room_id in whole and sender not in views[room_id].ignored for _, room_id, sender, *_ in rows)
-        doubtful = [row for row in rows if row[1] in views and row[1] not in whole]
-        return plain + (len(await self._seen(requester, doubtful[:MAXIMUM_EXAMINED], views)) if doubtful else 0)
+        ignored = next((view.ignored for view in views.values()), frozenset[str]())
+        plain = sum(row[3] and row[2] not in ignored for row in rows)
+        looked_at = [row for row in doubtful if row[1] in views][:MAXIMUM_EXAMINED]
+        return plain + (len(await self._seen(requester, looked_at, views)) if looked_at else 0)
 
     # --- how it is told ---
 

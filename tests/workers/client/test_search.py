@@ -6,6 +6,8 @@ from urllib.parse import quote
 import pytest
 
 from hs_common.matrix.errors import MatrixError
+from hs_common.reading.room_view import Reader, RoomViews
+from hs_common.storage import search as search_words
 from hs_workers.client.room import searching
 from hs_workers.client.room.search_scope import Place, parse_place, positive, scope
 from tests.workers.client.room_world import Json, RoomWorld, User, play, room_path
@@ -95,6 +97,65 @@ def test_what_is_hidden_is_not_counted_however_little_is_asked_for(database_url:
         assert (await search(bob, "wombat", order_by="recent", filter={"limit": 1}))["count"] == 2
 
     play(database_url, scenario)
+
+
+def test_the_database_and_a_view_agree_where_everything_may_be_seen(database_url: str) -> None:
+    """Of the rooms where they do not, the view is asked; none is taken for open that is not."""
+    settings: tuple[Any, ...] = (
+        "shared",
+        "world_readable",
+        "joined",
+        "invited",
+        "else",
+        7,
+        None,
+        "nul",
+        {"a": "shared"},
+    )
+
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        views, reader = RoomViews(world.db), Reader(bob.user_id)
+        rooms = [await alice.create(preset="public_chat") for _ in settings] + [
+            await alice.create(preset="public_chat")
+        ]
+        seen = {"content": {"history_visibility": "shared"}, "depth": 1}
+        for number, (room_id, visibility) in enumerate(zip(rooms, settings, strict=False)):
+            content = {"history_visibility": visibility, **({"x": [seen], "content": seen} if number > 1 else {})}
+            await alice.set_state(room_id, "m.room.history_visibility", content)
+        await alice.set_state(rooms[0], "m.room.history_visibility", {"history_visibility": "world_readable"})
+        await alice.set_state(rooms[2], "m.room.history_visibility", {"history_visibility": "shared"})
+        # Other servers' events may have it.
+        await world.db.execute("""UPDATE events SET json = replace(json, '"nul"', '"\\u0000"')""")
+        for room_id in rooms:
+            await alice.send(room_id, "wombat")
+            await bob.join(room_id)
+        await bob.ok("POST", room_path(rooms[-1], "leave"), {})
+        told = await _whole(world, bob.user_id)
+        found = await views.views(rooms, reader)
+        assert {room_id for room_id in rooms if told[room_id]} == set(rooms[:2])
+        assert all(found[room_id].is_whole for room_id in rooms if told[room_id])
+        assert not any(told[room_id] for room_id in rooms if not found[room_id].is_whole)
+        await world.db.execute("UPDATE users SET erased = true WHERE user_id = %s", (alice.user_id,))
+        assert not any((await _whole(world, bob.user_id)).values())
+
+    play(database_url, scenario)
+
+
+async def _whole(world: RoomWorld, user_id: str) -> dict[str, bool]:
+    rows = await search_words.matches(
+        world.db,
+        "wombat",
+        scope="",
+        user_id=user_id,
+        room_ids=None,
+        unwanted_rooms=[],
+        keys=[0],
+        upto=None,
+        limit=100,
+        by_rank=True,
+    )
+    return {room_id: is_whole for _, room_id, _, is_whole, _ in rows}
 
 
 def test_somebody_in_many_rooms_finds_the_same(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
