@@ -2,7 +2,7 @@
 
 from hs_common.http.endpoint import Auth, EndpointDeclaration
 from hs_common.http.request import Requester
-from hs_common.matrix.errors import MatrixError, forbidden
+from hs_common.matrix.errors import MatrixError, forbidden, guests_cannot
 
 
 def admit(declaration: EndpointDeclaration, requester: Requester) -> None:
@@ -17,6 +17,6 @@ def admit(declaration: EndpointDeclaration, requester: Requester) -> None:
     if requester.suspended and not declaration.suspended_ok:
         raise MatrixError(403, "M_USER_SUSPENDED", "This account has been suspended and cannot do this")
     if requester.is_guest and declaration.auth not in (Auth.USER_OR_GUEST, Auth.USER_OPTIONAL):
-        raise MatrixError(403, "M_GUEST_ACCESS_FORBIDDEN", "Guests cannot do this")
+        raise guests_cannot()
     if declaration.auth is Auth.ADMIN and not requester.admin:
         raise forbidden("Only an administrator of this server can do this")

@@ -17,6 +17,9 @@ from hs_common.http.exchange import Exchange
 from hs_common.http.lane_exchange import LaneExchange
 from hs_common.http.read_now import read_now
 from hs_common.http.reception import Reception
+from hs_common.http.reply import error_response
+from hs_common.http.response_head import common_headers, whole_response
+from hs_common.matrix.errors import MatrixError, too_large, unknown
 
 IDLE_TIMEOUT_S: Final = 75.0
 """Longer than reverse proxies keep their side open (usually 60 s), so that the proxy closes first and never sends a
@@ -28,6 +31,11 @@ connection for minutes at most. The slowest of telephones is faster."""
 
 CONNECTIONS_LIMIT: Final = 10_000
 """Long polls hold one each; beyond, the process would run out of file descriptors where they are needed more."""
+
+REFUSED_HEAD_S: Final = 5.0
+REFUSED_HEAD_BYTES: Final = 1024 * 1024
+"""How long and how much is still read of a client whose request could not be read: closing at once would reset the
+connection, and the answer might be lost on its way."""
 
 LARGE_PIECE_BYTES: Final = 4 * 1024
 """More than a head alone: most of it is a body."""
@@ -49,6 +57,8 @@ class Channel(HTTPChannel):
     paused: Any
     persistent: Any
     requests: Any
+    _receivedHeaderSize: Any
+    _receivedHeaderCount: Any
     _command: Any
     _path: Any
     _version: Any
@@ -57,6 +67,7 @@ class Channel(HTTPChannel):
     _host: IAddress
     _begun: tuple[float, str] | None = None
     _address = ""
+    _discarded_bytes: int | None = None  # since a head was refused
     _coming_since: float | None = None  # when the request began of which the end has not come yet
     _came_bytes = 0
     reception: Reception
@@ -74,6 +85,9 @@ class Channel(HTTPChannel):
         self.listener.channels.add(self)
 
     def dataReceived(self, data: bytes) -> None:
+        if self._discarded_bytes is not None:
+            self._discard(len(data))
+            return
         lane = self.reception.lane
         if lane is not None and self._is_between_requests() and lane.take(self, data):
             return
@@ -96,7 +110,7 @@ class Channel(HTTPChannel):
         if end < len(HEAD_END):
             return data
         super().dataReceived(data[:end])  # type: ignore[no-untyped-call]
-        return b"" if self.transport.disconnecting else data[end:]
+        return b"" if self.transport.disconnecting or self._discarded_bytes is not None else data[end:]
 
     def _without_body(self, data: bytes) -> bytes:
         """Gives the request what came of its body, and what more is there; returns the end of the body, if it came."""
@@ -127,6 +141,41 @@ class Channel(HTTPChannel):
     def allContentReceived(self) -> None:
         self._coming_since = None
         super().allContentReceived()  # type: ignore[no-untyped-call]
+
+    # Of what is no request. twisted.web would answer without a body, or not at all.
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._refuse_head(self._too_large())
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        is_large = self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders
+        self._refuse_head(self._too_large() if is_large else unknown("This is not an HTTP request", status=400))
+
+    def _too_large(self) -> MatrixError:
+        is_head_line = bool(self._HTTPChannel__first_line)
+        return too_large("The URL is too long", 414) if is_head_line else too_large("The headers are too large", 431)
+
+    def _refuse_head(self, error: MatrixError) -> None:
+        """Answers, and ends the connection once the client has read it."""
+        if self._discarded_bytes is not None or (self.requests and self.requests[-1].startedWriting):
+            self.transport.loseConnection()
+            return
+        self._buffer, self._discarded_bytes = b"", 0
+        self.persistent = False
+        response = whole_response(error_response(error), common_headers(self.reception.date(), persistent=False))
+        self.transport.write(response)
+        if self.line_mode and hasattr(self.transport, "loseWriteConnection"):
+            self.requests.clear()  # the one that could not be read: nothing waits for it
+            self.transport.loseWriteConnection()
+            self.setTimeout(min(REFUSED_HEAD_S, self.timeOut))  # type: ignore[no-untyped-call]
+        else:
+            self.transport.loseConnection()
+
+    def _discard(self, size: int) -> None:
+        assert self._discarded_bytes is not None, "only what follows a refused head"
+        self._discarded_bytes += size
+        if self._discarded_bytes > REFUSED_HEAD_BYTES:
+            self.transport.abortConnection()
 
     # For the quick lane. What twisted.web keeps of a request under way is kept of a quick one too, so that what comes
     # meanwhile waits its turn, and a request that is handed over is as any other.

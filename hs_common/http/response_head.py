@@ -13,8 +13,9 @@ NO_BODY: Final = frozenset((204, 304))
 """Statuses of responses that have no body, not even an empty one."""
 
 _STATUS_LINES: Final = {
-    status: b"HTTP/1.1 %d %s\r\n" % (status, reason) for status, reason in http.RESPONSES.items()
-}  # fmt: skip
+    status: b"HTTP/1.1 %d %s\r\n" % (status, reason)
+    for status, reason in {**http.RESPONSES, 431: b"Request Header Fields Too Large"}.items()
+}
 _CORS_BYTES: Final = "".join(f"{name}: {value}\r\n" for name, value in CORS_HEADERS.items()).encode("ascii")
 
 

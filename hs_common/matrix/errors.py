@@ -79,9 +79,14 @@ def unrecognized(error: str = "Unrecognized request", status: int = 404) -> Matr
     return MatrixError(status, "M_UNRECOGNIZED", error)
 
 
-def too_large(error: str = "Too large") -> MatrixError:
+def too_large(error: str = "Too large", status: int = 413) -> MatrixError:
     """The request or the event is larger than the limit."""
-    return MatrixError(413, "M_TOO_LARGE", error)
+    return MatrixError(status, "M_TOO_LARGE", error)
+
+
+def guests_cannot() -> MatrixError:
+    """The account is a guest's, and this is not for guests."""
+    return MatrixError(403, "M_GUEST_ACCESS_FORBIDDEN", "Guests cannot do this")
 
 
 def limit_exceeded(retry_after_ms: int) -> MatrixError:

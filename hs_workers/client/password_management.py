@@ -8,7 +8,7 @@ from typing import Final
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
-from hs_common.matrix.errors import forbidden
+from hs_common.matrix.errors import forbidden, guests_cannot
 from hs_common.replication.calls import CloseSessions
 from hs_common.replication.link_interface import Link
 from hs_workers.client.accounts.json_fields import boolean, string
@@ -47,11 +47,13 @@ class PasswordManagement:
     )
     async def change(self, request: Request) -> Reply:
         """Sets the new password, and logs out the user's other devices unless told not to."""
+        requester = request.optional_requester
+        if requester is not None and requester.is_guest:
+            raise guests_cannot()
         body = request.json()
         new_password = string(body, "new_password")
         logout_devices = boolean(body, "logout_devices", default=True)
         self._rules.check(new_password)
-        requester = request.optional_requester
 
         async def perform(proof: Proof) -> Reply:
             if proof.user_id is None:

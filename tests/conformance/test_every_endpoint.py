@@ -16,7 +16,14 @@ from tests.conformance.conftest import Ground
 # Changing these with any body would end the session that all other questions are asked with.
 _ENDING: Final = ("/logout", "/logout/all", "/account/deactivate", "/account/password")
 _BODIES: Final = ("PUT", "POST")
-_VALUES: Final = ("x", "@nobody:elsewhere.example", "!nowhere:elsewhere.example", "$" + "e" * 43, "a\u0000b", "é" * 300)
+_VALUES: Final = (
+    *("x", "@nobody:elsewhere.example", "!nowhere:elsewhere.example", "$" + "e" * 43, "a\u0000b", "é" * 300),
+    *("", "..", "a/b", "@é:localhost", f"@{'x' * 260}:localhost", f"!{'x' * 260}:localhost", "x" * 5_000, "!a:b:c:d"),
+    *("99999999999999999999", "-1", "\r\nX: y", "\u202e"),
+)
+_ESCAPES: Final = ("%ff%fe", "%zz", "%", "%ED%A0%80", "%E0%80%AF")
+"""Of no text at all: they are put into paths as they are."""
+_BAD_TOKENS: Final = ("\xff\xfe", "x" * 5_000, "a b", "\x01")
 _NAMES: Final = (
     *("user_id", "reason", "name", "filter", "room", "limit", "membership", "type", "presence", "typing", "room_id"),
     *("displayname", "avatar_url", "tags", "order", "actions", "invite", "preset", "body", "event_id", "visibility"),
@@ -70,6 +77,9 @@ _QUERIES: Final = (
     "",
     "?limit=-1&from=x&dir=x&since=x&timeout=x&filter=x&at=x&ts=x&recurse=x&order=x",
     "?limit=99999999999999999999&from=t1_2&to=s&dir=b&since=s0_0_0&filter=%7B%22room%22:7%7D&ts=1e9",
+    "?limit=NaN&limit=1&from=%00&since=%zz&filter=%ff&ts=1.5&since=s-1_-1_-1&not_membership=&kind=7&username=%0a",
+    "?" + "&".join(f"x{number}=1" for number in range(300)),
+    "?&&=&==&limit&from&filter={}&user_id=@alice:localhost&order_by=%E2%80%AE&server=../..&max_depth=1e9&at=s1",
     "?dir=f&limit=0&set_presence=x&full_state=x&membership=x&include=x&server_name=%00&via=%ff",
 )
 
@@ -104,6 +114,9 @@ def test_token_is_wanted_before_anything_else(ground: Ground, declaration: Endpo
         assert unknown.status == without.status < 500
         assert without.errcode != "M_MISSING_TOKEN"
         return
+    for token in _BAD_TOKENS:
+        bad = ask(ground.server.port, declaration.method, target(ground, declaration), body=body, token=token)
+        assert (bad.status, bad.errcode) == (unknown.status, unknown.errcode), token[:20]
     if declaration.auth is Auth.SERVER:  # a token is no signature
         assert (without.status, without.errcode) == (unknown.status, unknown.errcode) == (401, "M_UNAUTHORIZED")
         return
@@ -143,6 +156,7 @@ def test_what_is_not_json_is_refused(ground: Ground, declaration: EndpointDeclar
 
 
 _GATEWAY = (502, 504)
+_MARK: Final = "MARK"
 
 
 @every
@@ -155,6 +169,8 @@ def test_no_input_is_an_internal_error(ground: Ground, declaration: EndpointDecl
     paths = [target(ground, declaration)]
     for name, value in product(names, _VALUES):
         paths.append(path_of(declaration.path, {**values_of(ground), name: value}))
+    for name, escape in product(names, _ESCAPES):
+        paths.append(path_of(declaration.path, {**values_of(ground), name: _MARK}).replace(_MARK, escape))
     bodies = list(_WRONG_BODIES) if declaration.method in _BODIES else [None]
     asked = [(path, bodies[0]) for path in paths]
     asked += [(paths[0] + query, body) for query, body in product(_QUERIES, bodies)]

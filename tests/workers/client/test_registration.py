@@ -179,6 +179,8 @@ def test_a_guest_gets_a_name_and_a_device_of_the_servers_choice(play: Play) -> N
         token = answer.json["access_token"]
         assert (await world.ask("GET", "/account/whoami", token=token)).json["is_guest"] is True
         assert (await world.ask("GET", "/pushers", token=token)).errcode == "M_GUEST_ACCESS_FORBIDDEN"
+        new = await world.ask("POST", "/account/password", {"new_password": "correct horse battery"}, token)
+        assert (new.status, new.errcode) == (403, "M_GUEST_ACCESS_FORBIDDEN")
         path = f"/profile/{answer.json['user_id']}"
         assert (await world.ask("PUT", f"{path}/displayname", {"displayname": "G"}, token)).status == 200
         refused = await world.ask("PUT", f"{path}/m.tz", {"m.tz": "Europe/Paris"}, token)
