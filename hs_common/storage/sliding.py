@@ -52,16 +52,35 @@ async def keep_connection(
     )
 
 
-async def drop_connections(db: Queries, user_id: str, device_id: str, conn_id: str) -> None:
-    """A connection begins anew: its old versions go, and the device's connections that were used longest ago."""
+async def begin_connection(
+    db: Queries, user_id: str, device_id: str, conn_id: str, version: str, body: bytes, took_s: float
+) -> None:
+    """A connection began anew, so many seconds ago, and this is its first version: those that it had then go, and the
+    device's connections that were used longest ago."""
     await db.execute(
         """
-        DELETE FROM sliding_connections WHERE user_id = %(user)s AND device_id = %(device)s
-           AND (conn_id = %(conn)s OR conn_id NOT IN (
-                SELECT conn_id FROM sliding_connections WHERE user_id = %(user)s AND device_id = %(device)s
-                 GROUP BY conn_id ORDER BY max(made) DESC LIMIT %(kept)s))
+        WITH gone AS (
+            DELETE FROM sliding_connections WHERE user_id = %(user)s AND device_id = %(device)s
+               AND ((conn_id = %(conn)s AND version <> %(version)s
+                     AND made <= clock_timestamp() - make_interval(secs => %(took)s))
+                 OR (conn_id <> %(conn)s AND conn_id NOT IN (
+                    SELECT conn_id FROM sliding_connections
+                     WHERE user_id = %(user)s AND device_id = %(device)s AND conn_id <> %(conn)s
+                     GROUP BY conn_id ORDER BY max(made) DESC LIMIT %(kept)s)))
+        )
+        INSERT INTO sliding_connections (user_id, device_id, conn_id, version, body)
+        VALUES (%(user)s, %(device)s, %(conn)s, %(version)s, %(body)s)
+        ON CONFLICT (user_id, device_id, conn_id, version) DO UPDATE SET made = clock_timestamp()
         """,
-        {"user": user_id, "device": device_id, "conn": conn_id, "kept": KEPT_CONNECTIONS - 1},
+        {
+            "user": user_id,
+            "device": device_id,
+            "conn": conn_id,
+            "version": version,
+            "body": body,
+            "took": took_s,
+            "kept": KEPT_CONNECTIONS - 1,
+        },
     )
 
 

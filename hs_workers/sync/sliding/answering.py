@@ -40,11 +40,12 @@ DEVICE_EXTENSIONS: Final = ("to_device", "e2ee")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request with who asks, and what the connection was sent before."""
+    """A request with who asks, what the connection was sent before, and when it came."""
 
     reader: Reader
     request: SlidingRequest
     connection: Connection
+    came_s: float
 
 
 class SlidingAnswering:
@@ -80,7 +81,8 @@ class SlidingAnswering:
     async def answer(self, reader: Reader, request: SlidingRequest, is_there: Callable[[], None]) -> bytes:
         """The body. `is_there` is called now and then while the client waits. Raises M_UNKNOWN_POS, and 401 when the
         token is revoked meanwhile."""
-        asked = Asked(reader, request, await self._connections.of(reader, request))
+        came_s = self._seconds()
+        asked = Asked(reader, request, await self._connections.of(reader, request), came_s)
         is_there()
         if request.pos is None or request.timeout_s <= 0:
             return await self._at_once(asked)
@@ -165,7 +167,8 @@ class SlidingAnswering:
 
     async def _finish(self, asked: Asked, told: Told) -> bytes:
         """The connection is kept as it is now, and named in the answer."""
-        version = await self._connections.keep(asked.reader, asked.request, asked.connection, told.connection)
+        took_s = self._seconds() - asked.came_s
+        version = await self._connections.keep(asked.reader, asked.request, asked.connection, told.connection, took_s)
         pos = str(SlidingToken(told.position, told.ephemeral, version))
         self._telling.was_sent(asked.reader, asked.request, told, pos)
         return told.body(pos)

@@ -42,7 +42,6 @@ class Connections:
         if request.pos is None:
             self._forget(reader.user_id, device_id, request.conn_id)
             self._sweep()
-            await sliding.drop_connections(self._db, reader.user_id, device_id, request.conn_id)
             return NEW
         key = (reader.user_id, device_id, request.conn_id, request.pos.version)
         known = self._known.get(key)
@@ -55,15 +54,19 @@ class Connections:
         self._known.move_to_end(key)
         return known
 
-    async def keep(self, reader: Reader, request: SlidingRequest, before: Connection, now: Connection) -> str:
-        """Keeps what was sent by now, if that is not what was before. Its version."""
+    async def keep(
+        self, reader: Reader, request: SlidingRequest, before: Connection, now: Connection, took_s: float
+    ) -> str:
+        """Keeps what was sent by now, if that is not what was before. Its version. `took_s`: since the request came."""
         if request.pos is not None and now == before:
             return request.pos.version
         body = encode(now)
         version = version_of(body)
-        came_with = version if request.pos is None else request.pos.version
         key = (reader.user_id, reader.device_id or "", request.conn_id, version)
-        await sliding.keep_connection(self._db, *key, body, came_with)
+        if request.pos is None:
+            await sliding.begin_connection(self._db, *key, body, took_s)
+        else:
+            await sliding.keep_connection(self._db, *key, body, request.pos.version)
         self._remember(key, now)
         return version
 
