@@ -1,8 +1,10 @@
 """What an answer tells a device about itself: messages to it, and how many of its keys wait to be claimed.
 
 Rules. A message is deleted when a token is presented with whose answer it was told, and not before: the token's second
-number is the position of the last message told. What is known of a device is kept in memory and kept up
-from the log, so that a poll without messages costs no statement; only at this process' own position is it relied on.
+number is the position of the last message told. Messages that were told are read anew when they are asked for again:
+another worker may have been shown the next token meanwhile, and has deleted them. What is known of a device is kept in
+memory and kept up from the log, so that a poll without messages costs no statement; only at this process' own position
+is it relied on.
 Key counts are written by other workers, who send a hint; without one they are counted again after a while.
 
 Spec: client-server-api/#send-to-device-messaging, #e2e-extensions-to-sync.
@@ -73,13 +75,15 @@ class _Counts:
 
 
 class _Device:
-    """What is known of one device. `arrived` is the last position at which a message may have come."""
+    """What is known of one device. `arrived` is the last position at which a message may have come; `is_read_out`: the
+    messages of `reading` were told."""
 
-    __slots__ = ("arrived", "counted_at", "counts", "reading", "told")
+    __slots__ = ("arrived", "counted_at", "counts", "is_read_out", "reading", "told")
 
     def __init__(self, position: int) -> None:
         self.arrived = position
         self.reading: _Reading | None = None
+        self.is_read_out = False
         self.counts: _Counts | None = None
         self.counted_at: float | None = None
         self.told: _Counts | None = None
@@ -117,6 +121,7 @@ class Devices:
         if device is None or device.told is None or device.told != device.counts:
             return None
         assert device.reading is not None, "it is known"
+        device.is_read_out = bool(device.reading.messages)
         return DeviceNews(device.reading.messages, device.told.one_time, device.told.fallback)
 
     async def refresh(self, reader: Reader, since: SyncToken, upto: int) -> None:
@@ -164,7 +169,7 @@ class Devices:
         if device is None or device.reading is None or device.counts is None or self._is_stale(device):
             return None
         reading = device.reading
-        if device.arrived > reading.upto:
+        if device.arrived > reading.upto or device.is_read_out:
             return None
         if received <= reading.received or not (reading.messages or reading.is_cut):
             return device
@@ -178,6 +183,7 @@ class Devices:
         found = await inbox.take(self._db, user_id, device_id, received, upto, MAXIMUM_MESSAGES + 1)
         messages, is_cut = found[:MAXIMUM_MESSAGES], len(found) > MAXIMUM_MESSAGES
         reading = device.reading = _Reading(received, upto, messages, is_cut)
+        device.is_read_out = False
         counts = device.counts
         if counts is None or count or self._is_stale(device):
             counts = await self._count(user_id, device_id, device)
@@ -218,4 +224,5 @@ def _news(device: _Device, reading: _Reading, counts: _Counts) -> DeviceNews:
     """What an answer tells, which counts as told from now on."""
     changed = device.told is not None and device.told != counts
     device.told = counts
+    device.is_read_out = bool(reading.messages)
     return DeviceNews(reading.messages, counts.one_time, counts.fallback, changed)

@@ -140,6 +140,27 @@ def test_a_client_that_waits_is_woken_by_a_message_to_its_device(play: Play) -> 
     play(scenario)
 
 
+def test_what_was_received_elsewhere_does_not_come_again_with_an_old_token(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        await with_devices(w)
+        lives, phone = [Live(w), Live(w)], Client()
+        for live in lives:
+            live.start()
+        await phone.sync(lives[0])
+        old = phone.token
+        await send(w, 1, PHONE)
+        for live in lives:
+            live.follow()
+        assert numbers(await phone.sync(lives[0], is_lost=True)) == [1]
+        assert numbers(await phone.sync(lives[0])) == [1]  # he never got the answer
+        await phone.sync(lives[1])
+        phone.token = old
+        assert numbers(await phone.sync(lives[0])) == []
+        assert phone.received == [1]
+
+    play(scenario)
+
+
 def test_many_messages_come_in_parts(play: Play) -> None:
     async def scenario(w: World) -> None:
         await with_devices(w)
