@@ -24,9 +24,16 @@ def with_counter(position: int, to_device: int, counter: int) -> SyncToken:
 
 
 def typing_events(
-    view: EphemeralView, changes: Changes, rooms: Iterable[str], fresh: Collection[str], *, was_told: bool
+    view: EphemeralView,
+    changes: Changes,
+    rooms: Iterable[str],
+    fresh: Collection[str],
+    *,
+    was_told: bool,
+    ignored: Collection[str],
 ) -> dict[str, dict[str, Any]]:
     """The `m.typing` events of joined rooms: where it changed; where the client is told of the room anew, who types.
+    Nobody who is `ignored` is in them.
 
     When the token is older than what is known here, a client that `was_told` of typing before may show people who
     stopped since.
@@ -34,10 +41,10 @@ def typing_events(
     changed = set(changes.room_ids)
     told = {}
     for room_id in rooms:
-        user_ids = view.typing_in(room_id)
+        user_ids = [user_id for user_id in view.typing_in(room_id) if user_id not in ignored]
         is_stale = changes.is_full and was_told
         if (user_ids and room_id in fresh) or (room_id in changed and room_id not in fresh) or is_stale:
-            told[room_id] = {"type": "m.typing", "content": {"user_ids": list(user_ids)}}
+            told[room_id] = {"type": "m.typing", "content": {"user_ids": user_ids}}
     return told
 
 

@@ -144,7 +144,8 @@ class FastLane:
                 if item.room_id in rooms and not self._find_event(found, one, item, allows):
                     return None
             elif isinstance(item, items.ReceiptItem):
-                if item.room_id in rooms and (item.receipt_type != PRIVATE or item.user_id == me):
+                is_told = item.receipt_type != PRIVATE and item.user_id not in question.settings.ignored
+                if item.room_id in rooms and (is_told or item.user_id == me):
                     key = (item.user_id, item.receipt_type, item.thread_id)
                     receipts = found.receipts.setdefault(item.room_id, {})
                     receipts.pop(key, None)
@@ -251,7 +252,8 @@ class FastLane:
         """Adds who types where that changed; a room may come in for this alone."""
         allows = question.wishes.filter.room.allows_room
         changed = [room_id for room_id in changes.room_ids if room_id in joined and allows(room_id)]
-        events = ephemeral.typing_events(self._view, changes, changed, (), was_told=True)
+        ignored = question.settings.ignored
+        events = ephemeral.typing_events(self._view, changes, changed, (), was_told=True, ignored=ignored)
         for room_id, event in events.items():
             room = rooms.get(room_id)
             if room is None:
@@ -267,7 +269,7 @@ class FastLane:
             return []
         shown = []
         for user_id in changes.user_ids:
-            if not wanted.senders.allows(user_id):
+            if not wanted.senders.allows(user_id) or user_id in question.settings.ignored:
                 continue
             other = self._audience.get(user_id)
             if other is None or other.rooms is None or user.rooms is None:

@@ -147,14 +147,20 @@ class GeneralWay:
         joined = {room.window.room_id: room for room in parts.rooms if not room.window.is_left}
         fresh = {room_id for room_id, room in joined.items() if room.window.fresh}
         typing = ephemeral.typing_events(
-            self._view, changes, joined, fresh, was_told=ephemeral.counter_of(question.since) > 0
+            self._view,
+            changes,
+            joined,
+            fresh,
+            was_told=ephemeral.counter_of(question.since) > 0,
+            ignored=question.settings.ignored,
         )
         for room_id, event in typing.items():
             joined[room_id].typing = event
         wanted = question.wishes.filter.presence
         if changes.user_ids and wanted.types.allows("m.presence"):
             me = question.reader.user_id
-            others = [user_id for user_id in changes.user_ids if user_id != me and wanted.senders.allows(user_id)]
+            unwanted = question.settings.ignored | {me}
+            others = [one for one in changes.user_ids if one not in unwanted and wanted.senders.allows(one)]
             watched = await sync_state.sharing_users(self._db, me, others, question.now) if others else set()
             own = {me} if wanted.senders.allows(me) else set()
             shown = [user_id for user_id in changes.user_ids if user_id in watched | own]
@@ -262,7 +268,7 @@ class _Reading:
             rows += await sync_personal.receipts_of_events(self._db, room_ids, oldest, user_id, now)
         receipts: dict[str, list[Receipt]] = {}
         for room_id, reader, receipt_type, thread_id, event_id, ts, _ in rows:
-            if receipt_type == "m.read" or reader == user_id:
+            if reader == user_id or (receipt_type == "m.read" and reader not in self._question.settings.ignored):
                 receipt = Receipt(room_id, receipt_type, reader, event_id, ts, thread_id or None)
                 receipts.setdefault(room_id, []).append(receipt)
                 if reader == user_id:

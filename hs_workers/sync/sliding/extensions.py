@@ -36,7 +36,7 @@ class Scene:
 
     `told`: each room that a rule matches, with up to where it was told before (0: not at all). `entered`: those of them
     that were not in sight. `joined`: those that the reader is joined to. `enabled_before`: the extensions of the last
-    request. `live`: where the last answer was, None if there was none.
+    request. `live`: where the last answer was, None if there was none. `ignored`: whom the reader wants nothing of.
     """
 
     user_id: str
@@ -48,6 +48,7 @@ class Scene:
     enabled_before: frozenset[str]
     live: int | None
     now: int
+    ignored: frozenset[str]
     hints: Hints = UNKNOWN
 
     def start(self, name: str) -> int | None:
@@ -151,7 +152,7 @@ class Extensions:
             rows += await sync_personal.receipts_of_events(self._db, list(fresh), oldest, scene.user_id, scene.now)
         found: dict[str, list[Receipt]] = {}
         for room_id, reader, receipt_type, thread_id, event_id, ts, _ in rows:
-            if receipt_type == "m.read" or reader == scene.user_id:
+            if reader == scene.user_id or (receipt_type == "m.read" and reader not in scene.ignored):
                 receipt = Receipt(room_id, receipt_type, reader, event_id, ts, thread_id or None)
                 found.setdefault(room_id, []).append(receipt)
         rooms = {room_id: _one_event(receipts, scene.user_id) for room_id, receipts in found.items()}
@@ -164,11 +165,11 @@ class Extensions:
         for room_id, since in scene.scope("typing", extension).items():
             if room_id not in scene.joined:
                 continue
-            user_ids = self._view.typing_in(room_id)
+            user_ids = [user_id for user_id in self._view.typing_in(room_id) if user_id not in scene.ignored]
             has_entered = room_id in scene.entered or since == 0
             # Of a room that came back into sight the client may show people who stopped since.
             if (user_ids or since > 0) if has_entered else (room_id in changed or changes.is_full):
-                rooms[room_id] = {"type": "m.typing", "content": {"user_ids": list(user_ids)}}
+                rooms[room_id] = {"type": "m.typing", "content": {"user_ids": user_ids}}
         return {"rooms": rooms} if rooms else {}
 
 

@@ -149,6 +149,7 @@ class Telling:
             one.connection.extensions,
             None if one.request.pos is None else one.live,
             one.view.position,
+            one.settings.ignored,
             one.hints,
         )
 

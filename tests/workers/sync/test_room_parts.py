@@ -214,6 +214,29 @@ def test_messages_of_ignored_users_are_left_out_and_their_state_is_not(play: Pla
     play(scenario)
 
 
+def test_what_ignored_users_read_and_that_they_type_or_are_there_is_not_told(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        room = await w.m.create_room(ALICE)
+        for user_id in (BOB, CAROL):
+            await w.m.member(room, user_id, "join")
+        since = (await w.sync(ALICE))["next_batch"]
+        said = await w.m.send(room, ALICE, "hello")
+        await w.read(BOB, room, said)
+        await w.read(CAROL, room, said)
+        w.view.apply(1, encode_message(Typing(room, (BOB, CAROL))), NOW_MS)
+        for number, user_id in enumerate((BOB, CAROL)):
+            w.view.apply(2 + number, encode_message(Presence(user_id, "online", NOW_MS, True, None)), NOW_MS)
+        await w.set_data(ALICE, "m.ignored_user_list", {"ignored_users": {BOB: {}, ALICE: {}}})
+        for at in (None, since):
+            body = await w.sync(ALICE, at)
+            told = {event["type"]: event["content"] for event in joined(body, room)["ephemeral"]["events"]}
+            assert told["m.typing"] == {"user_ids": [CAROL]}
+            assert list(told["m.receipt"][said]["m.read"]) == [CAROL]
+            assert [event["sender"] for event in body["presence"]["events"]] == [CAROL]
+
+    play(scenario)
+
+
 @pytest.mark.parametrize(("visibility", "seen"), [("joined", []), ("invited", ["2"]), ("shared", ["1", "2"])])
 def test_history_is_told_as_the_room_allows(play: Play, visibility: str, seen: list[str]) -> None:
     async def scenario(w: World) -> None:
