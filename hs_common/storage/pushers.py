@@ -48,10 +48,27 @@ async def pusher(db: Queries, user_id: str, app_id: str, pushkey: str) -> Pusher
     return None if row is None else _pusher(row)
 
 
-async def pushers_of_shards(db: Queries, shards: Sequence[int]) -> list[Pusher]:
-    """The pushers of all users of some shards."""
+async def pushing_of(db: Queries, user_id: str) -> list[Pusher]:
+    """The same to whom something is pushed: none while he is locked."""
     return _pushers(
-        await db.fetch(f"SELECT {_COLUMNS} FROM pushers WHERE shard = ANY(%s) ORDER BY pusher_id", (list(shards),))
+        await db.fetch(
+            f"SELECT {_COLUMNS} FROM pushers WHERE user_id = %s"
+            " AND NOT EXISTS (SELECT FROM users AS u WHERE u.user_id = pushers.user_id AND u.locked)"
+            " ORDER BY pusher_id",
+            (user_id,),
+        )
+    )
+
+
+async def pushing_of_shards(db: Queries, shards: Sequence[int]) -> list[Pusher]:
+    """The pushers of all users of some shards who are not locked."""
+    return _pushers(
+        await db.fetch(
+            f"SELECT {_COLUMNS} FROM pushers WHERE shard = ANY(%s)"
+            " AND NOT EXISTS (SELECT FROM users AS u WHERE u.user_id = pushers.user_id AND u.locked)"
+            " ORDER BY pusher_id",
+            (list(shards),),
+        )
     )
 
 

@@ -33,6 +33,8 @@ from hs_workers.push.senders import Senders
 
 DUTY: Final = "push"
 KINDS: Final = ("event", "membership", "receipt", "pushers", "devices", "user", "account_data", "room_deleted")
+PUSHERS_CHANGE: Final = ("pushers", "user")
+"""Of these, those after which somebody may have a pusher who had none: he set one, or is not locked any more."""
 WAITING_LIMIT: Final = 20_000
 """Items that wait to be judged; beyond it they are dropped, and read from the tables when there is time."""
 BATCH_ITEMS: Final = 200
@@ -129,7 +131,7 @@ class LogJudge:
         return Subscription("push", KINDS, self._apply, self._reset)
 
     def _apply(self, batch: Sequence[EntryItem], entry: Entry) -> None:
-        if self._is_idle and not any(one.kind == "pushers" for one in batch):
+        if self._is_idle and not any(one.kind in PUSHERS_CHANGE for one in batch):
             return
         self._is_idle = False
         for one in batch:
@@ -274,7 +276,7 @@ class LogJudge:
         upto, resets = self._judged_to, self._resets
         starts = await push_queue.claim(self._db, new)
         new = {shard: term for shard, term in new.items() if shard in starts}
-        self._held.put(await pushers.pushers_of_shards(self._db, list(new)))
+        self._held.put(await pushers.pushing_of_shards(self._db, list(new)))
         members = RoomMembers(self._db, lambda: new, lambda: min(starts.values(), default=0))
         async for reached, seen in missed(self._db, self._held, starts, upto):
             await self._write_missed(await self._judging.judge(seen, members), new, starts, reached)
@@ -323,7 +325,7 @@ class LogJudge:
 
     async def _read_pushers(self, user_id: str) -> None:
         knew = user_id in self._held
-        gone = self._held.replace(user_id, await pushers.pushers_of(self._db, user_id))
+        gone = self._held.replace(user_id, await pushers.pushing_of(self._db, user_id))
         if gone:
             self._senders.forget(gone)
             await push_queue.forget_orphans(self._db)

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from hs_common.process.metrics import Metrics
-from hs_common.replication.calls import AppendedEvents, AppendEvents, Intent, NewRoomEvent, RemovePusher
+from hs_common.replication.calls import AppendedEvents, AppendEvents, Intent, NewRoomEvent, RemovePusher, SetUserState
 from hs_common.replication.federation_calls import Pdu, SetOutOfBandMembership
 from hs_common.replication.room_calls import DeleteRoom
 from hs_master.decisions import delete_room
@@ -91,6 +91,22 @@ def test_nobody_is_told_what_he_sent_ignores_muted_or_is_not_in(play: Play) -> N
         heard = await w.m.send(room, ALICE, "heard")
         await w.settled()
         assert w.gateway.events() == [heard]
+
+    play(scenario)
+
+
+def test_nothing_is_pushed_to_who_is_locked_until_he_is_not(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        room = await people(w)
+        first = await w.m.send(room, ALICE, "before")
+        await w.settled()
+        await w.m.call(SetUserState(user_id=BOB, locked=True))
+        await w.m.send(room, ALICE, "while he is locked")
+        await w.settled()
+        await w.m.call(SetUserState(user_id=BOB, locked=False))
+        last = await w.m.send(room, ALICE, "after")
+        await w.settled()
+        assert w.gateway.events() == [first, last]
 
     play(scenario)
 
