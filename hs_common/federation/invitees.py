@@ -35,9 +35,8 @@ class Invitees:
         for user_id in ours:
             if user_id not in known or known[user_id].deactivated:
                 raise not_found(f"There is no user {user_id}")
-        for user_id, content in await room_members.blocking_invites(self._db, ours):
-            if orjson.loads(content).get("default_action") == "block":
-                raise MatrixError(403, "M_INVITE_BLOCKED", f"{user_id} does not want to be invited")
+        for user_id in await blocking_invites(self._db, ours):
+            raise MatrixError(403, "M_INVITE_BLOCKED", f"{user_id} does not want to be invited")
 
     async def _accounts(self, user_ids: Sequence[str]) -> dict[str, Account]:
         """Those that exist, once application services have made those of theirs that are asked for."""
@@ -47,3 +46,9 @@ class Invitees:
             return known
         made = [user_id for user_id in missing if await self._queries.user_was_made(user_id)]
         return {**known, **await accounts(self._db, made)} if made else known
+
+
+async def blocking_invites(db: Queries, user_ids: Sequence[str]) -> list[str]:
+    """Those of the users of this server who want no invites."""
+    configured = await room_members.blocking_invites(db, user_ids)
+    return [user_id for user_id, content in configured if orjson.loads(content).get("default_action") == "block"]

@@ -1,6 +1,7 @@
 """Writes to users in the server's name: one room for each user, made when there is something to say.
 
-The user is invited, not joined; he may leave once he has joined, and is invited again with the next notice.
+The user is invited, not joined; he may leave once he has joined, and is invited again with the next notice. Who blocks
+invites would be shown none, and is brought into the room at once: what the server has to say is not what he blocks.
 
 Spec: client-server API, #server-notices.
 """
@@ -10,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from hs_common.config.server_notices import ServerNotices
+from hs_common.federation.invitees import blocking_invites
 from hs_common.matrix.errors import MatrixError, not_found
 from hs_common.replication.calls import AppendedEvents, AppendEvents, Intent, RegisterUser, SetAccountData
 from hs_common.replication.keys import client_key
@@ -19,7 +21,8 @@ from hs_common.storage.account_data import account_data
 from hs_common.storage.queries import Queries
 from hs_common.storage.users import account
 from hs_workers.client.room.creating import Creating, StateEvent, Wishes
-from hs_workers.client.room.memberships import Memberships
+from hs_workers.client.room.memberships import MEMBER, Memberships
+from hs_workers.client.room.profiles import member_profiles
 
 TAG: Final = "m.server_notice"
 TAGS: Final = "m.tag"
@@ -76,14 +79,29 @@ class Notices:
 
     async def _room(self, user_id: str) -> str:
         room_id = await server_notices.room_of(self._db, user_id)
+        is_blocking = bool(await blocking_invites(self._db, [user_id]))
         if room_id is None:
-            room_id = await self._made(user_id)
-        elif await server_notices.membership(self._db, user_id, room_id) not in ("invite", "join"):
+            room_id = await self._made(user_id, invite=[] if is_blocking else [user_id])
+        membership = await server_notices.membership(self._db, user_id, room_id)
+        if is_blocking and membership != "join":
+            await self._bring(room_id, user_id, is_invited=membership == "invite")
+        elif membership not in ("invite", "join"):
             await self._memberships.invite(room_id, self.sender, user_id)
         await self._tag(user_id, room_id)
         return room_id
 
-    async def _made(self, user_id: str) -> str:
+    async def _bring(self, room_id: str, user_id: str, *, is_invited: bool) -> None:
+        """Makes him a member, in one step with the invite that the room asks for."""
+        profile = (await member_profiles(self._db, [user_id]))[user_id]
+
+        def member(sender: str, membership: str) -> Intent:
+            content = {"membership": membership, **profile}
+            return Intent(room_id=room_id, sender=sender, type=MEMBER, state_key=user_id, content=content)
+
+        invite = [] if is_invited else [member(self.sender, "invite")]
+        await self._master.call(AppendEvents(intents=[*invite, member(user_id, "join")]))
+
+    async def _made(self, user_id: str, invite: list[str]) -> str:
         await self._account()
         settings = self._settings
         pictures = [StateEvent("m.room.avatar", {"url": settings.avatar_url})] if settings.avatar_url else []
@@ -91,7 +109,7 @@ class Notices:
             name=settings.room_name,
             topic=settings.room_topic or None,
             preset="private_chat",
-            invite=[user_id],
+            invite=invite,
             creation_content={"m.federate": False},
             initial_state=pictures,
             power_level_content_override={"users_default": READERS_LEVEL},

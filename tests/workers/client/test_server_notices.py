@@ -68,6 +68,33 @@ def test_who_has_left_is_invited_again_and_keeps_his_tags(database_url: str) -> 
     play(database_url, scenario, server_notices=NOTICES)
 
 
+def test_who_blocks_invites_is_in_the_room_at_once(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        admin, bob = await people(world)
+        await bob.set_account_data("m.invite_permission_config", {"default_action": "block"})
+        sent = (await admin.ok("POST", SEND, notice(bob)))["event_id"]
+        room = await room_of(world, bob)
+        assert (await bob.event(room, sent))["content"]["body"] == "Hear, hear"
+        assert await world.data(bob, "m.tag", room) == {"tags": {"m.server_notice": {}}}
+        await bob.ok("POST", f"/rooms/{room}/leave", {})
+        again = (await admin.ok("POST", SEND, notice(bob, "once more")))["event_id"]
+        assert (await bob.event(room, again))["content"]["body"] == "once more"
+
+    play(database_url, scenario, server_notices=NOTICES)
+
+
+def test_who_was_invited_before_he_blocked_invites_is_brought_in(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        admin, bob = await people(world)
+        await admin.ok("POST", SEND, notice(bob))
+        await bob.set_account_data("m.invite_permission_config", {"default_action": "block"})
+        sent = (await admin.ok("POST", SEND, notice(bob)))["event_id"]
+        assert (await bob.state(await room_of(world, bob), "m.room.member", bob.user_id))["membership"] == "join"
+        assert await bob.event(await room_of(world, bob), sent)
+
+    play(database_url, scenario, server_notices=NOTICES)
+
+
 def test_notices_are_for_administrators_and_for_users_of_this_server(database_url: str) -> None:
     async def scenario(world: RoomWorld) -> None:
         admin, bob = await people(world)
