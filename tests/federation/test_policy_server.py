@@ -77,7 +77,7 @@ def test_what_is_sent_is_signed_first(hostile_stage: Stage) -> None:
         status, answer = alice.ask("PUT", path, {"msgtype": "m.text", "body": "spam"})
         assert (status, answer) == (403, {"errcode": "M_FORBIDDEN", "error": "We want none of this here"}), "verbatim"
         assert alice.timeline(room.room_id)[-1]["event_id"] == topic
-        busy = {"errcode": "M_LIMIT_EXCEEDED", "error": "Not so fast"}
+        busy = {"errcode": "M_LIMIT_EXCEEDED", "error": "Not so fast", "retry_after_ms": 1500}
         stage.honest.instead[SIGN] = lambda asked: (429, busy)
         assert alice.ask("PUT", (*path[:-1], unique("t")), {"msgtype": "m.text", "body": "haste"}) == (429, busy)
         stage.honest.instead[SIGN] = lambda asked: (200, {HONEST: {"ed25519:policy_server": "A" * 86}})
