@@ -5,6 +5,7 @@ from typing import Final
 
 import orjson
 
+from hs_common.bounded import Bounded
 from hs_common.matrix.filters import EVERYTHING, Filter, parse_filter
 from hs_common.storage.filters import filter_json
 from hs_common.storage.queries import Queries
@@ -20,6 +21,8 @@ class ClientFilters:
     def __init__(self, db: Queries) -> None:
         self._db = db
         self._known: OrderedDict[tuple[str, str], Filter] = OrderedDict()
+        # By what they say: clients of a kind define the same, and what is encoded by one filter is so for all of them.
+        self._alike = Bounded[str, Filter](MAXIMUM_FILTERS)
 
     async def of(self, user_id: str, parameter: str | None) -> Filter:
         """Raises M_INVALID_PARAM, M_BAD_JSON."""
@@ -47,7 +50,10 @@ class ClientFilters:
         json = await filter_json(self._db, user_id, filter_id)
         if json is None:
             raise unknown_filter(filter_id)
-        return parse_filter(orjson.loads(json))
+        filter = self._alike.get(json)
+        if filter is None:
+            filter = self._alike[json] = parse_filter(orjson.loads(json))
+        return filter
 
 
 def _key(user_id: str, parameter: str) -> tuple[str, str]:

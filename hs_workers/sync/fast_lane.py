@@ -6,9 +6,10 @@ not usual; then the general way answers. Both give the same body: a test holds t
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from hs_common.matrix.receipts_edu import Receipt
+from hs_common.matrix.tokens import SyncToken
 from hs_common.reading.settings import TYPES
 from hs_common.reading.unread import RoomUnread
 from hs_common.replication import items
@@ -24,12 +25,10 @@ from hs_workers.sync.load_timelines import acceptance
 from hs_workers.sync.members_sent import MembersSent
 from hs_workers.sync.reading_rights import ReadingRights
 from hs_workers.sync.recent_log import RecentItem, RecentLog
+from hs_workers.sync.shared_news import MAXIMUM_LOOKED_AT, SharedNews
 from hs_workers.sync.timeline import Scan, TimelineEvent
 from hs_workers.sync.unread_memory import UnreadMemory
 from hs_workers.sync.windows import STILL_SO, Window
-
-# Items looked at for one answer: with more, reading what concerns one user from Postgres is cheaper.
-MAXIMUM_LOOKED_AT: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -49,6 +48,7 @@ class FastLane:
     def __init__(
         self,
         recent: RecentLog,
+        shared: SharedNews,
         audience: Audience,
         view: EphemeralView,
         members_sent: MembersSent,
@@ -60,6 +60,7 @@ class FastLane:
         self.answered = 0
         self.declined = 0
         self._recent = recent
+        self._shared = shared
         self._audience = audience
         self._view = view
         self._members_sent = members_sent
@@ -87,6 +88,11 @@ class FastLane:
             return None
         if user.membership_at > since.position or user.tracked_from > since.position:
             return None
+        return self._shared.answer(question, since, user, self._now_ms()) or self.alone(question, since, user)
+
+    def alone(self, question: Question, since: SyncToken, user: TrackedUser) -> Answer | None:
+        """The same, looked up for this reader alone, who has been in his rooms since `since`."""
+        assert user.rooms is not None, "his rooms are known"
         recent = self._recent.since(since.position, MAXIMUM_LOOKED_AT)
         found = None if recent is None else self._find(recent, question, user.rooms)
         if found is None:

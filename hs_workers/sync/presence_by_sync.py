@@ -30,15 +30,18 @@ class PresenceBySync:
         self._seconds = seconds
         self._told: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
+    def is_news(self, user_id: str, presence: str) -> bool:
+        """Whether `syncs` would tell it."""
+        if presence == "offline":
+            return False
+        told, at = self._told.get(user_id, ("", 0.0))
+        return told != presence or self._seconds() - at >= TOLD_AGAIN_SECONDS
+
     def syncs(self, user_id: str, presence: str) -> None:
         """A client of the user syncs with this `set_presence`; `offline` means that it does not count."""
-        if presence == "offline":
+        if not self.is_news(user_id, presence):
             return
-        now = self._seconds()
-        told, at = self._told.get(user_id, ("", 0.0))
-        if told == presence and now - at < TOLD_AGAIN_SECONDS:
-            return
-        self._told[user_id] = (presence, now)
+        self._told[user_id] = (presence, self._seconds())
         self._told.move_to_end(user_id)
         if len(self._told) > MAXIMUM_USERS:
             self._told.popitem(last=False)

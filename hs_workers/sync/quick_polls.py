@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from hs_common.bounded import Bounded
 from hs_common.http.endpoint import EndpointDeclaration, declarations_of
 from hs_common.http.quick_exchange import QuickExchange
 from hs_common.http.request import Query
@@ -31,6 +32,11 @@ from hs_workers.sync.presence_by_sync import PresenceBySync
 from hs_workers.sync.recent_log import RecentLog
 from hs_workers.sync.sync import Sync
 from hs_workers.sync.waiting import WaitingClients, Wake
+
+REMEMBERED_QUERIES: Final = 1_000
+"""Read ones: all who wait for the same news come with the same token."""
+REMEMBERED_LENGTH: Final = 512
+"""Bytes of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,7 @@ class QuickPolls:
         self._presence = presence
         self._seconds = seconds
         self._maximum_timeout_ms = maximum_timeout_ms
+        self._parsed = Bounded[bytes, Parameters](REMEMBERED_QUERIES)
 
     def may_want(self, query_string: bytes) -> bool:
         """False for what does not wait: without a token, or without a time."""
@@ -74,12 +81,9 @@ class QuickPolls:
 
     def take(self, exchange: QuickExchange) -> bool:
         """Whether it keeps the request: then it has begun it, and answers it now or later."""
-        try:
-            parameters = parse(Query(exchange.query_string), self._maximum_timeout_ms)
-        except MatrixError:
-            return False
-        since = parameters.since
-        if since is None or not parameters.waits or self._waiting.ended or self._waiting.is_full:
+        parameters = self._parameters(exchange.query_string)
+        since = None if parameters is None else parameters.since
+        if parameters is None or since is None or not parameters.waits or self._waiting.ended or self._waiting.is_full:
             return False
         requester = exchange.requester
         filter = self._filters.known(requester.user_id, parameters.filter)
@@ -89,6 +93,18 @@ class QuickPolls:
         wishes = Wishes(filter, parameters.full_state, parameters.use_state_after)
         poll = _Poll(self._memory, self._waiting, self._seconds, exchange, reader, wishes, since, parameters)
         return poll.take(self._presence)
+
+    def _parameters(self, query_string: bytes) -> Parameters | None:
+        """None for what is wrong with them, which is said on the long way."""
+        parameters = self._parsed.get(query_string)
+        if parameters is None:
+            try:
+                parameters = parse(Query(query_string), self._maximum_timeout_ms)
+            except MatrixError:
+                return None
+            if len(query_string) <= REMEMBERED_LENGTH:
+                self._parsed[query_string] = parameters
+        return parameters
 
 
 class _Poll:
@@ -147,7 +163,7 @@ class _Poll:
             body = answer.body if answer.has_news else b""
         self._presence = presence
         self._exchange.begin()
-        self._exchange.on_its_behalf(self._is_there)
+        self._note_presence()
         if body:
             self._exchange.answer(body)
         else:
@@ -196,7 +212,7 @@ class _Poll:
         if answer is None:
             self._exchange.hand_over()
             return
-        self._exchange.on_its_behalf(self._is_there)
+        self._note_presence()
         left_s = self._deadline - self._seconds()
         if answer.has_news or left_s <= 0:
             self._exchange.answer(answer.body)
@@ -227,5 +243,7 @@ class _Poll:
         is_last = memory.recent.is_last(since.position) and memory.view.position <= ephemeral.counter_of(since)
         return is_last and not question.device.messages
 
-    def _is_there(self) -> None:
-        self._presence.syncs(self.reader.user_id, self._parameters.set_presence)
+    def _note_presence(self) -> None:
+        user_id, presence = self.reader.user_id, self._parameters.set_presence
+        if self._presence.is_news(user_id, presence):
+            self._exchange.on_its_behalf(lambda: self._presence.syncs(user_id, presence))

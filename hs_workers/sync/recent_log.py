@@ -5,7 +5,7 @@ complete here. Items are decoded once, and an event's client JSON is made once, 
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from hs_common.replication import items
@@ -39,6 +39,7 @@ class RecentLog:
         maximum_marks: int = MAXIMUM_MARKS,
     ) -> None:
         self.start = position
+        self.resets = 0  # by which who remembers what is here knows that it is not any more
         self._maximum_items = maximum_items
         self._maximum_bytes = maximum_bytes
         self._maximum_marks = maximum_marks
@@ -53,6 +54,7 @@ class RecentLog:
 
     def reset(self, position: int) -> None:
         """The log begins anew."""
+        self.resets += 1
         self.start = self._begun = position
         self._items.clear()
         self._by_room.clear()
@@ -88,11 +90,14 @@ class RecentLog:
         found.reverse()
         return found
 
-    def of_room(self, room_id: str, after: int) -> Iterator[RecentItem] | None:
-        """The events and receipts of a room above a position; None if they are not all here."""
+    def of_room(self, room_id: str, after: int) -> list[RecentItem] | None:
+        """The events and receipts of a room above a position, in order; None if they are not all here."""
         if after < self._marks.get(room_id, self._begun):
             return None
-        return (recent for recent in self._by_room.get(room_id, ()) if recent.pos > after)
+        # From the end: those who are told of all that happens ask for what came last.
+        found = list(takewhile(lambda recent: recent.pos > after, reversed(self._by_room.get(room_id, ()))))
+        found.reverse()
+        return found
 
     def _is_too_much(self, now: float) -> bool:
         too_many = len(self._items) > self._maximum_items or self._bytes > self._maximum_bytes

@@ -24,6 +24,7 @@ from hs_workers.sync.peeking import Peeking
 from hs_workers.sync.presence_by_sync import PresenceBySync
 from hs_workers.sync.quick_polls import Memory, QuickPolls
 from hs_workers.sync.recent_log import RecentLog
+from hs_workers.sync.shared_news import SharedNews
 from hs_workers.sync.sliding.answering import SlidingAnswering
 from hs_workers.sync.sliding.extensions import Extensions
 from hs_workers.sync.sliding.telling import Telling
@@ -100,8 +101,10 @@ class SyncParts:
             clock.seconds,
         )
         self.general = GeneralWay(db, following.ephemeral, self.members_sent, outside.now_ms, outside.background)
+        self.shared = SharedNews(self.recent, following.ephemeral, self.members_sent, self.unread, outside.server_name)
         self.fast = FastLane(
             self.recent,
+            self.shared,
             self.audience,
             following.ephemeral,
             self.members_sent,
@@ -126,16 +129,7 @@ class SyncParts:
         longest = outside.maximum_timeout_ms
         self.sliding = self._make_sliding(outside, following)
         filters = ClientFilters(db)
-        memory = Memory(
-            lambda: following.follower,
-            self.audience,
-            self.settings,
-            self.devices,
-            self.recent,
-            following.ephemeral,
-            self.answering.lost,
-            self.fast,
-        )
+        memory = self._memory(following)
         self.quick = QuickPolls(memory, filters, self.waiting, presence, clock.seconds, longest)
         self.endpoints: list[object] = [
             Sync(self.answering, filters, presence, clock.seconds, longest),
@@ -148,6 +142,18 @@ class SyncParts:
         following.when_advanced(self.log.advanced)
         following.when_ephemeral(self.log.heard)
         following.someone_waits = lambda: len(self.waiting) > 0
+
+    def _memory(self, following: Following) -> Memory:
+        return Memory(
+            lambda: following.follower,
+            self.audience,
+            self.settings,
+            self.devices,
+            self.recent,
+            following.ephemeral,
+            self.answering.lost,
+            self.fast,
+        )
 
     def _make_sliding(self, outside: Outside, following: Following) -> SlidingAnswering:
         db, clock = outside.db, outside.clock

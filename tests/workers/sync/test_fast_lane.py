@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 
 from hs_common.matrix.tokens import SyncToken
 from hs_common.replication.ephemeral import Typing, encode_message
+from hs_workers.sync.answer import Answer
+from hs_workers.sync.audience import TrackedUser
+from hs_workers.sync.general import Question
 from tests.workers.sync.conftest import Play
 from tests.workers.sync.histories import USERS, Act, History, acts
 from tests.workers.sync.live import Live
-from tests.workers.sync.world import ALICE, BOB, World, bodies, joined
+from tests.workers.sync.world import ALICE, BOB, CAROL, World, bodies, joined
 
 _LAZY = {"room": {"state": {"lazy_load_members": True}}}
 _THREADS = {"room": {"timeline": {"unread_thread_notifications": True}}}
@@ -42,12 +45,19 @@ class Both:
             device_id=f"{number}",
         )
         fast = parts.fast.answer(question, user)
+        self._hold_to_alone(question, user, fast)
         general, counts = await parts.general.answer(question)
         if fast is not None:
             assert orjson.loads(fast.body) == orjson.loads(general.body)
             assert (fast.has_news, fast.next_batch) == (general.has_news, general.next_batch)
         parts.fast.counted(user_id, counts)
         self.tokens[user_id, number] = general.next_batch
+
+    def _hold_to_alone(self, question: Question, user: TrackedUser, fast: Answer | None) -> None:
+        """What is shared by readers is what the fast lane finds for one alone, to the byte."""
+        if fast is not None and question.since is not None:
+            alone = self.live.parts.fast.alone(question, question.since, user)
+            assert alone == fast
 
 
 @settings(max_examples=15)
@@ -125,6 +135,54 @@ def test_what_is_unusual_is_left_to_the_general_way(play: Play) -> None:
             live.follow()
             await both.ask(ALICE, 0)
             assert live.parts.fast.declined == before + 1
+
+    play(scenario)
+
+
+def test_readers_at_one_place_share_what_is_alike(play: Play) -> None:
+    """Two of the same room; of another room, of one's own message, and of what was ignored they are told alone."""
+
+    async def scenario(w: World) -> None:
+        room, other = await w.m.create_room(CAROL), await w.m.create_room(CAROL)
+        for user in (ALICE, BOB):
+            await w.m.member(room, user, "join")
+        await w.m.member(other, ALICE, "join")
+        live = Live(w)
+        live.start()
+        both, shared = Both(live), live.parts.shared
+
+        async def ask(alike: int) -> None:
+            before = shared.answered
+            for user in (ALICE, BOB):
+                for number in range(len(_FILTERS)):
+                    await both.ask(user, number)
+            assert shared.answered == before + alike
+
+        await ask(0)
+        for body in ("one", 'two, an emoji \N{GRINNING FACE} and a " in it'):
+            await w.m.send(room, CAROL, body)
+            live.follow()
+            await ask(8)
+        await w.m.send(room, CAROL, "twice")
+        await w.m.send(room, CAROL, "of which a filter takes one")
+        live.follow()
+        await ask(6)
+        await w.m.send(other, CAROL, "Bob is not in it")
+        live.follow()
+        await ask(4)
+        await w.m.send(room, ALICE, "Alice's own")
+        live.follow()
+        await ask(4)
+        await w.m.send(room, CAROL, "among other things")
+        await w.set_data(ALICE, "org.example", {"a": 1})
+        live.follow()
+        await ask(4)
+        await w.set_data(BOB, "m.ignored_user_list", {"ignored_users": {CAROL: {}}})
+        live.follow()
+        await ask(0)
+        await w.m.send(room, CAROL, "not to Bob")
+        live.follow()
+        await ask(4)
 
     play(scenario)
 
