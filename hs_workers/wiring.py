@@ -11,6 +11,7 @@ from hs_common.http.credentials import trusted_networks
 from hs_common.http.dispatcher import Dispatcher
 from hs_common.http.egress.making import make_egress
 from hs_common.http.forwarding import Forwarder
+from hs_common.http.lanes import Lanes
 from hs_common.http.last_seen import LastSeen
 from hs_common.http.listener import Listener
 from hs_common.http.quick_lane import QuickLane
@@ -20,6 +21,7 @@ from hs_common.http.relay_lane import RelayLane
 from hs_common.http.router import Router
 from hs_common.http.tls import CertificateFiles
 from hs_common.http.turns import Turns
+from hs_common.http.whole_lane import WholeLane
 from hs_common.process.node import Node
 from hs_common.process.ongoing import Ongoing
 from hs_common.process.request_log import RequestLog
@@ -108,10 +110,11 @@ class WorkerParts:
             forwarder=forwarder,
             body_limit_bytes=config.limits.request_body_bytes,
         )
-        if self._parts.quick_endpoints:
-            reception.lane = lane = QuickLane(reception, dispatcher, self._parts.quick_endpoints)
-            node.metrics.watch_cache("headers of clients", lane.entries)
-        elif not any(name in ROLES for name in self._roles):
+        if any(name in ROLES for name in self._roles):
+            whole, quick = WholeLane(reception), QuickLane(reception, dispatcher, self._parts.quick_endpoints)
+            reception.lane = Lanes((quick, whole))
+            node.metrics.watch_cache("headers of clients", lambda: whole.entries() + quick.entries())
+        else:
             # A front door: all of what clients ask for is passed on.
             reception.lane = front = RelayLane(reception, forwarder)
             node.metrics.watch_cache("headers of clients", front.entries)

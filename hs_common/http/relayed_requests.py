@@ -1,30 +1,19 @@
 """Reads a request that is to be passed on as it is, where it came in one piece and has nothing unusual about it, and
 makes of its bytes those that the other process gets. Pure.
 
-Rules: those of `simple_requests`. So nobody can smuggle: one length, which is that of all that came; no coding, no
+Rules: those of `whole_requests`. So nobody can smuggle: one length, which is that of all that came; no coding, no
 folded line, no bare line break, no header of twice the same meaning. What goes on has the headers that the long way
 gives, of the same values in the same order for each name; a test feeds both. What is remembered of a client's headers
 are places in them: no header's value but its host and the way of its addresses is kept.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from hs_common.http.hop import HOP_HEADER
-from hs_common.http.simple_requests import (
-    DECLINED,
-    HEAD_LIMIT_BYTES,
-    REMEMBERED_LIMIT,
-    REQUEST_ID,
-    ReadOnce,
-    read_fields,
-    without,
-)
+from hs_common.http.simple_requests import DECLINED, REMEMBERED_LIMIT, ReadOnce, read_fields
+from hs_common.http.whole_requests import read_pieces
 
-_LINE: Final = re.compile(rb"(GET|PUT|POST|DELETE) ((/[!->@-~]*)(?:\?[!-~]+)?) HTTP/1\.1")
-# As a request's number, it differs between requests of one client.
-_LENGTH: Final = re.compile(rb"(?:^|(?<=\n))content-length: ?([0-9]{1,6})\r\n", re.IGNORECASE)
 # Beyond what is declined anyway: what is of this connection alone, and what came from one of our processes.
 _DECLINED: Final = DECLINED | {b"keep-alive", b"proxy-connection", HOP_HEADER}
 
@@ -75,22 +64,12 @@ class RelayedRequests:
 
     def read(self, data: bytes) -> RelayedRequest | None:
         """The request that the bytes are; None for anything that is not exactly one of the simple shape."""
-        end = data.find(b"\r\n\r\n", 0, HEAD_LIMIT_BYTES)
-        first, _, fields = data[: end + 2].partition(b"\r\n")
-        line = None if end < 0 else _LINE.fullmatch(first)
-        if line is None:
+        pieces = read_pieces(data, self._known)
+        if pieces is None:
             return None
-        method, body = line[1].decode("ascii"), data[end + 4 :]
-        fields, length = without(_LENGTH, fields)
-        # Without a length there is no body: more bytes are another request's, which has to wait.
-        if len(body) != int(length or 0) or (method == "GET" and length is not None):
-            return None
-        fields, request_id = without(REQUEST_ID, fields)
-        known = self._known.of(fields)
-        if known is None:
-            return None
+        method, target, path, _, request_id, fields, known, body = pieces
         going_on = b"".join([fields[begin:stop] for begin, stop in known.places])
-        return RelayedRequest(method, line[2], line[3], request_id, known.host, known.forwarded_for, going_on, body)
+        return RelayedRequest(method, target, path, request_id, known.host, known.forwarded_for, going_on, body)
 
     def entries(self) -> int:
         """How many clients' headers are remembered."""
