@@ -27,6 +27,7 @@ from hs_common.process.health import Health, Watchdog
 from hs_common.process.metrics import Metrics
 from hs_common.process.ongoing import Ongoing
 from hs_common.process.operating import Operating
+from hs_common.process.polling import poll_plainly
 from hs_common.process.service import Service
 from hs_common.replication.clock import pause
 from hs_common.replication.names import FORMAT, OLDEST_FORMAT
@@ -57,6 +58,7 @@ class Outside:
     def real(cls, reactor: Any) -> "Outside":
         """The world as it is. The reactor's clock becomes one that nobody can set."""
         reactor.seconds = time.monotonic
+        poll_plainly(reactor)
         return cls(reactor, lambda: time.time_ns() // 1_000_000, os.urandom)
 
     def uuid(self) -> str:
