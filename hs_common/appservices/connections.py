@@ -1,94 +1,72 @@
-"""Connections to application services: one request and its answer, bounded in size. Who limits the time cancels it."""
+"""Connections to application services: one request and its answer, bounded in size and time.
 
-from typing import Any, Final
+A service is where its registration says, in private networks too. All that a service is asked may be asked again: a
+transaction is known by its id, queries and pings change nothing. So a kept connection that the service just closed is
+no failure.
+"""
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.protocol import Protocol as TwistedProtocol
-from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
-from twisted.web.http import PotentialDataLoss
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer
-from zope.interface import implementer
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from hs_common.appservices.http_answer import HttpAnswer
+from hs_common.http.egress.client import PORTS, parse_url
+from hs_common.http.egress.connecting import Connector, Target
+from hs_common.http.egress.connection import Limits
+from hs_common.http.egress.failures import AnswerTooLarge
+from hs_common.http.egress.names import split_port
+from hs_common.http.egress.policy import EgressPolicy
+from hs_common.http.egress.pool import Pool
+from hs_common.http.egress.question import encode_question
+from hs_common.http.egress.resolving import Resolver, system_lookup
+from hs_common.http.egress.trust import Trust
+from hs_common.process.worker_threads import WorkerThreads
 
-CONNECT_TIMEOUT_S: Final = 10.0
 ANSWER_LIMIT_BYTES: Final = 4 * 1024 * 1024
 """Third-party lookups may answer long lists; nothing else answers more than a line."""
-KEPT_CONNECTIONS: Final = 8
-KEEP_ALIVE_S: Final = 10
+RESOLVING_THREADS: Final = 2
+RESOLVING_QUEUE: Final = 256
+REMEMBERED_URLS: Final = 1_000
+"""As many as services, and more."""
+
+
+class _Place(NamedTuple):
+    """Where a service is asked: its URL, read. `path` is what stands before all paths."""
+
+    target: Target
+    host: str
+    path: str
 
 
 class Connections:
     """All that a process has open to services."""
 
     def __init__(self, reactor: Any) -> None:
-        self._pool = HTTPConnectionPool(reactor)
-        self._pool.maxPersistentPerHost = KEPT_CONNECTIONS
-        self._pool.cachedConnectionTimeout = KEEP_ALIVE_S
-        # A kept connection that the service just closed is no failure: PUT and GET may be sent again.
-        self._pool.retryAutomatically = True
-        self._agent = Agent(reactor, connectTimeout=CONNECT_TIMEOUT_S, pool=self._pool)
+        self._threads = WorkerThreads(reactor, RESOLVING_THREADS, "resolving services", RESOLVING_QUEUE)
+        resolver = Resolver(self._threads, reactor.seconds, system_lookup)
+        self._pool = Pool(reactor, Connector(reactor, resolver, EgressPolicy(), Trust()))
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Closes the idle ones."""
-        await self._pool.closeCachedConnections()
+        self._pool.close()
+        self._threads.close()
 
-    async def ask(self, method: str, url: str, headers: dict[str, list[str]], body: bytes | None) -> HttpAnswer:
-        """Raises whatever twisted says of a request that failed."""
-        producer: Any = None if body is None else _Bytes(body)
-        response: Any = await self._agent.request(method.encode(), url.encode("ascii"), Headers(headers), producer)
-        collecting = _Collecting()
-        response.deliverBody(collecting)
-        return HttpAnswer(response.code, await collecting.done)
-
-
-@implementer(IBodyProducer)
-class _Bytes:
-    """A body that is there already."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self.length = len(body)
-
-    def startProducing(self, consumer: Any) -> Deferred[None]:
-        consumer.write(self._body)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """All was written at once."""
-
-    def resumeProducing(self) -> None:
-        """All was written at once."""
-
-    def stopProducing(self) -> None:
-        """All was written at once."""
+    async def ask(
+        self, method: str, base: str, path: str, headers: list[tuple[str, str]], body: bytes | None, timeout_s: float
+    ) -> HttpAnswer:
+        """Asks at a path behind the service's URL. Raises EgressError."""
+        place = _place(base)
+        question = encode_question(method, place.path + path, place.host, headers, body)
+        limits = Limits(timeout_s, timeout_s, ANSWER_LIMIT_BYTES)
+        answer = await self._pool.ask(place.target, question, limits, is_repeatable=True)
+        try:
+            return HttpAnswer(answer.status, await answer.read_all())
+        except AnswerTooLarge:
+            return HttpAnswer(answer.status, b"")
 
 
-class _Collecting(TwistedProtocol):
-    """The body of an answer, up to the limit."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._size = 0
-        self.done: Deferred[bytes] = Deferred(lambda _: self._abort())
-
-    def dataReceived(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > ANSWER_LIMIT_BYTES:
-            self._abort()
-        else:
-            self._parts.append(data)
-
-    def connectionLost(self, reason: Failure = Failure(ResponseDone())) -> None:  # noqa: B008 (twisted's signature)
-        if self.done.called:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss) or self._size > ANSWER_LIMIT_BYTES:
-            self.done.callback(b"".join(self._parts))
-        else:
-            self.done.errback(reason)
-
-    def _abort(self) -> None:
-        transport: Any = self.transport
-        transport.loseConnection()
+@lru_cache(REMEMBERED_URLS)
+def _place(url: str) -> _Place:
+    parts = parse_url(url)
+    host, port = split_port(parts.netloc)
+    tls_name = host if parts.scheme == "https" else None
+    return _Place(Target(host, port or PORTS[parts.scheme], tls_name, is_vouched=True), parts.netloc, parts.path)

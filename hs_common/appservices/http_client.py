@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from twisted.internet.defer import CancelledError, Deferred
-
+from hs_common.appservices.connections import Connections
 from hs_common.appservices.http_answer import HttpAnswer
+from hs_common.http.egress.failures import EgressError
 from hs_common.version import VERSION
 
 REQUEST_TIMEOUT_S: Final = 30.0
@@ -55,13 +55,13 @@ class ServiceClient:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._connections: Any = None
+        self._connections: Connections | None = None  # most workers never ask a service
         self._ways: dict[str, tuple[_Way, float]] = {}
 
     async def close(self) -> None:
         """Closes the idle connections."""
         if self._connections is not None:
-            await self._connections.close()
+            self._connections.close()
 
     async def ask(
         self,
@@ -102,26 +102,16 @@ class ServiceClient:
         timeout_s: float,
     ) -> HttpAnswer:
         parameters = {**query, "access_token": to.hs_token} if way.has_token_in_query else query
-        url = to.url + _prefix(path, way.is_legacy) + path + (f"?{urlencode(parameters)}" if parameters else "")
-        headers = {"Authorization": [f"Bearer {to.hs_token}"], "User-Agent": [f"Viaduct/{VERSION}"]}
+        asked = _prefix(path, way.is_legacy) + path + (f"?{urlencode(parameters)}" if parameters else "")
+        headers = [("Authorization", f"Bearer {to.hs_token}"), ("User-Agent", f"Viaduct/{VERSION}")]
         if body is not None:
-            headers["Content-Type"] = ["application/json"]
-        asking = Deferred.fromCoroutine(self._send(method, url, headers, body))
-        try:
-            return await asking.addTimeout(timeout_s, self._reactor)
-        except CancelledError:
-            raise
-        except Exception as error:
-            raise Unreachable(_reason(error)) from error
-
-    async def _send(self, method: str, url: str, headers: dict[str, list[str]], body: bytes | None) -> HttpAnswer:
+            headers.append(("Content-Type", "application/json"))
         if self._connections is None:
-            # Loaded with the first request: most workers never ask a service.
-            from hs_common.appservices.connections import Connections
-
             self._connections = Connections(self._reactor)
-        answer: HttpAnswer = await self._connections.ask(method, url, headers, body)
-        return answer
+        try:
+            return await self._connections.ask(method, to.url, asked, headers, body, timeout_s)
+        except (EgressError, ValueError) as error:  # a registration may say what is no URL, a query what fits in none
+            raise Unreachable(_reason(error)) from error
 
 
 def _prefix(path: str, is_legacy: bool) -> str:
@@ -142,7 +132,4 @@ def _others(way: _Way, answer: HttpAnswer) -> list[_Way]:
 
 
 def _reason(error: Exception) -> str:
-    reasons = getattr(error, "reasons", None)  # of ResponseNeverReceived and the like
-    if reasons:
-        error = getattr(reasons[-1], "value", error)
     return f"{type(error).__name__}: {error}"[:500]

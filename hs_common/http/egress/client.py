@@ -24,7 +24,7 @@ from hs_common.version import VERSION
 URL_LIMIT: Final = 8_192
 """Characters; servers refuse longer ones."""
 USER_AGENT: Final = f"Viaduct/{VERSION}"
-_PORTS: Final = {"http": 80, "https": 443}
+PORTS: Final = {"http": 80, "https": 443}
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _REPEATABLE: Final = ("GET", "HEAD", "PUT")
 _FOR_ANYBODY: Final = ("accept", "accept-language", "user-agent")
@@ -161,7 +161,7 @@ def parse_url(url: str) -> SplitResult:
         raise BadUrl("the URL is too long or contains white space")
     try:
         parts = urlsplit(url)
-        if parts.scheme not in _PORTS or "@" in parts.netloc or not parts.hostname:
+        if parts.scheme not in PORTS or "@" in parts.netloc or not parts.hostname:
             raise BadUrl("only http: and https: URLs with a host and without a user can be asked")
         netloc = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode("ascii")
         split_port(netloc)
@@ -172,7 +172,7 @@ def parse_url(url: str) -> SplitResult:
 
 def _target(parts: SplitResult) -> Target:
     host, port = split_port(parts.netloc)
-    return Target(host, port or _PORTS[parts.scheme], host if parts.scheme == "https" else None)
+    return Target(host, port or PORTS[parts.scheme], host if parts.scheme == "https" else None)
 
 
 def _path(parts: SplitResult) -> str:

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from hs_common.http.egress.answer import Answer
 from hs_common.http.egress.failures import BrokenOff, EgressError, NotTrusted, TimedOut
 from hs_common.http.response_reader import MalformedResponse, ResponseReader
+from hs_common.http.write_now import write_now
 
 AT_ONCE_BYTES: Final = 32 * 1024
 """Requests up to this size are sent without looking whether they go: the system takes them at once."""
@@ -82,7 +83,7 @@ class Connection(Protocol):
         if len(question) > AT_ONCE_BYTES and not self._writing.is_registered:
             self._writing.is_registered = True
             self.transport.registerProducer(self._writing, True)
-        self.transport.write(question)
+        write_now(self.transport, question)
         return begun
 
     def abort(self) -> None:
