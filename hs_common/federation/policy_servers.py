@@ -1,7 +1,8 @@
 """Policy servers: events of a room that uses one are signed by it before they are sent.
 
-Whether a room uses one is kept for some seconds, since every message asks; a change of it is seen at once where it was
-made, and elsewhere when the log tells of it. A *no* comes from the truth: what fails is looked at anew.
+Whether a room uses one is kept, since every message asks; a change of it is seen at once where it was made, and
+elsewhere when the log tells of it. What the log does not tell, that the policy server left the room or came back, is
+looked at every few seconds, where a room names one. A *no* comes from the truth: what fails is looked at anew.
 
 Spec: server-server API, #policy-servers.
 """
@@ -25,6 +26,8 @@ from hs_common.storage.queries import Queries
 
 KEPT_S: Final = 5.0
 """How long a room's policy server is believed without looking again."""
+KEPT_WITHOUT_S: Final = 60.0
+"""How long it is believed that a room names none. The log tells of the first, if this server is in the room."""
 MAXIMUM_KEPT: Final = 10_000
 """Rooms of which that is known; an entry has some hundred bytes."""
 
@@ -51,7 +54,7 @@ class PolicyServers:
         self._db = db
         self._asking = asking
         self._seconds = seconds
-        self._known = Bounded[str, tuple[float, Policy | None]](MAXIMUM_KEPT)
+        self._known = Bounded[str, tuple[float, Policy | None]](MAXIMUM_KEPT)  # until when it is believed
         self._changes = 0  # how often the log told of one
 
     async def for_event(self, intent: Intent) -> Policy | None:
@@ -61,13 +64,13 @@ class PolicyServers:
     async def of_room(self, room_id: str) -> Policy | None:
         """The policy server that a room uses."""
         known = self._known.get(room_id)
-        if known is not None and self._seconds() - known[0] < KEPT_S:
+        if known is not None and self._seconds() < known[0]:
             return known[1]
         changes = self._changes
-        policy = await self._read(room_id)
+        policy, kept_s = await self._read(room_id)
         if changes != self._changes:
             return policy  # it may have been read as it was before: who asks next looks again
-        self._known[room_id] = (self._seconds(), policy)
+        self._known[room_id] = (self._seconds() + kept_s, policy)
         return policy
 
     def subscription(self) -> Subscription:
@@ -104,12 +107,13 @@ class PolicyServers:
             raise MatrixError(403, "M_FORBIDDEN", "The policy server's signature is not valid")
         return encode(pdu)
 
-    async def _read(self, room_id: str) -> Policy | None:
+    async def _read(self, room_id: str) -> tuple[Policy | None, float]:
+        """The room's policy server, and for how many seconds that is to be believed."""
         rows = await room_state.entries(self._db, room_id, [(POLICY, "")], room_state.NOW)
         policy = policy_of(orjson.loads(rows[0][3])["content"]) if rows else None
-        if policy is None or not await room_state.server_is_in_room(self._db, room_id, policy.server):
-            return None
-        return policy
+        if policy is None:
+            return None, KEPT_WITHOUT_S
+        return policy if await room_state.server_is_in_room(self._db, room_id, policy.server) else None, KEPT_S
 
 
 def is_policy(intent: Intent) -> bool:

@@ -19,8 +19,13 @@ def settings_subscription(
             if one.kind == "room_deleted" or mark in bytes(one.body):
                 item = items.decode(one.kind, one.body)
                 if isinstance(item, items.RoomDeletedItem) or (
-                    isinstance(item, items.EventItem) and item.type == event_type
+                    isinstance(item, items.EventItem) and _sets(item, event_type)
                 ):
                     forget(item.room_id)
 
     return Subscription(name, ("event", "room_deleted"), apply, lambda pos: forget_all())
+
+
+def _sets(event: items.EventItem, event_type: str) -> bool:
+    """Whether it is of that type, or brings back one that is: where a room's forks meet."""
+    return event.type == event_type or any(change.type == event_type for change in event.changes)

@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from hs_common.federation.policy_servers import PolicyServers, Unreachable
+from hs_common.federation.policy_servers import KEPT_WITHOUT_S, PolicyServers, Unreachable
+from hs_common.replication import items
+from hs_common.replication.entry import Entry, decode_body, encode_body
+from hs_common.replication.names import FORMAT
+from hs_common.replication.subscription import hand_out
 from hs_common.storage.queries import Arguments, Row
 from hs_workers.federation_inbound.room_admission import RoomAdmission
 from tests.reactor import run
@@ -66,3 +70,64 @@ def test_a_read_that_a_change_overtook_is_not_kept(make: Any, all_rooms: bool) -
         assert len(db.reads) == 2, "what is read after it is kept"
 
     run(scenario())
+
+
+def test_that_a_room_names_no_policy_server_is_believed_until_the_log_tells_of_one() -> None:
+    async def scenario() -> None:
+        db, now_s = _SlowReads(), 0.0
+        policies = PolicyServers(db, Unreachable(), lambda: now_s)
+        subscription = policies.subscription()
+
+        async def reads() -> int:
+            asked = Deferred.fromCoroutine(policies.of_room(ROOM))
+            before = len(db.reads)
+            if before and not db.reads[-1].called:
+                db.reads[-1].callback([])
+            assert await asked is None
+            return before
+
+        def tell(event_type: str, changes: list[items.StateChange]) -> None:
+            item = _event(event_type, changes)
+            entry = Entry(1, 1, 0, FORMAT, encode_body(0, [(1, items.KIND_OF[type(item)], items.encode(item))]))
+            hand_out([subscription], entry, decode_body(entry))
+
+        assert await reads() == 1
+        now_s = KEPT_WITHOUT_S - 1
+        tell("m.room.message", [])
+        assert await reads() == 1
+        tell("m.room.policy", [])
+        assert await reads() == 2
+        tell("m.room.message", [items.StateChange("m.room.policy", "", None, "$a")])
+        assert await reads() == 3, "forks that meet may bring one"
+        now_s += KEPT_WITHOUT_S
+        assert await reads() == 4
+
+    run(scenario())
+
+
+def _event(event_type: str, changes: list[items.StateChange]) -> items.EventItem:
+    return items.EventItem(
+        room_id=ROOM,
+        event_id="$e",
+        room_version="11",
+        json=b"{}",
+        sender="@a:b",
+        type=event_type,
+        state_key=None,
+        order_pos=1,
+        order_sub=0,
+        origin_server_ts=0,
+        state_pos=0,
+        replaces_state=None,
+        thread_root=None,
+        rule_bits=0,
+        mentions=[],
+        changes=changes,
+        memberships=[],
+        servers_joined=[],
+        servers_left=[],
+        redacted=[],
+        relation=None,
+        device_id=None,
+        txn_id=None,
+    )
