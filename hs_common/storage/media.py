@@ -1,10 +1,10 @@
-"""Media of this server: what was uploaded, which contents the storage holds, thumbnails, what a user's media take.
+"""Media of this server: what was uploaded, thumbnails, what a user's media take.
 
-Rules: a content is claimed before its bytes are put in place, and pointed at after; see the migration for why.
+Rules: what refers to a content is noted in the statement or transaction that records the content: see `media_contents`.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from enum import Enum
 
 from hs_common.storage.queries import Queries
 
@@ -33,6 +33,16 @@ class Content:
     content_type: str
     file_name: str | None
     is_public: bool
+
+
+class Uploaded(Enum):
+    """What became of an upload: nothing was kept of it unless it was recorded."""
+
+    RECORDED = "recorded"
+    DELETED = "deleted"
+    """Its bytes are perhaps gone, by another deletion than the accepted one."""
+    REFUSED = "refused"
+    """Its user has no room for it, or its id is none that waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +90,26 @@ async def add_media(db: Queries, media_id: str, user_id: str, now_ms: int, conte
         """,
         (
             *(media_id, user_id, now_ms),
-            *(content.sha256, content.size, content.content_type, content.file_name, content.is_public),
+            *_values(content),
         ),
     )
 
 
-async def add_upload(db: Queries, media_id: str, user_id: str, now_ms: int, content: Content, most: int | None) -> bool:
-    """What a user has uploaded, counted; False, and nothing is kept, if that is more than he may have. `most` is what
-    users may have who have no limit of their own."""
-    touched = await db.execute(
-        f"""
-        WITH uploader AS (SELECT %(user_id)s::text AS user_id), counted AS ({_COUNTED})
-        INSERT INTO media (media_id, user_id, created_ts, sha256, size, content_type, file_name, is_public)
-        SELECT %(media_id)s, user_id, %(now)s, %(sha256)s, %(size)s, %(content_type)s, %(file_name)s, %(is_public)s
-          FROM counted
-        """,
-        {**_uploaded(content, most), "media_id": media_id, "user_id": user_id, "now": now_ms},
+def _values(content: Content) -> tuple[object, ...]:
+    return content.sha256, content.size, content.content_type, content.file_name, content.is_public
+
+
+async def add_upload(
+    db: Queries, media_id: str, user_id: str, now_ms: int, content: Content, most: int | None, accepted: int | None
+) -> Uploaded:
+    """What a user has uploaded, recorded and counted. `most` is what users may have who have no limit of their own;
+    `accepted` is a deletion of the content after which it was put in place again."""
+    row = await db.fetch_one(
+        "SELECT add_upload(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (media_id, user_id, now_ms, *_values(content), most, accepted),
     )
-    return touched == 1
+    assert row is not None, "a function answers one row"
+    return Uploaded(row[0])
 
 
 async def add_pending(db: Queries, media_id: str, user_id: str, now_ms: int, expires_ms: int, most: int) -> bool:
@@ -113,22 +125,16 @@ async def add_pending(db: Queries, media_id: str, user_id: str, now_ms: int, exp
     return touched == 1
 
 
-async def fill_pending(db: Queries, media_id: str, now_ms: int, content: Content, most: int | None) -> bool:
-    """Gives a created id its content, and counts that for its user; False, and nothing is kept, if it has one, has
-    expired, or if that is more than the user may have."""
-    touched = await db.execute(
-        f"""
-        WITH uploader AS (
-            SELECT user_id FROM media WHERE media_id = %(media_id)s AND expires_ts > %(now)s FOR UPDATE),
-        counted AS ({_COUNTED})
-        UPDATE media
-           SET sha256 = %(sha256)s, size = %(size)s, content_type = %(content_type)s, file_name = %(file_name)s,
-               is_public = %(is_public)s, expires_ts = NULL
-          FROM counted WHERE media_id = %(media_id)s AND expires_ts > %(now)s
-        """,
-        {**_uploaded(content, most), "media_id": media_id, "now": now_ms},
+async def fill_pending(
+    db: Queries, media_id: str, now_ms: int, content: Content, most: int | None, accepted: int | None
+) -> Uploaded:
+    """The same under a created id; REFUSED also if that has its content, or has expired."""
+    row = await db.fetch_one(
+        "SELECT fill_upload(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (media_id, now_ms, *_values(content), most, accepted),
     )
-    return touched == 1
+    assert row is not None, "a function answers one row"
+    return Uploaded(row[0])
 
 
 async def delete_expired(db: Queries, before_ms: int) -> int:
@@ -150,114 +156,6 @@ async def has_room(db: Queries, user_id: str, size: int, most: int | None) -> bo
     if row is None:
         return most is None or size <= most
     return row[0] is not False
-
-
-# Counts one more of the uploader's media: no row, and nothing is counted, if that is more than he may have.
-_COUNTED: Final = """
-    INSERT INTO media_usage AS used (user_id, bytes, count)
-    SELECT user_id, %(size)s, 1 FROM uploader
-     WHERE %(most)s::bigint IS NULL OR %(size)s <= %(most)s::bigint
-        OR EXISTS (SELECT FROM media_usage known WHERE known.user_id = uploader.user_id AND most_bytes IS NOT NULL)
-        ON CONFLICT (user_id) DO UPDATE SET bytes = used.bytes + excluded.bytes, count = used.count + 1
-     WHERE (used.bytes + excluded.bytes <= coalesce(used.most_bytes, %(most)s::bigint)) IS NOT FALSE
-    RETURNING user_id"""
-
-
-def _uploaded(content: Content, most: int | None) -> dict[str, object]:
-    return {
-        "sha256": content.sha256,
-        "size": content.size,
-        "content_type": content.content_type,
-        "file_name": content.file_name,
-        "is_public": content.is_public,
-        "most": most,
-    }
-
-
-# Contents
-
-
-# A claim that a crash of the database loses is one of a content that was not recorded either: the record's own commit
-# makes what was written before it durable too. So it does not wait for the disk.
-_UNFORCED: Final = "SET LOCAL synchronous_commit TO off;"
-
-
-async def claim_blob(db: Queries, sha256: bytes, size: int, now_ms: int) -> None:
-    """Keeps sweepers off a content that is about to be put in place; waits for one that is at it."""
-    await db.execute(
-        f"""{_UNFORCED}
-        INSERT INTO media_blobs (sha256, size, touched_ts) VALUES (%s, %s, %s)
-            ON CONFLICT (sha256) DO UPDATE SET touched_ts = excluded.touched_ts
-        """,
-        (sha256, size, now_ms),
-    )
-
-
-async def claim_upload(db: Queries, sha256: bytes, size: int, now_ms: int, user_id: str, most: int | None) -> bool:
-    """The same for an upload of a user; False, and it is not claimed, if he has no room for it."""
-    touched = await db.execute(
-        f"""{_UNFORCED}
-        INSERT INTO media_blobs (sha256, size, touched_ts)
-        SELECT %(sha256)s, %(size)s, %(now)s
-         WHERE coalesce((SELECT (bytes + %(size)s <= coalesce(most_bytes, %(most)s::bigint)) IS NOT FALSE
-                           FROM media_usage WHERE user_id = %(user_id)s),
-                        (%(size)s <= %(most)s::bigint) IS NOT FALSE)
-            ON CONFLICT (sha256) DO UPDATE SET touched_ts = excluded.touched_ts
-        """,
-        {"sha256": sha256, "size": size, "now": now_ms, "user_id": user_id, "most": most},
-    )
-    return touched == 1
-
-
-async def unused_blobs(db: Queries, touched_before_ms: int, limit: int) -> list[bytes]:
-    """Contents that no media and no other content's thumbnail is made of."""
-    rows = await db.fetch(
-        """
-        SELECT sha256 FROM media_blobs blob
-         WHERE touched_ts < %s
-           AND NOT EXISTS (SELECT FROM media WHERE media.sha256 = blob.sha256)
-           AND NOT EXISTS (SELECT FROM remote_media remote WHERE remote.sha256 = blob.sha256)
-           AND NOT EXISTS (SELECT FROM media_thumbnails t WHERE t.sha256 = blob.sha256 AND t.source <> blob.sha256)
-         LIMIT %s
-        """,
-        (touched_before_ms, limit),
-    )
-    return [bytes(row[0]) for row in rows]
-
-
-async def delete_thumbnails(db: Queries, source: bytes) -> None:
-    """Forgets the thumbnails of a content; their own contents are then unused."""
-    await db.execute("DELETE FROM media_thumbnails WHERE source = %s", (source,))
-
-
-async def delete_blob(db: Queries, sha256: bytes, touched_before_ms: int) -> bool:
-    """Forgets a content that was not claimed since; False if it was. StatementRefused if something is made of it.
-
-    The row is locked until the transaction ends, and so are uploads of the same content.
-    """
-    touched = await db.execute(
-        "DELETE FROM media_blobs WHERE sha256 = %s AND touched_ts < %s", (sha256, touched_before_ms)
-    )
-    return touched == 1
-
-
-async def add_stray(db: Queries, sha256: bytes) -> bool:
-    """Notes a content that was found in the storage, as one that may be swept at once; False if it is known."""
-    touched = await db.execute(
-        "INSERT INTO media_blobs (sha256, size, touched_ts) VALUES (%s, 0, 0) ON CONFLICT DO NOTHING", (sha256,)
-    )
-    return touched == 1
-
-
-async def is_known_blob(db: Queries, sha256: bytes) -> bool:
-    """Whether a content has a row; waits for a sweeper that is just deleting it."""
-    return await db.fetch_one("SELECT FROM media_blobs WHERE sha256 = %s FOR KEY SHARE", (sha256,)) is not None
-
-
-async def known_blobs(db: Queries, digests: list[bytes]) -> set[bytes]:
-    """Those of the contents that have a row."""
-    rows = await db.fetch("SELECT sha256 FROM media_blobs WHERE sha256 = ANY(%s)", (digests,))
-    return {bytes(row[0]) for row in rows}
 
 
 # Thumbnails
@@ -286,11 +184,15 @@ async def count_thumbnails(db: Queries, source: bytes) -> int:
     return int(row[0])
 
 
-async def add_thumbnail(db: Queries, key: ThumbnailKey, sha256: bytes, content_type: str) -> None:
-    await db.execute(
+async def add_thumbnail(db: Queries, key: ThumbnailKey, sha256: bytes, content_type: str) -> bool:
+    """Notes it; False if there is one already, or if what it was made of was deleted meanwhile, which it waits for."""
+    touched = await db.execute(
         """
         INSERT INTO media_thumbnails (source, method, width, height, animated, sha256, content_type)
-        VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+        SELECT source.sha256, %s, %s, %s, %s, %s, %s
+          FROM (SELECT sha256 FROM media_blobs WHERE sha256 = %s AND deletion_ts IS NULL FOR KEY SHARE) source
+            ON CONFLICT DO NOTHING
         """,
-        (key.source, key.method, key.width, key.height, key.animated, sha256, content_type),
+        (key.method, key.width, key.height, key.animated, sha256, content_type, key.source),
     )
+    return touched == 1

@@ -179,7 +179,7 @@ async def find_usage(db: Queries, user_id: str) -> Row | None:
 
 async def stored_bytes(db: Queries) -> int:
     """What all contents take."""
-    row = await db.fetch_one("SELECT coalesce(sum(size), 0)::bigint FROM media_blobs")
+    row = await db.fetch_one("SELECT coalesce(sum(size), 0)::bigint FROM media_blobs WHERE deletion_ts IS NULL")
     assert row is not None
     return int(row[0])
 
@@ -193,8 +193,8 @@ async def totals(db: Queries) -> dict[str, Any]:
                (SELECT count(*) FROM remote_media WHERE sha256 IS NOT NULL),
                (SELECT coalesce(sum(size), 0)::bigint FROM remote_media),
                (SELECT count(*) FROM media_thumbnails),
-               (SELECT count(*) FROM media_blobs),
-               (SELECT coalesce(sum(size), 0)::bigint FROM media_blobs),
+               (SELECT count(*) FROM media_blobs WHERE deletion_ts IS NULL),
+               (SELECT coalesce(sum(size), 0)::bigint FROM media_blobs WHERE deletion_ts IS NULL),
                (SELECT count(*) FROM media_quarantined),
                (SELECT count(*) FROM url_previews)
         """

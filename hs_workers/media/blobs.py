@@ -41,10 +41,15 @@ class Receiving(Protocol):
         """More of it. Called again only after it returned."""
 
     async def keep(self, digest: Digest, rest: Sequence[Piece]) -> None:
-        """Puts it in its place, with what was not written yet, its end; when this returns, it survives a crash."""
+        """Puts it in its place, with what was not written yet, its end; when this returns, it survives a crash. Called
+        again with the same if it was deleted from there: it is put there once more."""
+
+    def let_go(self) -> bool:
+        """No other method will be called: True if nothing is left to be thrown away; else `discard` has to be, after
+        all."""
 
     async def discard(self) -> None:
-        """It is not wanted. May be called at any time, also while another method is under way, and after `keep`."""
+        """Throws away what is not in its place. May be called at any time, also while another method is under way."""
 
 
 class Blob(Protocol):

@@ -48,9 +48,14 @@ class Collecting:
         return Digest(self._hash.digest(), self.size)
 
     async def keep(self) -> None:
-        """Puts it in its place; when this returns, it survives a crash. Raises StorageFailed."""
+        """Puts it in its place; when this returns, it survives a crash. May be called again, if it was deleted from
+        there. Raises StorageFailed."""
         await self._receiving.keep(self.digest(), self._pieces)
 
+    def let_go(self) -> bool:
+        """Nothing more is done with it: True if nothing is left to be thrown away; else `discard` has to be called."""
+        return self._receiving.let_go()
+
     async def discard(self) -> None:
-        """It is not wanted. May be called at any time."""
+        """Throws away what is not in its place. May be called at any time."""
         await self._receiving.discard()

@@ -13,7 +13,7 @@ from hs_common.http.reply import Reply
 from hs_common.http.request import Request
 from hs_common.matrix.errors import MatrixError, forbidden, limit_exceeded, not_found
 from hs_common.storage import media
-from hs_common.storage.media import Content
+from hs_common.storage.media import Content, Uploaded
 from hs_common.storage.queries import Queries
 from hs_workers.media.arrivals import Arrivals
 from hs_workers.media.authed_content_repo import AuthedContentRepo
@@ -63,8 +63,8 @@ class ContentRepo:
         media_id = self._new_id()
         user_id = request.requester.user_id
 
-        async def record(db: Queries, content: Content, most: int | None) -> bool:
-            return await media.add_upload(db, media_id, user_id, self._now_ms(), content, most)
+        async def record(db: Queries, content: Content, most: int | None, accepted: int | None) -> Uploaded:
+            return await media.add_upload(db, media_id, user_id, self._now_ms(), content, most, accepted)
 
         await self._uploading.upload(request, record)
         return {"content_uri": self._uri(media_id)}
@@ -101,11 +101,11 @@ class ContentRepo:
         media_id = request.path["mediaId"]
         await self._check_pending(request)
 
-        async def record(db: Queries, content: Content, most: int | None) -> bool:
-            if await media.fill_pending(db, media_id, self._now_ms(), content, most):
-                return True
-            await self._check_pending(request)
-            return False
+        async def record(db: Queries, content: Content, most: int | None, accepted: int | None) -> Uploaded:
+            uploaded = await media.fill_pending(db, media_id, self._now_ms(), content, most, accepted)
+            if uploaded is Uploaded.REFUSED:
+                await self._check_pending(request)
+            return uploaded
 
         await self._uploading.upload(request, record)
         self._arrivals.arrived(media_id)

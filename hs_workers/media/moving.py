@@ -2,8 +2,8 @@
 
 Rules: each content is read whole, hashed anew and durable in the new place before it goes from the old one; so a step
 may break off anywhere and be taken again, by any worker, and what is broken stays where it is. Only what the database
-knows is moved: the rest is the sweeper's. A content that is deleted while it is copied is gone afterwards: deleting
-locks its row, which is looked at once more when the copy is there.
+knows is moved: the rest is the sweeper's. A content that is deleted while it is copied is gone afterwards: its row says
+so, which is looked at once more when the copy is there, and the copy is deleted like any other.
 """
 
 from collections.abc import Callable, Coroutine
@@ -15,10 +15,11 @@ from twisted.python.failure import Failure
 
 from hs_common.http.streaming import PIECE_BYTES
 from hs_common.process.background import Background
-from hs_common.storage import media
+from hs_common.storage import media_contents
 from hs_common.storage.queries import Queries
 from hs_workers.media.blobs import PREFIXES, BlobStore
 from hs_workers.media.collecting import Collecting
+from hs_workers.media.deleting import Deleting
 from hs_workers.media.two_places import TwoPlaces
 
 AT_ONCE: Final = 8
@@ -52,9 +53,17 @@ class Step:
 class Mover:
     """`seconds` is a monotonic clock."""
 
-    def __init__(self, store: BlobStore, db: Queries, background: Background, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: BlobStore,
+        db: Queries,
+        deleting: Deleting,
+        background: Background,
+        seconds: Callable[[], float],
+    ) -> None:
         self._places = store if isinstance(store, TwoPlaces) else None
         self._db = db
+        self._deleting = deleting
         self._background = background
         self._seconds = seconds
 
@@ -72,7 +81,7 @@ class Mover:
         """What is left of the step's part, or what time lets."""
         found = sorted(one.sha256 for one in await places.old.contents(step.part) if one.sha256 > step.after)
         there = {one.sha256 for one in await places.new.contents(step.part)} if found else set()
-        known = await media.known_blobs(self._db, found) if found else set()
+        known = await media_contents.known_contents(self._db, found) if found else set()
         for begin in range(0, len(found), AT_ONCE):
             if self._seconds() >= end_s:
                 return
@@ -90,8 +99,8 @@ class Mover:
             except _Broken:
                 step.broken.append(sha256)
                 return
-            if not await media.is_known_blob(self._db, sha256):
-                await places.delete(sha256)
+            if not await media_contents.is_kept_content(self._db, sha256):
+                await self._deleting.delete_refused(sha256)
                 return
             step.moved_bytes += size
         if not keeps:
@@ -110,11 +119,10 @@ class Mover:
             if content.digest().sha256 != sha256:
                 raise _Broken
             await content.keep()
-        except BaseException:
-            self._background("discard upload", content.discard())
-            raise
         finally:
             blob.close()
+            if not content.let_go():
+                self._background("discard upload", content.discard())
         return blob.size
 
 

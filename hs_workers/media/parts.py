@@ -21,6 +21,7 @@ from hs_workers.media.authed_content_repo import AuthedContentRepo
 from hs_workers.media.blobs import BlobStore
 from hs_workers.media.content_repo import ContentRepo
 from hs_workers.media.content_repository import ContentRepository
+from hs_workers.media.deleting import Deleting
 from hs_workers.media.disk import Disk
 from hs_workers.media.downloading import Downloading
 from hs_workers.media.keeping import Keeping
@@ -86,8 +87,9 @@ class MediaParts:
             self._thumbnail_threads, config.thumbnail_pixels, outside.thumbnail_time_limit_s
         )
         retention = Retention(outside.server_name, config, outside.db, now_ms, metrics)
-        self.sweeper = Sweeper(outside.db, self.store, outside.reactor, now_ms, metrics, retention.forget)
-        self._keeping = Keeping(outside.db, self.store, outside.background, now_ms)
+        deleting = Deleting(outside.db, self.store, now_ms)
+        self.sweeper = Sweeper(outside.db, self.store, deleting, outside.reactor, now_ms, metrics, retention.forget)
+        self._keeping = Keeping(outside.db, self.store, deleting, outside.background, outside.reactor, now_ms)
         self.arrivals = Arrivals(outside.db, outside.reactor, now_ms)
         self.thumbnails = self._make_thumbnails()
         self.previewing = self._make_previewing()
@@ -111,7 +113,7 @@ class MediaParts:
         for_servers = ContentRepository(downloading, downloads, self.store, metrics, outside.random)
         operations = Administration(outside.server_name, outside.db, self.sweeper, outside.background, now_ms)
         for_admins = AdminMedia(outside.server_name, outside.db, operations)
-        mover = Mover(store, outside.db, outside.background, outside.reactor.seconds)
+        mover = Mover(store, outside.db, deleting, outside.background, outside.reactor.seconds)
         for_operators = OperatorMedia(outside.db, operations, mover, outside.shared_secret, now_ms)
         self.endpoints: Iterable[object] = (downloads, uploads, for_servers, for_admins, for_operators)
 
@@ -130,6 +132,7 @@ class MediaParts:
         return Thumbnails(
             db=outside.db,
             store=self.store,
+            keeping=self._keeping,
             processes=self.processes,
             background=outside.background,
             metrics=outside.metrics,

@@ -3,7 +3,7 @@
 Spec: client-server-api/#thumbnails.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from twisted.internet.defer import Deferred, DeferredSemaphore
@@ -11,11 +11,12 @@ from twisted.logger import Logger
 
 from hs_common.matrix.errors import MatrixError, limit_exceeded, too_large, unknown
 from hs_common.process.background import Background
-from hs_common.storage import media
+from hs_common.storage import media, media_contents
 from hs_common.storage.database import Database
 from hs_common.storage.media import StoredThumbnail, ThumbnailKey
+from hs_common.storage.queries import Queries
 from hs_workers.media.blobs import Blob, BlobStore, StorageFailed
-from hs_workers.media.collecting import Collecting
+from hs_workers.media.keeping import Keeping
 from hs_workers.media.metrics import MediaMetrics
 from hs_workers.media.thumbnail_processes import ThumbnailProcesses
 from hs_workers.media.thumbnail_protocol import Answer, Job, Kind
@@ -41,6 +42,7 @@ class Thumbnails:
         self,
         db: Database,
         store: BlobStore,
+        keeping: Keeping,
         processes: ThumbnailProcesses,
         background: Background,
         metrics: MediaMetrics,
@@ -51,6 +53,7 @@ class Thumbnails:
     ) -> None:
         self._db = db
         self._store = store
+        self._keeping = keeping
         self._processes = processes
         self._background = background
         self._metrics = metrics
@@ -151,16 +154,25 @@ class Thumbnails:
 
     async def _keep(self, key: ThumbnailKey, answer: Answer) -> StoredThumbnail:
         """Stores it as a content of its own."""
-        content = Collecting(self._store.receive())
-        try:
-            await content.add(answer.data)
-            digest = content.digest()
-            await media.claim_blob(self._db, digest.sha256, digest.size, self._now_ms())
-            await content.keep()
-        except BaseException:
-            self._background("discard upload", content.discard())
-            raise
-        # One too many is swept within the hour, and serves until then.
-        if await media.count_thumbnails(self._db, key.source) < KEPT_LIMIT:
-            await media.add_thumbnail(self._db, key, digest.sha256, answer.content_type)
+        async with self._keeping.incoming() as incoming:
+            digest = await incoming.receive(_once(answer.data), len(answer.data))
+
+            async def record(db: Queries) -> None:
+                is_noted = await media.count_thumbnails(db, key.source) < KEPT_LIMIT and await media.add_thumbnail(
+                    db, key, digest.sha256, answer.content_type
+                )
+                if not is_noted:  # it is swept later, and serves until then
+                    await media_contents.claim_content(db, digest.sha256, digest.size, self._now_ms())
+
+            await incoming.keep_with(digest, record)
         return StoredThumbnail(digest.sha256, digest.size, answer.content_type)
+
+
+def _once(data: bytes) -> Callable[[], Awaitable[bytes]]:
+    """Reads it, and then its end."""
+    pieces = [data]
+
+    async def read() -> bytes:
+        return pieces.pop() if pieces else b""
+
+    return read

@@ -10,17 +10,17 @@ from hs_common.http.request import Request
 from hs_common.matrix.errors import forbidden, invalid_param, too_large, unknown
 from hs_common.storage import media
 from hs_common.storage.database import Database
-from hs_common.storage.media import Content
+from hs_common.storage.media import Content, Uploaded
 from hs_common.storage.queries import Queries
 from hs_workers.media.blobs import StorageFailed
 from hs_workers.media.disposition import FILE_NAME_LIMIT, kept_content_type
-from hs_workers.media.keeping import Keeping, NoRoom, ReceivedTooMuch, Uploader
+from hs_workers.media.keeping import Keeping, ReceivedTooMuch
 from hs_workers.media.metrics import MediaMetrics
 from hs_workers.media.stored_bytes import StoredBytes
 
-Record = Callable[[Queries, Content, int | None], Awaitable[bool]]
-"""Notes the content under its id and counts it, in one statement; False, and neither, if its user had then more than so
-many bytes. Raises MatrixError if there is another reason against it."""
+Record = Callable[[Queries, Content, int | None, int | None], Awaitable[Uploaded]]
+"""Records the content under its id and counts it, in one statement, unless its user had then more than so many bytes;
+last comes the deletion to accept. Raises MatrixError if there is another reason against it."""
 
 
 class Uploading:
@@ -62,12 +62,9 @@ class Uploading:
                     file_name=file_name or None,
                     is_public=self._config.unauthenticated_access,
                 )
-                uploader = Uploader(user_id, self._config.user_bytes or None)
-                await incoming.keep(digest, lambda db: self._record(db, content, record), uploader)
+                await incoming.keep(digest, lambda accepted: self._record(content, record, accepted))
         except ReceivedTooMuch as error:
             raise self._too_large() from error
-        except NoRoom as error:
-            raise _quota_exceeded() from error
         except StorageFailed as error:
             self._log.error("An upload could not be stored: {error}", error=error)
             raise unknown("Media cannot be stored at the moment", status=503) from error
@@ -85,9 +82,11 @@ class Uploading:
         if most and not await media.has_room(self._db, user_id, size or 0, most):
             raise _quota_exceeded()
 
-    async def _record(self, db: Queries, content: Content, record: Record) -> None:
-        if not await record(db, content, self._config.user_bytes or None):
+    async def _record(self, content: Content, record: Record, accepted: int | None) -> bool:
+        uploaded = await record(self._db, content, self._config.user_bytes or None, accepted)
+        if uploaded is Uploaded.REFUSED:
             raise _quota_exceeded()
+        return uploaded is Uploaded.RECORDED
 
     def _too_large(self) -> Exception:
         return too_large(f"Uploads can have {self._config.upload_bytes} bytes at most")

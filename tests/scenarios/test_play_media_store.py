@@ -47,7 +47,6 @@ class Ground:
         connection = psycopg2.connect(self.server.database_url)
         try:
             with connection, connection.cursor() as cursor:
-                cursor.execute("UPDATE media_blobs SET touched_ts = touched_ts - %s", (by_ms,))
                 cursor.execute("UPDATE media SET created_ts = created_ts - %s, accessed_ts = 0", (by_ms,))
         finally:
             connection.close()

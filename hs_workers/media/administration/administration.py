@@ -1,8 +1,8 @@
 """The operations, whoever asks for them.
 
 Rules: what is quarantined stays and is sent to nobody: by its id, and by its bytes under any other id. Deleting deletes
-the bytes too, at once where nobody else has the same ones; those that were claimed within the last minute go with the
-next sweep.
+the bytes too, at once where nobody else has the same ones; those that had to be put in place again within the last
+hour go with a later sweep.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,6 +15,7 @@ from hs_common.process.background import Background
 from hs_common.storage import media_administration, media_lifetimes, remote_media
 from hs_common.storage.database import Database
 from hs_common.storage.media_lifetimes import Deleted
+from hs_common.storage.queries import DatabaseError
 from hs_workers.media.administration.mentioned import Key, media_of_event
 from hs_workers.media.blobs import StorageFailed
 from hs_workers.media.profile_media import profile_media
@@ -140,7 +141,7 @@ class Administration:
     async def _delete_bytes(self, digests: list[bytes]) -> None:
         try:
             await self._sweeper.delete_now(digests)
-        except StorageFailed as error:
+        except (StorageFailed, DatabaseError) as error:  # the second also if the storage takes long to answer
             self._log.error("Deleted media's bytes go with the next sweep: {error}", error=error)
 
 

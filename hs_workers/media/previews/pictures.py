@@ -68,7 +68,7 @@ class Pictures:
                 async def record(db: Queries) -> None:
                     await media.add_media(db, media_id, NOBODY, self._now_ms(), content)
 
-                await incoming.keep(digest, record)
+                await incoming.keep_with(digest, record)
                 return Picture(media_id, seen.content_type, digest.size, pixels.width, pixels.height)
         finally:
             answer.close()

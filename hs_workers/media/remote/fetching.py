@@ -129,7 +129,7 @@ class Fetching:
             async def record(db: Queries) -> None:
                 await remote_media.fill_remote(db, server_name, media_id, self._now_ms(), content)
 
-            await incoming.keep(digest, record)
+            await incoming.keep_with(digest, record)
         return digest.size
 
 

@@ -69,16 +69,20 @@ class SpooledReceiving:
     def __init__(self, spool: Spool, send: Callable[[Spool, Digest], Awaitable[None]]) -> None:
         self._spool = spool
         self._send = send
+        self._has_rest = False
 
     async def write(self, pieces: Sequence[Piece]) -> None:
         await self._spool.write(pieces)
 
     async def keep(self, digest: Digest, rest: Sequence[Piece]) -> None:
-        try:
+        if not self._has_rest:
             await self._spool.write(rest)
-            await self._send(self._spool, digest)
-        finally:
-            await self._spool.close()
+            self._has_rest = True
+        await self._send(self._spool, digest)
+
+    def let_go(self) -> bool:
+        """Closing gives back a file's space, which takes a while."""
+        return False
 
     async def discard(self) -> None:
         await self._spool.close()

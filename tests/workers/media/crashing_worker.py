@@ -1,8 +1,8 @@
 """A media worker that dies at the worst moment. Arguments: database, folder, moment, and for an object store its
 endpoint and keys; prints its port and serves.
 
-Moments: `never`; `claimed`, the content's row is there and its file is not; `kept`, the
-file is in its place and no media row points at it.
+Moments: `never`; `received`, all bytes are there and are not in their place; `kept`, they are in their place and no row
+tells of them.
 """
 
 import os
@@ -40,7 +40,7 @@ class DyingReceiving:
         self._moment = moment
 
     async def keep(self, digest: Digest, rest: Sequence[Piece]) -> None:
-        self._die_at("claimed")
+        self._die_at("received")
         await self._receiving.keep(digest, rest)
         self._die_at("kept")
 

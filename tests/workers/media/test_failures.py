@@ -58,11 +58,11 @@ async def check_nothing_is_left(world: World) -> None:
     await world.later(HOURS_LATER)
     await world.sweeper.sweep()
     assert world.files() == []
-    assert await world.count("media_blobs") == 0
+    assert await world.contents() == 0
     assert (await world.download(await world.uploaded(DATA))).body == DATA
 
 
-@pytest.mark.parametrize("moment", ["receiving", "claimed", "kept"])
+@pytest.mark.parametrize("moment", ["receiving", "received", "kept"])
 def test_killed_within_an_upload(media_url: str, media_folder: Path, moment: str) -> None:
     async def crash(port: int, process: "subprocess.Popen[bytes]") -> None:
         connection = await begin_upload(port, len(DATA) + (moment == "receiving"))
@@ -141,7 +141,7 @@ def test_killed_among_many_uploads(media_url: str, media_folder: Path, files_bef
             assert (answer.status, hashlib.sha256(answer.body).digest()) == (200, bytes(sha256))
         await world.later(HOURS_LATER)
         await world.sweeper.sweep()
-        assert len(world.files()) == len(rows) == await world.count("media_blobs")
+        assert len(world.files()) == len(rows) == await world.contents()
 
     with crashing(media_url, media_folder, "never") as (port, process):
         run(crash(port, process))

@@ -80,7 +80,7 @@ def test_a_sweep_deletes_what_nobody_has(play: Playing, object_store: ObjectStor
         await world.db.execute("DELETE FROM media WHERE media_id <> %s", (kept,))
         await world.db.execute("DELETE FROM media_blobs WHERE sha256 = sha256('stray')")
         await world.sweeper.sweep()
-        assert len(object_store.objects()) == 3
+        assert len(object_store.objects()) == 2  # what has no row may be an upload that is just being recorded
         await world.later(GRACE_S + 60)
         await world.sweeper.sweep()
         assert len(object_store.objects()) == 1
@@ -257,12 +257,12 @@ def test_a_full_disk_for_uploads_on_their_way(media_url: str, media_folder: Path
             assert (await world.download(kept)).body == DATA
             assert (await world.upload(b"small")).status == 200
             assert list(spool.iterdir()) == []
-            assert len(object_store.objects()) == 2 == await world.count("media_blobs")
+            assert len(object_store.objects()) == 2 == await world.contents()
 
         playing(media_url, media_folder, scenario, s3=object_store.options(spool_folder=str(spool)))
 
 
-@pytest.mark.parametrize("moment", ["receiving", "claimed", "kept"])
+@pytest.mark.parametrize("moment", ["receiving", "received", "kept"])
 def test_killed_within_an_upload(media_url: str, media_folder: Path, object_store: ObjectStore, moment: str) -> None:
     """Nothing is left but, at the worst, an object without media, which the sweeper takes."""
     arguments = [sys.executable, "-m", "tests.workers.media.crashing_worker", media_url, str(media_folder), moment]
@@ -288,7 +288,7 @@ def test_killed_within_an_upload(media_url: str, media_folder: Path, object_stor
         await world.later(GRACE_S * 2)
         await world.sweeper.sweep()
         assert object_store.objects() == []
-        assert await world.count("media_blobs") == 0
+        assert await world.contents() == 0
 
     object_store.check_signatures(False)
     playing(media_url, media_folder, check, s3=object_store.options())

@@ -221,7 +221,7 @@ def test_what_cannot_be_had(media_url: str, media_folder: Path, said: bytes, sta
         assert len(server.requests) == 1
         await world.background.drained()
         assert world.files() == []
-        assert await world.count("remote_media") == await world.count("media_blobs") == 0
+        assert await world.count("remote_media") == await world.contents() == 0
 
     play(media_url, media_folder, lambda request, talk: talk.write(said), scenario, remote_download_bytes=50_000)
 

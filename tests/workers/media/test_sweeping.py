@@ -1,15 +1,24 @@
 """What belongs to nobody goes, and nothing else, whenever uploads come in between."""
 
+import os
 from collections.abc import Awaitable, Callable, Iterable
+from hashlib import sha256
+from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from hs_common.storage import media
+from hs_common.storage import media, media_contents
+from hs_workers.media import keeping
 from hs_workers.media.blobs import StorageFailed
+from hs_workers.media.collecting import HELD_BYTES
+from hs_workers.media.deleting import DEAD_MS
+from hs_workers.media.keeping import RECORD_LIMIT_MS
 from hs_workers.media.sweeping import FIRST_S, GRACE_S, INTERVAL_S, Sweeper
 from tests.reactor import sleep
 from tests.workers.media.conftest import Playing
+from tests.workers.media.object_store import ObjectStore
 from tests.workers.media.pictures import picture
 from tests.workers.media.world import World
 
@@ -45,7 +54,7 @@ def test_what_deleted_media_leave_goes_with_its_thumbnails(play: Playing) -> Non
         await world.later(HOURS_LATER)
         await world.sweeper.sweep()
         assert world.files() == []
-        assert await world.count("media_blobs") == await world.count("media_thumbnails") == 0
+        assert await world.contents() == await world.count("media_thumbnails") == 0
         assert world.metric("viaduct_media_swept_total", what="unused") == 3
 
     play(scenario)
@@ -73,7 +82,7 @@ def test_files_that_the_database_does_not_know_go_when_they_are_old(play: Playin
         await world.later(HOURS_LATER)
         await world.sweeper.sweep()
         assert world.files() == []
-        assert await world.count("media_blobs") == 0
+        assert await world.contents() == 0
         assert world.metric("viaduct_media_swept_total", what="stray") == 1
         assert world.metric("viaduct_media_swept_total", what="unfinished") == 1
 
@@ -112,6 +121,110 @@ def test_an_upload_of_what_is_just_being_deleted_waits_and_brings_its_own(play: 
     play(stray)
 
 
+def deleting_once_kept(world: World, data: bytes) -> list[bool]:
+    """Has a content deleted as soon as its bytes are in place, as a sweeper would that takes them for a stray's."""
+    receive, deleted = world.store.receive, list[bool]()
+
+    def receive_and_delete() -> Any:
+        receiving = receive()
+        keep = receiving.keep
+
+        async def kept(*args: Any) -> None:
+            await keep(*args)
+            if not deleted:
+                deleted.append(await world.sweeper._deleting.delete_stray(sha256(data).digest()))
+
+        receiving.keep = kept
+        return receiving
+
+    world.store.receive = receive_and_delete
+    return deleted
+
+
+@pytest.mark.parametrize("size", [10, HELD_BYTES + 100_000])
+@pytest.mark.parametrize("is_s3", [False, True])
+def test_an_upload_whose_bytes_go_before_it_is_recorded_brings_them_again(
+    play: Playing, object_store: ObjectStore, size: int, is_s3: bool
+) -> None:
+    async def scenario(world: World) -> None:
+        data = os.urandom(size)
+        deleted = deleting_once_kept(world, data)
+        media_id = await world.uploaded(data)
+        assert deleted == [True]
+        assert (await world.download(media_id)).body == data
+        await world.background.drained()
+        assert len(world.files()) + len(object_store.objects()) == 1
+
+    options = {"s3": object_store.options()} if is_s3 else {}
+    play(scenario, **options)
+
+
+def test_an_upload_that_takes_very_long_to_be_recorded_brings_its_bytes_again(play: Playing) -> None:
+    """It may have missed a deletion that nobody remembers."""
+
+    async def scenario(world: World) -> None:
+        receive, kept = world.store.receive, list[None]()
+
+        def slowly() -> Any:
+            receiving = receive()
+            keep = receiving.keep
+
+            async def keep_slowly(*args: Any) -> None:
+                await keep(*args)
+                if not kept:
+                    world.moment[0] += RECORD_LIMIT_MS
+                    await world.store.delete(sha256(b"x").digest())
+                kept.append(None)
+
+            receiving.keep = keep_slowly
+            return receiving
+
+        world.store.receive = slowly
+        media_id = await world.uploaded(b"x")
+        assert len(kept) == 2
+        assert (await world.download(media_id)).body == b"x"
+
+    play(scenario)
+
+
+def test_a_deletion_whose_worker_died_holds_up_uploads_of_the_same_for_a_while(
+    play: Playing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "CLAIM_LIMIT_S", 0.6)
+
+    async def scenario(world: World) -> None:
+        await media_contents.note_stray(world.db, sha256(b"x").digest(), world.moment[0])
+        assert (await world.upload(b"x")).status == 503
+        await world.later(DEAD_MS / 1000)
+        assert (await world.download(await world.uploaded(b"x"))).body == b"x"
+
+    play(scenario)
+
+
+def test_what_older_workers_bring_back_counts_again(play: Playing) -> None:
+    """They claim the row of a deletion and note what refers to it, and know nothing of the deletion."""
+
+    async def scenario(world: World) -> None:
+        await forget(world, await world.uploaded(b"x"))
+        await world.sweeper.sweep()
+        assert await world.contents() == 0
+        await media_contents.claim_content(world.db, sha256(b"x").digest(), 1, world.moment[0])
+        (world.folder / "blobs" / sha256(b"x").hexdigest()[:2] / sha256(b"x").hexdigest()).write_bytes(b"x")
+        await media.add_media(
+            world.db,
+            "old",
+            "@old:a",
+            world.moment[0],
+            media.Content(sha256(b"x").digest(), 1, "text/plain", None, is_public=True),
+        )
+        await world.later(HOURS_LATER)
+        await world.sweeper.sweep()
+        assert await world.contents() == 1
+        assert (await world.download("old")).body == b"x"
+
+    play(scenario)
+
+
 def test_two_sweepers_at_once(play: Playing) -> None:
     async def scenario(world: World) -> None:
         for number in range(20):
@@ -137,7 +250,7 @@ def test_what_media_are_made_of_cannot_be_forgotten(play: Playing) -> None:
         assert found is not None
         assert found.sha256 is not None
         await world.later(HOURS_LATER)
-        assert not await world.sweeper._delete_unused(found.sha256, world.moment[0])
+        assert not await world.sweeper._deleting.delete(found.sha256)
         assert (await world.download(media_id)).body == b"kept"
 
     play(scenario)
@@ -146,7 +259,10 @@ def test_what_media_are_made_of_cannot_be_forgotten(play: Playing) -> None:
 def test_it_sweeps_now_and_then_and_goes_on_after_a_failure(play: Playing) -> None:
     async def scenario(world: World) -> None:
         clock, swept = Clock(), []
-        sweeper = Sweeper(world.db, world.store, clock, lambda: 0, world.sweeper._metrics, world.sweeper._forget)
+        sweeper = Sweeper(
+            *(world.db, world.store, world.sweeper._deleting, clock, lambda: 0),
+            *(world.sweeper._metrics, world.sweeper._forget),
+        )
 
         async def sweep(prefixes: Iterable[int]) -> None:
             swept.append(list(prefixes))

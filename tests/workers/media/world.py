@@ -113,6 +113,12 @@ class World:
         assert row is not None
         return int(row[0])
 
+    async def contents(self) -> int:
+        """How many contents there are, by the database: without those that were deleted and are still remembered."""
+        row = await self.db.fetch_one("SELECT count(*) FROM media_blobs WHERE deletion_ts IS NULL")
+        assert row is not None
+        return int(row[0])
+
     async def later(self, seconds: float) -> None:
         """Moves the day's clock, after what goes on in the background."""
         await self.background.drained()
