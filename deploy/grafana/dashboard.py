@@ -173,6 +173,11 @@ ROWS: dict[str, list[Panel]] = {
         ),
         ("Fetched for rooms", "short", [(rate("viaduct_federation_fetches_total", "what"), "{{what}}, a second")]),
         (
+            "Users elsewhere whose keys were wanted",
+            "short",
+            [(rate("viaduct_remote_device_lists_total", "how"), "{{how}}, a second")],
+        ),
+        (
             "Requests to the outside",
             "reqps",
             [(rate("viaduct_egress_seconds_count", "purpose, outcome"), "{{purpose}} {{outcome}}")],

@@ -178,6 +178,15 @@ def _receipts_wait() -> AbstractContextManager[Any]:
     return mock.patch.object(RemoteReceipts, "_wait", nothing)
 
 
+def _newest_receipt_counts() -> AbstractContextManager[Any]:
+    """What a server is told last of what a user has read counts, though it was told of something newer."""
+
+    async def nothing(*asked: Any) -> dict[Any, Any]:
+        return {}
+
+    return mock.patch("hs_master.decisions.remote_users.master_reads.receipts_of", nothing)
+
+
 def _typing_ends() -> AbstractContextManager[Any]:
     """Who does not say that he has stopped types on."""
 
@@ -222,6 +231,7 @@ RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "judged by the state before": _state_before,
     "receipts are told again": _receipts_are_looked_for,
     "receipts wait for their events": _receipts_wait,
+    "the newest receipt counts": _newest_receipt_counts,
     "typing ends": _typing_ends,
     "typing ends with leaving": _typing_ends_with_leaving,
     "messages do not wait for events": _messages_do_not_wait,

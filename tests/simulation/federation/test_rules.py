@@ -11,7 +11,8 @@ FIRST = {
     "transactions are repeated": 20,  # mostly what was lost is fetched when something cites it
     "who lets somebody in signs for it": 16,
     "who is denied is kept out": 45,
-    "receipts wait for their events": 24,
+    "receipts wait for their events": 45,
+    "the newest receipt counts": 200,
 }
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from hs_common.matrix.identifiers import domain_of
 from hs_common.replication.ephemeral import Typing, decode_message
+from hs_master.intervals import ALWAYS
 from tests.simulation.federation.tables import SERVER_ACL_KEY
 
 if TYPE_CHECKING:
@@ -34,11 +35,12 @@ class Typists:
 
     def _check(self, room_id: str, user_id: str) -> None:
         home, now = self._home, self._home.world.clock.now
-        member = home.tables.current(room_id, "m.room.member", user_id)
-        if member is None:
+        memberships = home.tables.state[room_id].get(("m.room.member", user_id))
+        if not memberships:
             home.world.violation(f"{user_id}, who never was in {room_id}, is shown typing")
-        elif member.membership != "join":
-            left = now - home.committed_at(member.from_pos)
+        elif memberships[-1].to_pos != ALWAYS or memberships[-1].membership != "join":
+            last = memberships[-1]
+            left = now - home.committed_at(last.from_pos if last.to_pos == ALWAYS else last.to_pos)
             if left > LEFT_S:
                 home.world.violation(f"{user_id} is shown typing in {room_id}, {left:.1f} s after he left it")
         if not home.is_ours(user_id) and home.tables.denies(domain_of(user_id), room_id):
