@@ -25,10 +25,12 @@ class Under(NamedTuple):
 
 
 class Cursor(NamedTuple):
-    """How far a destination has received, of events and of what concerns devices; `under`: what is under way."""
+    """How far a destination has received, of events, of what concerns devices, and of what users have read; `under`:
+    what is under way."""
 
     events_to: int
     devices_to: int
+    receipts_to: int
     under: Under | None
     failures: int
     retry_at_ms: int
@@ -40,33 +42,37 @@ async def claim(db: Queries, destination: str, term: int, clean_to: int) -> Curs
     A destination for which nothing waited has received all that its shard has, up to `clean_to`.
     """
     row = await db.fetch_one(
-        "INSERT INTO destinations AS d (destination, term, is_behind, events_to, devices_to)"
-        " VALUES (%(destination)s, %(term)s, true, %(clean)s, %(clean)s)"
+        "INSERT INTO destinations AS d (destination, term, is_behind, events_to, devices_to, receipts_to)"
+        " VALUES (%(destination)s, %(term)s, true, %(clean)s, %(clean)s, %(clean)s)"
         " ON CONFLICT (destination) DO UPDATE SET term = excluded.term, is_behind = true,"
         " events_to = CASE WHEN d.is_behind THEN d.events_to ELSE greatest(d.events_to, excluded.events_to) END,"
-        " devices_to = CASE WHEN d.is_behind THEN d.devices_to ELSE greatest(d.devices_to, excluded.devices_to) END"
+        " devices_to = CASE WHEN d.is_behind THEN d.devices_to ELSE greatest(d.devices_to, excluded.devices_to) END,"
+        " receipts_to = CASE WHEN d.is_behind THEN d.receipts_to ELSE greatest(d.receipts_to, excluded.receipts_to) END"
         " WHERE d.term <= excluded.term"
-        " RETURNING events_to, devices_to, failures, retry_at_ms, txn_id, txn_ts, txn_events_to, txn_devices_to,"
-        " txn_pdus, txn_edus",
+        " RETURNING events_to, devices_to, coalesce(receipts_to, least(events_to, devices_to)), failures, retry_at_ms,"
+        " txn_id, txn_ts, txn_events_to, txn_devices_to, txn_pdus, txn_edus",
         {"destination": destination, "term": term, "clean": clean_to},
     )
     if row is None:
         return None
-    events_to, devices_to, failures, retry_at_ms, txn_id, *under = row
-    return Cursor(events_to, devices_to, None if txn_id is None else Under(txn_id, *under), failures, retry_at_ms)
+    events_to, devices_to, receipts_to, failures, retry_at_ms, txn_id, *rest = row
+    under = None if txn_id is None else Under(txn_id, *rest)
+    return Cursor(events_to, devices_to, receipts_to, under, failures, retry_at_ms)
 
 
 async def advance(
-    db: Queries, destination: str, term: int, received: tuple[int, int], under: Under | None, is_behind: bool
+    db: Queries, destination: str, term: int, received: tuple[int, int, int], under: Under | None, is_behind: bool
 ) -> bool:
-    """This much was received (events, devices), and this is under way next: one write. False: the share is another's.
+    """This much was received (events, devices, receipts), and this is under way next: one write. False: the share is
+    another's.
 
     What was received of messages to devices is deleted.
     """
     txn: Sequence[object] = (None,) * 6 if under is None else under
     row = await db.fetch_one(
         "WITH moved AS (UPDATE destinations SET events_to = %(events_to)s, devices_to = %(devices_to)s,"
-        " is_behind = %(is_behind)s, txn_id = %(txn_id)s, txn_ts = %(ts)s, txn_events_to = %(txn_events_to)s,"
+        " receipts_to = %(receipts_to)s, is_behind = %(is_behind)s, txn_id = %(txn_id)s, txn_ts = %(ts)s,"
+        " txn_events_to = %(txn_events_to)s,"
         " txn_devices_to = %(txn_devices_to)s, txn_pdus = %(pdus)s, txn_edus = %(edus)s, failures = 0,"
         " retry_at_ms = 0, last_error = NULL WHERE destination = %(destination)s AND term = %(term)s RETURNING 1),"
         " gone AS (DELETE FROM outgoing_edus WHERE destination = %(destination)s AND pos <= %(devices_to)s"
@@ -76,6 +82,7 @@ async def advance(
             "term": term,
             "events_to": received[0],
             "devices_to": received[1],
+            "receipts_to": received[2],
             "is_behind": is_behind,
             "txn_id": txn[0],
             "ts": txn[1],
@@ -147,7 +154,8 @@ async def messages(db: Queries, destination: str, after: int, upto: int, limit: 
 async def device_changes(db: Queries, destination: str, suffix: str, after: int, upto: int, limit: int) -> list[Row]:
     """(pos, user_id, device ids as a JSON array or NULL) of this server's users who share a room with the destination.
 
-    Their devices or keys changed; or sharing began, of which all devices are told.
+    Their devices or keys changed; or sharing began, of which all devices are told. Who shares a room already with the
+    destination is told of nothing by sharing another.
     """
     return await db.fetch(
         "SELECT c.pos, c.user_id, c.device_ids FROM device_list_changes AS c"
@@ -160,6 +168,11 @@ async def device_changes(db: Queries, destination: str, suffix: str, after: int,
         " AND m.membership = 'join' WHERE s.server = %(server)s AND s.to_pos = 9223372036854775807"
         " AND greatest(m.from_pos, s.from_pos) > %(after)s AND greatest(m.from_pos, s.from_pos) <= %(upto)s"
         " AND EXISTS (SELECT FROM device_keys AS k WHERE k.user_id = m.user_id)"
+        " AND NOT EXISTS (SELECT FROM local_membership AS other JOIN room_servers AS there"
+        " ON there.room_id = other.room_id AND there.server = %(server)s AND there.to_pos = 9223372036854775807"
+        " WHERE other.user_id = m.user_id AND other.to_pos = 9223372036854775807 AND other.membership = 'join'"
+        " AND (greatest(other.from_pos, there.from_pos), other.room_id)"
+        " < (greatest(m.from_pos, s.from_pos), m.room_id))"
         " ORDER BY 1, 2 LIMIT %(limit)s",
         {"server": destination, "suffix": suffix, "after": after, "upto": upto, "limit": limit},
     )
@@ -178,9 +191,22 @@ async def receipts(db: Queries, destination: str, suffix: str, after: int, upto:
 
 
 async def previous_change(db: Queries, user_id: str, pos: int) -> int | None:
-    """When the user's device list changed before."""
-    row = await db.fetch_one("SELECT max(pos) FROM device_list_changes WHERE user_id = %s AND pos < %s", (user_id, pos))
+    """When a device of the user changed before: changed cross-signing keys are told without a number."""
+    row = await db.fetch_one(
+        "SELECT max(pos) FROM device_list_changes WHERE user_id = %s AND pos < %s AND device_ids IS DISTINCT FROM '[]'",
+        (user_id, pos),
+    )
     return None if row is None or row[0] is None else int(row[0])
+
+
+async def changes_of_user(db: Queries, user_id: str, upto: int, limit: int) -> list[Row]:
+    """(pos, device ids as a JSON array, or NULL: of all) of the user's last changes of devices, the newest first; one
+    more than `limit`, if there is one."""
+    return await db.fetch(
+        "SELECT pos, device_ids FROM device_list_changes WHERE user_id = %s AND pos <= %s"
+        " AND device_ids IS DISTINCT FROM '[]' ORDER BY pos DESC LIMIT %s",
+        (user_id, upto, limit + 1),
+    )
 
 
 async def devices(db: Queries, user_id: str) -> list[Row]:

@@ -94,6 +94,9 @@ async def sharing(db: Queries, reader_id: str, others: Sequence[str], at: int) -
 
 
 async def last_change(db: Queries, user_id: str) -> int:
-    """The position of the last change of a user's devices or keys; 0 if there was none."""
-    row = await db.fetch_one("SELECT max(pos) FROM device_list_changes WHERE user_id = %s", (user_id,))
+    """The position of the last change of a user's devices; 0 if there was none. Changed cross-signing keys are told
+    without one."""
+    row = await db.fetch_one(
+        "SELECT max(pos) FROM device_list_changes WHERE user_id = %s AND device_ids IS DISTINCT FROM '[]'", (user_id,)
+    )
     return 0 if row is None or row[0] is None else int(row[0])

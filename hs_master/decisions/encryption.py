@@ -12,14 +12,14 @@ import orjson
 
 from hs_common.matrix.errors import MatrixError, forbidden, not_found
 from hs_common.replication.calls import AddSignatures, Answer, NewSignature, SetCrossSigningKeys, SetDeviceKeys
-from hs_common.replication.items import CrossSigningItem, DevicesItem, PrivateKeysItem
+from hs_common.replication.items import PrivateKeysItem
 from hs_common.storage import master_reads
 from hs_common.storage.cross_signing import CrossSigningKey, cross_signing_keys
 from hs_common.storage.device_keys import DeviceKeys, KeySignature, keys_of_devices, signatures_seen
 from hs_common.storage.queries import Queries, Row
 from hs_master import encryption_tables
 from hs_master.decisions.sessions import user_queue
-from hs_master.device_lists import tell_device_list
+from hs_master.device_lists import change_cross_signing, change_devices
 from hs_master.step import Step
 
 MASTER: Final = "master"
@@ -46,9 +46,8 @@ class SetDeviceKeysDecider:
         if current and orjson.loads(current[0].keys).get("keys") != orjson.loads(keys).get("keys"):
             # Its one-time keys are signed by a key that is no more.
             step.row(encryption_tables.DEVICE_KEYS_END, call.user_id, call.device_id)
-        pos = step.item(DevicesItem(call.user_id, [call.device_id]))
+        pos = change_devices(step, call.user_id, [call.device_id])
         step.row(encryption_tables.DEVICE_KEYS, call.user_id, call.device_id, keys, signatures, pos)
-        tell_device_list(step, pos, call.user_id, [call.device_id])
         return Answer(pos=pos)
 
 
@@ -69,8 +68,7 @@ class SetCrossSigningKeysDecider:
         written = [usage for usage in call.keys if _is_news(call, current, usage)]
         end_cross_signing(step, [current[usage] for usage in ended])
         if {*ended, *written} - {USER_SIGNING}:
-            pos = step.item(CrossSigningItem(call.user_id))
-            tell_device_list(step, pos, call.user_id, [])
+            change_cross_signing(step, call.user_id)
         elif written:
             tell_privately(step, call.user_id, [call.user_id])
         for usage in written:
@@ -138,10 +136,8 @@ class AddSignaturesDecider:
         own = {one.target for one in new if one.user_id == signer}
         others = {one.user_id for one in new if one.user_id != signer}
         if own - masters:
-            pos = step.item(DevicesItem(signer, sorted(own - masters)))
-            tell_device_list(step, pos, signer, sorted(own - masters))
+            change_devices(step, signer, sorted(own - masters))
         if own & masters:
-            pos = step.item(CrossSigningItem(signer))
-            tell_device_list(step, pos, signer, [])
+            change_cross_signing(step, signer)
         if others:
             tell_privately(step, signer, sorted(others))

@@ -7,12 +7,12 @@ from typing import Any
 
 from hs_common.replication.calls import Answer
 from hs_common.replication.federation_calls import WakeDestinations
-from hs_common.replication.items import CrossSigningItem, DestinationsItem, DevicesItem, ReceiptItem
+from hs_common.replication.items import DestinationsItem, ReceiptItem
 from hs_common.replication.remote_calls import ReceiptsTaken, RemoteDevicesChanged, SetRemoteReceipts
 from hs_common.storage import master_reads
 from hs_common.storage.queries import Queries
 from hs_master import tables
-from hs_master.device_lists import tell_device_list
+from hs_master.device_lists import change_remote_user
 from hs_master.step import Step
 
 READ = "m.read"
@@ -72,6 +72,5 @@ class RemoteDevicesChangedDecider:
 
     def decide(self, call: RemoteDevicesChanged, step: Step, loaded: None) -> Answer:
         for user in call.users:
-            item = CrossSigningItem(user.user_id) if user.cross_signing else DevicesItem(user.user_id, user.device_ids)
-            tell_device_list(step, step.item(item), user.user_id, user.device_ids)
+            change_remote_user(step, user.user_id, user.device_ids, cross_signing=user.cross_signing)
         return Answer(pos=step.pos)

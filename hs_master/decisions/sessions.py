@@ -18,12 +18,12 @@ from hs_common.replication.calls import (
     RefreshSession,
     RenameDevice,
 )
-from hs_common.replication.items import DevicesItem, SessionsItem
+from hs_common.replication.items import SessionsItem
 from hs_common.storage import master_reads
 from hs_common.storage.cross_signing import CrossSigningKey, cross_signing_keys
 from hs_common.storage.queries import Queries, Row
 from hs_master import encryption_tables, tables
-from hs_master.device_lists import tell_device_list
+from hs_master.device_lists import change_devices
 from hs_master.step import Step
 
 # Indices into `master_reads.user` rows.
@@ -74,8 +74,7 @@ class Sessions:
             step.row(encryption_tables.INBOX_END, user_id, device_id)
             step.row(tables.PUSHERS_OF_DEVICE_DELETE, user_id, device_id)
         if removed:
-            pos = step.item(DevicesItem(user_id, removed, removed=True))
-            tell_device_list(step, pos, user_id, removed)
+            change_devices(step, user_id, removed, removed=True)
 
 
 def open_session(step: Step, user_id: str, session: NewSession, existing: Row | None) -> None:
@@ -120,8 +119,7 @@ def _check_device_id(device_id: str, keys: list[CrossSigningKey]) -> None:
 
 
 def _write_new_device(step: Step, user_id: str, device_id: str, display_name: str | None) -> None:
-    pos = step.item(DevicesItem(user_id, [device_id]))
-    tell_device_list(step, pos, user_id, [device_id])
+    pos = change_devices(step, user_id, [device_id])
     # What an earlier device of this name may have left (see the statement).
     step.row(encryption_tables.DEVICE_KEYS_END, user_id, device_id)
     step.row(tables.DEVICE, user_id, device_id, display_name, step.now_ms, pos)
@@ -284,7 +282,6 @@ class RenameDeviceDecider:
     def decide(self, call: RenameDevice, step: Step, loaded: Row | None) -> Answer:
         if loaded is None:
             raise not_found(f"You have no device {call.device_id}")
-        pos = step.item(DevicesItem(call.user_id, [call.device_id]))
+        pos = change_devices(step, call.user_id, [call.device_id])
         step.row(tables.DEVICE, call.user_id, call.device_id, call.display_name, loaded[1], pos)
-        tell_device_list(step, pos, call.user_id, [call.device_id])
         return Answer(pos=pos)

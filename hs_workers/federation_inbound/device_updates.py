@@ -109,7 +109,8 @@ class DeviceUpdates:
 
     async def _tell(self, origin: str, update: Update) -> None:
         changed = RemoteDevices(user_id=update.user_id, device_ids=[update.device_id])
-        key = server_key(origin, f"devices of {update.user_id}", str(update.stream_id))
+        # Servers are known that give one number to several devices of one change.
+        key = server_key(origin, f"devices of {update.user_id}", f"{update.stream_id} {update.device_id}")
         await self._master.call(RemoteDevicesChanged(users=[changed]), key)
 
 

@@ -1,8 +1,8 @@
 """The servers that this worker sends to: a sender for each that something waits for, among the shards it holds.
 
-Rules: a server without a sender and without a row has received all that its shard has (`clean_to`), which moves on only
-when each server concerned has a row. What the log tells is sorted in its order, aside; who is in a room is remembered.
-Spec: server-server-api.md#transactions.
+Rules: a server whose row does not say that it is behind has received all that its shard has (`clean_to`), which moves
+on only when the rows of all others say so. What the log tells is sorted in its order, aside; who is in a room is
+remembered. Spec: server-server-api.md#transactions.
 """
 
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
@@ -30,7 +30,8 @@ from hs_workers.federation_sender.sender import DestinationSender, World
 DUTY: Final = "federation-sender"
 KINDS: Final = ("event", "receipt", "destinations", "devices", "cross_signing")
 CLEAN_INTERVAL_S: Final = 5.0
-LOOK_AGAIN_S: Final = 1.0
+NOTED_LOOK_S: Final = 0.1
+"""A sender needs some statements of the database to note that something waits."""
 REQUESTS_LIMIT: Final = 200
 """Under way at a time: each holds a connection and its transaction."""
 ROOMS_LIMIT: Final = 10_000
@@ -77,7 +78,18 @@ class Deliveries:
         slots = DeferredSemaphore(REQUESTS_LIMIT)
         devices = DeviceLane(db, self._server_name)
         self._world = World(
-            db, client, clock, random, now_ms, self.keeper.may_start, self._reach, devices, self.lane, told, slots
+            db=db,
+            client=client,
+            clock=clock,
+            random=random,
+            now_ms=now_ms,
+            may_start=self.keeper.may_start,
+            head=self._reach,
+            sorted_to=lambda: self._sorted_to,
+            devices=devices,
+            ephemeral=self.lane,
+            told=told,
+            slots=slots,
         )
         self._senders: dict[str, DestinationSender] = {}
         self._ending: set[DestinationSender] = set()
@@ -88,6 +100,7 @@ class Deliveries:
         self._lasting: list[_Lasting] = []
         self._passing: list[_Passing] = []
         self._sorted_to = 0
+        self._looks = 0  # how often it was looked which shards are held
         self._heard_to = 0  # the follower's own position moves only when all subscribers have applied an entry
         self._sorting = self._stopped = False
         self.has_sent = False
@@ -172,9 +185,14 @@ class Deliveries:
                 self._pass("user", message.user_id, *presence)
 
     def _pass(self, kind: str, whose: str, key: tuple[str, ...], edu: Edu) -> None:
-        if self._clean and len(self._passing) < NEWS_LIMIT:
-            self._passing.append((kind, whose, key, edu))
-            self._sort_soon()
+        if not self._clean:
+            return
+        if len(self._passing) >= NEWS_LIMIT:
+            self._passing.clear()
+            self._forget_clean()
+            return
+        self._passing.append((kind, whose, key, edu))
+        self._sort_soon()
 
     def _reset(self, pos: int) -> None:
         self._servers.clear()
@@ -208,13 +226,13 @@ class Deliveries:
                 if lasting:
                     self._sorted_to = lasting[-1][0]
         except DatabaseError as error:
-            _log.warn("cannot read whom news concern, looking at everything later: {error}", error=error)
-            self._clock.callLater(LOOK_AGAIN_S, self._forget_clean)
+            _log.warn("cannot read whom news concern, looking at everything: {error}", error=error)
+            self._forget_clean()
         except CancelledError:
             raise
         except Exception:
-            _log.failure("sorting whom news concern failed, looking at everything later")
-            self._clock.callLater(LOOK_AGAIN_S, self._forget_clean)
+            _log.failure("sorting whom news concern failed, looking at everything")
+            self._forget_clean()
         finally:
             self._sorting = False
 
@@ -303,6 +321,7 @@ class Deliveries:
 
     async def _settle(self) -> None:
         """Senders for all that something waits for in the shards held; none in others."""
+        self._looks += 1
         held = dict(self.keeper.held)
         for sender in list(self._senders.values()):
             if held.get(shard_of(sender.destination)) != sender.term:
@@ -336,10 +355,15 @@ class Deliveries:
                 _log.warn("cannot note how far all have received: {error}", error=error)
 
     async def _move_clean(self) -> None:
-        """What has been sorted is either received or noted in rows, once each sender has its row."""
-        pos = self._sorted_to
-        are_claimed = all(sender.is_claimed for sender in self._senders.values())
-        if not self._settling.is_settled or not self._clean or not are_claimed:
+        """What has been sorted is either received or noted in rows, once each sender has said so in its row."""
+        pos, looks = self._sorted_to, self._looks
+        notes = {sender: sender.notes for sender in self._senders.values() if not sender.is_noted}
+        until = self._clock.seconds() + CLEAN_INTERVAL_S
+        while not all(sender.is_noted or sender.notes > before for sender, before in notes.items()):
+            if self._clock.seconds() >= until:
+                return
+            await pause(self._clock, NOTED_LOOK_S)
+        if not self._settling.is_settled or not self._clean or looks != self._looks:
             return
         terms = {shard: term for shard, term in self.keeper.held.items() if shard in self._clean}
         if not terms or all(self._clean[shard] >= pos for shard in terms):

@@ -1,24 +1,30 @@
 """What a destination is told of devices of this server's users: messages to its devices, and changed device lists.
 
-Both have one cursor, by the positions of the log. Spec: server-server-api.md#send-to-device-messaging,
-#device-management.
+Both have one cursor, by the positions of the log. An update's `stream_id` is the position of the change, which is that
+of one device; its `prev_id` the user's change of a device before it, whoever was told of that. A server that comes to
+share a room is told the same updates again, of each device the last: so what is told next follows what it has.
+
+Spec: server-server-api.md#send-to-device-messaging, #device-management.
 """
 
+from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from hs_common.storage import destinations
 from hs_common.storage.cross_signing import cross_signing_keys
-from hs_common.storage.queries import Queries
+from hs_common.storage.queries import Queries, Row
 
 MESSAGES_LIMIT: Final = 40
-CHANGES_LIMIT: Final = 20
-"""Of users, each with some devices."""
+CHANGES_LIMIT: Final = 40
+"""Of devices; and of users whose devices are all told, up to the limit of EDUs."""
 EDUS_LIMIT: Final = 80
 """Of a transaction's 100; the others are left to what is not kept."""
 DEVICES_LIMIT: Final = 50
 """Devices of one user that are told one by one; whoever has more is looked up by the other server."""
+CHANGES_OF_USER_LIMIT: Final = 200
+"""How far back is looked for the last changes of a user's devices; those that changed before are looked up likewise."""
 SHOWN_KEYS: Final = ("master", "self_signing")
 """Of cross-signing keys, by usage."""
 
@@ -57,12 +63,19 @@ class DeviceLane:
         if device_ids == []:
             return await self._signing_keys(user_id)
         devices = {row[0]: row for row in await destinations.devices(self._db, user_id)}
+        if device_ids is None:
+            changes = await destinations.changes_of_user(self._db, user_id, pos, CHANGES_OF_USER_LIMIT)
+            edus = [
+                _update(user_id, device_id, devices.get(device_id), at, before)
+                for device_id, at, before in _last_changes(changes, devices)
+            ]
+            return edus + await self._signing_keys(user_id)
         previous = await destinations.previous_change(self._db, user_id, pos)
         edus, before = [], [] if previous is None else [previous]
-        for device_id in (list(devices) if device_ids is None else device_ids)[:DEVICES_LIMIT]:
+        for device_id in device_ids[:DEVICES_LIMIT]:  # more than one: written when a change had one position for all
             edus.append(_update(user_id, device_id, devices.get(device_id), pos, before))
             before = [pos]
-        return edus + (await self._signing_keys(user_id) if device_ids is None else [])
+        return edus
 
     async def _signing_keys(self, user_id: str) -> list[dict[str, Any]]:
         content: dict[str, Any] = {"user_id": user_id}
@@ -72,6 +85,19 @@ class DeviceLane:
         if len(content) == 1:
             return []
         return [{"edu_type": "m.signing_key_update", "content": content}]
+
+
+def _last_changes(changes: list[Row], devices: Collection[str]) -> list[tuple[str, int, list[int]]]:
+    """(device, position, what was before it) of the last change of each device that is there, and of the very last
+    change, whose device may be gone. `changes`: (pos, device ids as a JSON array or NULL: of all), the newest first."""
+    found: dict[str, tuple[int, list[int]]] = {}
+    for number, (pos, listed) in enumerate(changes[:CHANGES_OF_USER_LIMIT]):
+        before = [changes[number + 1][0]] if number + 1 < len(changes) else []
+        for device_id in devices if listed is None else orjson.loads(listed):
+            if device_id in devices or number == 0:
+                found.setdefault(device_id, (pos, before))
+    told = [(device_id, pos, before) for device_id, (pos, before) in found.items()][:DEVICES_LIMIT]
+    return told[::-1]
 
 
 def _fitting(by_pos: dict[int, list[dict[str, Any]]], upto: int) -> News:

@@ -18,11 +18,15 @@ EDUS_LIMIT: Final = 20
 MISSED_LIMIT: Final = 500
 """Receipts of one transaction that were missed: of a server that was away there may be many, and they are short."""
 KEPT_LIMIT: Final = 1_000
-"""Of one destination; the oldest are dropped, as a server that is so far behind shows nothing live anyway."""
+"""Of one destination; the oldest are dropped, as a server that is so far behind shows nothing live anyway. Receipts are
+read from the tables then."""
 TYPES_ON_MS: Final = 20_000
 """After so long it is said again that somebody types, since other servers take who says nothing to have stopped."""
 ROOMS_LIMIT: Final = 50_000
 """Rooms whose typists are remembered, so that who stopped is noticed."""
+
+RECEIPT: Final = "receipt"
+"""The first part of a receipt's key."""
 
 Edu = dict[str, Any]
 
@@ -30,9 +34,11 @@ Edu = dict[str, Any]
 class EphemeralLane:
     """Takes what the streams tell, hands it out by destination. `now_ms` is the time of day."""
 
-    def __init__(self, suffix: str) -> None:
+    def __init__(self, suffix: str, limit: int = EDUS_LIMIT) -> None:
         self._suffix = suffix
+        self.limit = limit  # of one transaction
         self._waiting: dict[str, dict[tuple[str, ...], Edu]] = {}
+        self._dropped: set[str] = set()  # destinations of which a receipt was dropped
         self._typists: dict[str, dict[str, int]] = {}  # by room and user: when it was told
 
     def typing(self, message: Typing, now_ms: int) -> list[tuple[tuple[str, ...], Edu]]:
@@ -75,7 +81,7 @@ class EphemeralLane:
         """A public receipt of a user of ours; None for others."""
         if item.receipt_type != "m.read" or not item.user_id.endswith(self._suffix):
             return None
-        key = ("receipt", item.room_id, item.user_id, item.thread_id)
+        key = (RECEIPT, item.room_id, item.user_id, item.thread_id)
         return key, receipt_edu(item.room_id, item.user_id, item.thread_id, item.event_id, item.ts)
 
     def put(self, destinations: Iterable[str], key: tuple[str, ...], edu: Edu) -> None:
@@ -84,17 +90,26 @@ class EphemeralLane:
             waiting.pop(key, None)
             waiting[key] = edu
             while len(waiting) > KEPT_LIMIT:
-                del waiting[next(iter(waiting))]
+                oldest = next(iter(waiting))
+                del waiting[oldest]
+                if oldest[0] == RECEIPT:
+                    self._dropped.add(destination)
+
+    def has_dropped_receipts(self, destination: str) -> bool:
+        """Whether receipts did not find room since this was asked last."""
+        has_dropped = destination in self._dropped
+        self._dropped.discard(destination)
+        return has_dropped
 
     def has(self, destination: str) -> bool:
         return destination in self._waiting
 
-    def take(self, destination: str, limit: int = EDUS_LIMIT) -> list[Edu]:
+    def take(self, destination: str, most: int = EDUS_LIMIT) -> list[Edu]:
         """The oldest that wait; they are not given a second time."""
         waiting = self._waiting.get(destination)
         if not waiting:
             return []
-        keys = list(waiting)[: min(limit, EDUS_LIMIT)]
+        keys = list(waiting)[: min(most, self.limit)]
         taken = [waiting.pop(key) for key in keys]
         if not waiting:
             del self._waiting[destination]
@@ -102,7 +117,7 @@ class EphemeralLane:
 
     def drop_receipt(self, destination: str, row: Row) -> None:
         """It is told as it stands in the tables (`missed_receipts`), unless a newer one has come."""
-        waiting, key = self._waiting.get(destination, {}), ("receipt", *row[1:4])
+        waiting, key = self._waiting.get(destination, {}), (RECEIPT, *row[1:4])
         if waiting.get(key) == receipt_edu(*row[1:]):
             del waiting[key]
             if not waiting:
@@ -111,6 +126,7 @@ class EphemeralLane:
     def forget(self, destination: str) -> None:
         """It cannot be reached, or is another worker's."""
         self._waiting.pop(destination, None)
+        self._dropped.discard(destination)
 
 
 def missed_receipts(rows: Sequence[Row]) -> tuple[list[Edu], int]:

@@ -2,8 +2,8 @@
 
 Rules: a transaction (its id, its PDUs by their ids, its EDUs) is in the database before it is sent, and is sent again
 as it was after whatever failure, by this worker or its successor. What was received and what is under way next are one
-write. Every write names the share's term. The cursor never skips; typing, presence and receipts have none, but what
-users have read while nobody sent, or nothing could be received, is read from the tables. Messages to devices go in the
+write. Every write names the share's term. The cursors never skip; typing and presence have none. Receipts are told as
+they are heard; those that were not, whyever, are read from the tables. Messages to devices go in the
 same transaction as events and never wait for them. A server that was away for long gets of each room the newest event
 alone, and asks for the rest. Spec: server-server-api.md#transactions.
 """
@@ -48,7 +48,8 @@ _log = Logger()
 @dataclass(frozen=True, slots=True)
 class World:
     """What senders use. `may_start`: whether the share still surely is this worker's; `head`: a position up to which
-    everything is committed; `now_ms`: the time of day; `told`: is called with PDUs and EDUs received, and failures."""
+    everything is committed; `sorted_to`: one up to which all receipts are in `ephemeral`; `now_ms`: the time of day;
+    `told`: is called with PDUs and EDUs received, and failures."""
 
     db: Queries
     client: FederationClient
@@ -57,6 +58,7 @@ class World:
     now_ms: Callable[[], int]
     may_start: Callable[[], bool]
     head: Callable[[], int]
+    sorted_to: Callable[[], int]
     devices: DeviceLane
     ephemeral: EphemeralLane
     told: Callable[[int, int, bool], None]
@@ -83,21 +85,29 @@ class DestinationSender:
         self._events_to = 0
         self._devices_to = 0
         self._under: Under | None = None
-        self._is_behind = True  # by its row, once that is claimed
+        self._is_behind = True  # surely by its row, once that is claimed
+        self._is_resting = False  # it has looked, and nothing waits
+        self.notes = 0
+        """How often it came to be noted what waits, or that nothing does."""
         self._pdus: list[str] | None = None  # of what is under way; None: to be read
         self._has_news = True  # something may wait in the tables
-        self._receipts_to = 0  # what was read up to here is told
+        self._receipts_to = 0  # what users have read up to here is received
         self._receipts_after: int | None = None  # what was read since may stand in the tables alone
         self._was_long_away = False
         self._catch_up_to = 0
         self.work = ShareWork(world.clock, f"sending to {destination}", self._claim, self._step, lambda: ended(self))
         self._insist = self.work.insist
 
+    @property
+    def is_noted(self) -> bool:
+        """Whether its row says that something waits, if anything does: so a successor will look."""
+        return self.is_claimed and (self._is_behind or self._is_resting)
+
     # --- what others say ---
 
     def news(self) -> None:
         """Something waits in the tables."""
-        self._has_news = True
+        self._has_news, self._is_resting = True, False
         self._news.ring()
 
     def missed(self) -> None:
@@ -107,6 +117,7 @@ class DestinationSender:
 
     def ephemeral(self) -> None:
         """Something that is not kept has come up."""
+        self._is_resting = False
         self._news.ring()
 
     def retry_now(self) -> None:
@@ -121,10 +132,11 @@ class DestinationSender:
         if claimed is None:
             raise ShareLost
         self._events_to, self._devices_to, self._under = claimed.events_to, claimed.devices_to, claimed.under
-        self._receipts_to = self._receipts_after = min(self._events_to, self._devices_to)
+        self._receipts_to = self._receipts_after = claimed.receipts_to
         self.failures = claimed.failures
         self._was_long_away = claimed.failures >= LONG_AWAY_FAILURES
         self.is_claimed = True
+        self.notes += 1
         left_s = (claimed.retry_at_ms - world.now_ms()) / 1000
         if claimed.failures and left_s > 0:
             await self._retry.wait(min(left_s, LONGEST_RETRY_S))
@@ -140,7 +152,13 @@ class DestinationSender:
             return True
         if await self._advance(self._events_to, self._devices_to):
             return True
-        return await self._news.wait(IDLE_S) or self._has_news or self._world.ephemeral.has(self.destination)
+        self._is_resting = not self._waits()
+        self.notes += self._is_resting
+        return await self._news.wait(IDLE_S) or self._waits()
+
+    def _waits(self) -> bool:
+        """Whether something may be there to be told."""
+        return self._has_news or self._receipts_after is not None or self._world.ephemeral.has(self.destination)
 
     async def _advance(self, events_to: int, devices_to: int) -> bool:
         """Everything up to there was received: put the next transaction under way; false if there is none."""
@@ -148,21 +166,25 @@ class DestinationSender:
         if not self.work.is_stopping:
             received, under = await self._next(events_to, devices_to)
         was_waiting = self._under is not None or received != (self._events_to, self._devices_to)
-        is_behind = under is not None or self._has_news or self._receipts_after is not None
+        is_behind = under is not None or self._waits() or self.work.is_stopping
         if under is None and not was_waiting and is_behind == self._is_behind:
             return False
-        db, name, term = self._world.db, self.destination, self.term
-        if not await self._insist(lambda: destinations.advance(db, name, term, received, under, is_behind)):
+        self._is_behind = self._is_behind and is_behind  # what comes while it is written is not in the row
+        db, name, term, all_received = self._world.db, self.destination, self.term, (*received, self._receipts_to)
+        if not await self._insist(lambda: destinations.advance(db, name, term, all_received, under, is_behind)):
             raise ShareLost
         (self._events_to, self._devices_to), self._under, self._is_behind = received, under, is_behind
+        self.notes += is_behind
         return under is not None or self._has_news
 
     async def _next(self, events_to: int, devices_to: int) -> tuple[tuple[int, int], Under | None]:
         """How far it has received everything, and the next transaction. Sets `_pdus`."""
         world, pdus, ids, edus = self._world, [], [], []
         reach = (events_to, devices_to)
+        if world.ephemeral.has_dropped_receipts(self.destination):
+            self._receipts_after = self._receipts_to
         if self._receipts_after is None and not world.ephemeral.has(self.destination):
-            self._receipts_to = min(reach)
+            self._receipts_to = max(self._receipts_to, world.sorted_to())
         if self._has_news:
             self._has_news = False
             head = max(world.head(), events_to, devices_to)

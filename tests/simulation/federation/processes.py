@@ -50,6 +50,7 @@ from tests.simulation.masters import MasterProcess
 from tests.simulation.session import Road
 from tests.simulation.surroundings import Surroundings
 
+_PASSING_LIMIT = 2  # of what is not kept, in one transaction: so that some has to wait
 _PASS_TIME_S = 5.0  # seldom: it is done in every worker for as long as a world lasts
 
 
@@ -221,6 +222,7 @@ class Sender(WorkerLife):
             background=self.background,
             told=partial(_count, world),
         )
+        self.deliveries.lane.limit = _PASSING_LIMIT
         self._follower = self.follow(self.deliveries.subscription())
 
     def start(self) -> None:

@@ -23,13 +23,14 @@ def _claim(db: Db, args: Any) -> list[Row]:
     rows, name, term, clean = db.workers.destinations, args["destination"], args["term"], args["clean"]
     row = rows.get(name)
     if row is None:
-        row = rows[name] = DestinationRow(term, clean, clean)
+        row = rows[name] = DestinationRow(term, clean, clean, clean)
     elif row.term > term:
         return []
     elif not row.is_behind:
         row.events_to, row.devices_to = max(row.events_to, clean), max(row.devices_to, clean)
+        row.receipts_to = max(row.receipts_to, clean)
     row.term, row.is_behind = term, True
-    return [(row.events_to, row.devices_to, row.failures, row.retry_at_ms, *row.under)]
+    return [(row.events_to, row.devices_to, row.receipts_to, row.failures, row.retry_at_ms, *row.under)]
 
 
 def _held_row(db: Db, name: str, term: int) -> DestinationRow | None:
@@ -42,6 +43,7 @@ def _advance(db: Db, args: Any) -> list[Row]:
     if row is None:
         return []
     row.events_to, row.devices_to, row.is_behind = args["events_to"], args["devices_to"], args["is_behind"]
+    row.receipts_to = args["receipts_to"]
     names = ("txn_id", "ts", "txn_events_to", "txn_devices_to", "pdus", "edus")
     row.under = tuple(args[name] for name in names)
     row.failures = row.retry_at_ms = 0
@@ -185,7 +187,7 @@ def _release(db: Db, args: Any) -> list[Row]:
 _UNDER = Under("t", 1, 1, 1, "", "[]")
 SENDER: Final = {
     text_of(destinations.claim, "s", 1, 1): _claim,
-    text_of(destinations.advance, "s", 1, (1, 1), _UNDER, True): _advance,
+    text_of(destinations.advance, "s", 1, (1, 1, 1), _UNDER, True): _advance,
     text_of(destinations.failed, "s", 1, 1, 1, "e"): _failed,
     text_of(destinations.events, "s", 1, 1, 1): _events,
     text_of(destinations.newest_events, "s", 1, 1, 1): _newest_events,

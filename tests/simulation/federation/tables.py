@@ -238,6 +238,7 @@ class DestinationRow:
     term: int
     events_to: int
     devices_to: int
+    receipts_to: int
     is_behind: bool = True
     failures: int = 0
     retry_at_ms: int = 0

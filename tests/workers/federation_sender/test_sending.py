@@ -19,6 +19,7 @@ from hs_common.replication.calls import (
 )
 from hs_common.replication.ephemeral import Presence, Typing
 from hs_common.storage import destinations
+from hs_workers.federation_sender import ephemeral
 from tests.master.harness import SERVER
 from tests.reactor import run, sleep, until
 from tests.workers.federation_sender.world import ALICE, STEADY, World, world
@@ -247,6 +248,101 @@ def test_what_was_read_while_no_worker_ran_is_told(database_url: str) -> None:
             await read(w, room, event)
             w.start_worker()
             await until(lambda: receipts_of(w, "there") == [event], timeout=60)
+
+    run(play(), 90)
+
+
+def test_receipts_that_did_not_fit_are_told_by_the_next_worker(database_url: str) -> None:
+    """Though the events after them were received."""
+
+    async def play() -> None:
+        async with world(database_url) as w:
+            worker = w.start_worker(STEADY)
+            room = await w.shared_room(BOB)
+            events = [await w.master.send(room, ALICE, f"m{number}") for number in range(5)]
+            await until(lambda: len(w.elsewhere.bodies("there")) == 5)
+            first, second, _third = gates = [Deferred[None](), Deferred[None](), Deferred[None]()]
+            w.elsewhere.gates["there"] = list(gates)
+            await w.master.send(room, ALICE, "under way meanwhile")
+            await until(lambda: len(w.elsewhere.gates["there"]) == 2)
+            for number, event_id in enumerate(events):
+                await read(w, room, event_id, f"${number}")
+            await w.master.send(room, ALICE, "after them")
+            lane = worker.deliveries.lane
+            lane.limit = 2
+            await until(lambda: len(lane._waiting.get("there", ())) == 5)
+            first.callback(None)
+            second.callback(None)
+            await until(lambda: not w.elsewhere.gates["there"])
+            assert w.elsewhere.bodies("there")[-1] == "after them"
+            assert receipts_of(w, "there") == events[:2]
+            await w.kill(worker)
+            w.start_worker()
+            await until(lambda: {*receipts_of(w, "there")} == {*events}, timeout=60)
+            assert unchanged(w)
+
+    run(play(), 90)
+
+
+def test_receipts_for_which_there_is_no_room_are_read_from_the_tables(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ephemeral, "KEPT_LIMIT", 2)
+
+    async def play() -> None:
+        async with world(database_url) as w:
+            w.start_worker(STEADY)
+            room = await w.shared_room(BOB)
+            events = [await w.master.send(room, ALICE, f"m{number}") for number in range(5)]
+            await until(lambda: len(w.elsewhere.bodies("there")) == 5)
+            gate: Deferred[None] = Deferred()
+            w.elsewhere.gates["there"] = [gate]
+            await w.master.send(room, ALICE, "under way meanwhile")
+            await until(lambda: not w.elsewhere.gates["there"])
+            for number, event_id in enumerate(events):
+                await read(w, room, event_id, f"${number}")
+            gate.callback(None)
+            await until(lambda: {*receipts_of(w, "there")} == {*events}, timeout=60)
+
+    run(play(), 90)
+
+
+def test_news_that_are_in_no_row_yet_are_not_taken_to_be_received(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Should the worker die before it has noted that something waits."""
+    hangs: list[bool] = []
+    write = destinations.advance
+
+    async def advance(*asked: Any) -> Any:
+        if hangs:
+            await Deferred()
+        return await write(*asked)
+
+    monkeypatch.setattr(destinations, "advance", advance)
+
+    async def play() -> None:
+        async with world(database_url) as w:
+            worker = w.start_worker(STEADY)
+            room = await w.shared_room(BOB)
+            await w.master.send(room, ALICE, "one")
+            await until(lambda: w.elsewhere.bodies("there") == ["one"])
+            sender = worker.deliveries._senders["there"]
+            await until(lambda: sender._is_resting)
+            hangs.append(True)
+            await w.master.send(room, ALICE, "two")
+            pos = w.master.entries[-1].pos
+            await until(lambda: worker.deliveries._sorted_to >= pos)
+            assert not sender.is_noted
+            moving = Deferred.fromCoroutine(worker.deliveries._move_clean())
+            await sleep(0.3)
+            assert not moving.called
+            moving.cancel()
+            moving.addErrback(lambda failure: None)
+            await w.kill(worker)
+            hangs.clear()
+            w.start_worker()
+            await until(lambda: w.elsewhere.bodies("there") == ["one", "two"], timeout=60)
 
     run(play(), 90)
 

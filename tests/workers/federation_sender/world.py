@@ -48,11 +48,14 @@ class Elsewhere:
         self.away: set[str] = set()
         self.losing: set[str] = set()  # servers whose next answer is lost
         self.hanging: set[str] = set()
+        self.gates: dict[str, list[Deferred[None]]] = {}  # what the next requests of a server wait for
 
     async def json(self, destination: str, method: str, path: str, query: Any, body: bytes, **_: Any) -> dict[str, Any]:
         assert method == "PUT"
         if destination in self.hanging:
             await Deferred()
+        if self.gates.get(destination):
+            await self.gates[destination].pop(0)
         if destination in self.away:
             raise ServerUnreachable(destination, "connect", "nobody listens")
         txn_id = path.removeprefix("/_matrix/federation/v1/send/")
