@@ -7,7 +7,7 @@ Spec: client-server API, #get_matrixclientv3sync.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -54,8 +54,7 @@ class Parts:
     is_news: bool = False  # told even if nothing else is
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A finished answer."""
 
     body: bytes

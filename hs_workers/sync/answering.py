@@ -92,7 +92,7 @@ class Answering:
             if lost_at is not None or since.position > now:
                 question = _after_loss(question, since, now if lost_at is None else lost_at)
         device = await self._devices.read(reader, question.since, now, count=True)
-        answer, _ = await self._general.answer(replace(question, device=device))
+        answer, _ = await self._general.answer(question._replace(device=device))
         return answer
 
     async def _from_memory(self, reader: Reader, wishes: Wishes, since: SyncToken, now: int) -> Answer | None:
@@ -172,12 +172,12 @@ class Answering:
 def empty(question: Question, since: SyncToken) -> Answer:
     """Nothing happened, and the token stays."""
     parts, wishes, user_id = Parts(), question.wishes, question.reader.user_id
-    replace(question.device, messages=(), counts_changed=False).add_to(parts)
+    question.device._replace(messages=(), counts_changed=False).add_to(parts)
     return assemble(parts, since, wishes.filter, user_id, use_state_after=wishes.use_state_after, incremental=True)
 
 
 def _after_loss(question: Question, since: SyncToken, survived: int) -> Question:
     """From the last position that survived, all of every room's state, as the client may hold what is no more."""
-    wishes = replace(question.wishes, full_state=True)
+    wishes = question.wishes._replace(full_state=True)
     counted = replace(since, position=min(survived, question.now))
-    return replace(question, wishes=wishes, since=counted, lost=True)
+    return question._replace(wishes=wishes, since=counted, lost=True)

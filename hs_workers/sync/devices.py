@@ -12,8 +12,9 @@ Spec: client-server-api/#send-to-device-messaging, #e2e-extensions-to-sync.
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -34,12 +35,11 @@ NO_KEYS: Final[Mapping[str, int]] = {"signed_curve25519": 0}
 ALL_DEVICES: Final = "*"
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceNews:
+class DeviceNews(NamedTuple):
     """What one answer tells a device."""
 
     messages: Sequence[Message] = ()
-    one_time_keys: Mapping[str, int] = field(default_factory=dict)
+    one_time_keys: Mapping[str, int] = MappingProxyType({})
     fallback_keys: Sequence[str] = ()
     counts_changed: bool = False
 

@@ -7,8 +7,8 @@ Spec: client-server API, #get_matrixclientv3sync.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -41,8 +41,7 @@ from hs_workers.sync.timeline import Timeline
 from hs_workers.sync.windows import Membership, Plan, Window
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What is to be answered. `lost`: the client's history was lost with a part of the log, so it holds too much.
 
     `device` is what the answer tells the reader's device about itself.

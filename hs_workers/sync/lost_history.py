@@ -32,4 +32,6 @@ class LostHistory:
         return None if self._read_in != self._epoch() else self._head_below(position) is not None
 
     def _head_below(self, position: int) -> int | None:
+        if not self._gaps:
+            return None
         return min((prev for prev, first in self._gaps if prev < position < first), default=None)

@@ -4,7 +4,7 @@ Spec: client-server API, #get_matrixclientv3sync.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -16,8 +16,7 @@ from hs_common.matrix.tokens import SyncToken, parse_sync_token
 PRESENCES: Final = ("offline", "online", "unavailable")
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(NamedTuple):
     """For whom an answer is. `device_id` is None for an application service that acts without a device."""
 
     user_id: str
@@ -25,8 +24,7 @@ class Reader:
     token_hash: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(NamedTuple):
     """The parameters that shape an answer."""
 
     filter: Filter = EVERYTHING

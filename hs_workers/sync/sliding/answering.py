@@ -8,7 +8,7 @@ Spec: MSC4186.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from hs_common.matrix.tokens import SlidingToken, SyncToken
@@ -163,7 +163,7 @@ class SlidingAnswering:
         is_here = upto == self._follower().position.pos
         known = self._devices.from_memory(asked.reader, since) if is_here else None
         news = known or await self._devices.read(asked.reader, since, upto)
-        return news if extension is not None else replace(news, messages=())
+        return news if extension is not None else news._replace(messages=())
 
     async def _finish(self, asked: Asked, told: Told) -> bytes:
         """The connection is kept as it is now, and named in the answer."""
