@@ -69,7 +69,7 @@ class LocalReceiving:
                 return
             place = self._place_of(digest.sha256)
             if not _has_size(place, digest.size):
-                os.fsync(self._whole(rest).fileno())
+                os.fdatasync(self._whole(rest).fileno())  # bytes and size; only its date is not
                 self._path.rename(place)
                 self._is_placed = True
             # Also where it was there already: whoever put it there may not have come this far yet.

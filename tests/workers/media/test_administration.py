@@ -14,7 +14,9 @@ from hs_common.http.operator_proof import HEADER, proof
 from hs_common.process.commands.admin_media import media as media_command
 from hs_common.process.commands.admin_media import size
 from hs_common.storage import media_contents
+from hs_workers.media import keeping
 from hs_workers.media.administration.mentioned import media_of_event
+from hs_workers.media.deleting import CLAIM_MS
 from tests.common.http.served import Answer
 from tests.workers.media.conftest import Playing
 from tests.workers.media.object_store import ObjectStore
@@ -248,6 +250,37 @@ def test_deleting_what_was_just_put_in_place_once_more(play: Playing) -> None:
         assert world.files() == []
 
     play(scenario, unauthenticated_access=True)
+
+
+def test_deleting_in_a_storage_that_takes_longer_than_a_transaction_may(
+    play: Playing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database ends the transaction: the media are gone, and their bytes at the latest with a sweep."""
+    monkeypatch.setattr(keeping, "CLAIM_LIMIT_S", 0.6)
+
+    async def scenario(world: World) -> None:
+        delete, media_id = world.store.delete, await world.uploaded(b"x")
+
+        async def slowly(digest: bytes) -> None:
+            await world.db.execute(
+                """
+                SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE datname = current_database() AND state = 'idle in transaction'
+                """
+            )
+            await delete(digest)
+
+        world.store.delete = slowly
+        assert (await admin(world, "DELETE", f"/media/{NAME}/{media_id}")).status == 200
+        assert (await world.download(media_id)).status == 404
+        world.store.delete = delete
+        assert (await world.upload(b"x")).status == 503, "perhaps it is still being deleted; claimed"
+        await world.later(CLAIM_MS / 1000 + 1)
+        await world.sweeper.sweep()
+        assert world.files() == []
+        assert (await world.download(await world.uploaded(b"x"))).body == b"x"
+
+    play(scenario)
 
 
 def test_deleting_what_is_old(play: Playing) -> None:

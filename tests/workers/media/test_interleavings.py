@@ -23,7 +23,7 @@ from tests.reactor import run
 from tests.workers.media.contents import EXPECTED, Place, Worker
 from tests.workers.media.interleaving import Fate, steps_of
 
-ALL_LIMIT_S: Final = 90.0
+ALL_LIMIT_S: Final = 240.0
 Pair = tuple[str, str, str]
 """What was there before, who stops, who does not."""
 
