@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 from twisted.logger import Logger
 
+from hs_common.bounded import Bounded
 from hs_common.matrix import auth_rules
 from hs_common.matrix.auth_rules import domain_of
 from hs_common.matrix.event import Event
@@ -60,7 +61,7 @@ class Standby:
         self._background = background
         self._make_carrier = make_carrier
         self.knowledge = Knowledge()
-        self._busy: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()  # room → its last senders
+        self._busy: OrderedDict[str, Bounded[str, None]] = OrderedDict()  # room → its last senders
         self._follower = Follower(clock, random, outbox, [self._subscription()], self._cannot_read)
         self._is_void = False
         self._filling = Ongoing(clock, "learning rooms while standing by", self._fill_on)
@@ -117,12 +118,8 @@ class Standby:
                     head.forget_interest()
 
     def _note(self, room_id: str, sender: str) -> None:
-        senders = self._busy.setdefault(room_id, OrderedDict())
+        self._busy.setdefault(room_id, Bounded(SENDERS_OF_A_ROOM))[sender] = None
         self._busy.move_to_end(room_id)
-        senders[sender] = None
-        senders.move_to_end(sender)
-        if len(senders) > SENDERS_OF_A_ROOM:
-            senders.popitem(last=False)
         if len(self._busy) > MAXIMUM_ROOMS:
             forgotten, _ = self._busy.popitem(last=False)
             self.knowledge.heads.pop(forgotten, None)

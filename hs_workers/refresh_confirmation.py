@@ -8,6 +8,7 @@ https://spec.matrix.org/v1.19/client-server-api/#refreshing-access-tokens
 
 from typing import Final
 
+from hs_common.bounded import Bounded
 from hs_common.replication.calls import ConfirmRefresh
 from hs_common.replication.link_interface import Link
 from hs_common.storage.queries import Queries
@@ -23,7 +24,7 @@ class RefreshConfirmation:
     def __init__(self, db: Queries, link: Link) -> None:
         self._db = db
         self._link = link
-        self._settled: dict[bytes, None] = {}
+        self._settled = Bounded[bytes, None](REMEMBERED_LIMIT)
 
     def is_settled(self, token_hash: bytes) -> bool:
         """Whether there is nothing left to do for this token."""
@@ -34,6 +35,4 @@ class RefreshConfirmation:
         user_id = await awaits_confirmation(self._db, token_hash)
         if user_id is not None:
             await self._link.call(ConfirmRefresh(user_id=user_id, token_hash=token_hash))
-        if len(self._settled) >= REMEMBERED_LIMIT:
-            del self._settled[next(iter(self._settled))]
         self._settled[token_hash] = None

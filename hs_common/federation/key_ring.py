@@ -10,10 +10,11 @@ Spec: server-server API, #retrieving-server-keys, #validating-hashes-and-signatu
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from twisted.internet.defer import Deferred
 
+from hs_common.bounded import Bounded
 from hs_common.federation.key_fetching import KeyFetcher
 from hs_common.matrix.identifiers import is_key_id
 from hs_common.matrix.server_keys import LONGEST_BELIEF_MS, ServerKey
@@ -22,8 +23,6 @@ from hs_common.process.worker_threads import Threads
 from hs_common.storage import server_keys
 from hs_common.storage.queries import Queries
 from hs_common.storage.server_keys import KeptKey
-
-Value = TypeVar("Value")
 
 KEPT_SERVERS: Final = 10_000
 """In memory; some KiB each."""
@@ -70,9 +69,9 @@ class KeyRing:
         self._db = db
         self._threads = threads
         self._now_ms = now_ms
-        self._known: dict[str, dict[str, ServerKey]] = {}
+        self._known = Bounded[str, dict[str, ServerKey]](KEPT_SERVERS)
         self._asking: dict[str, list[Deferred[None]]] = {}
-        self._not_again: dict[str, tuple[int, int]] = {}
+        self._not_again = Bounded[str, tuple[int, int]](KEPT_SERVERS)
         """By server: not to be asked before (ms), after a wait of (ms)."""
 
     def __len__(self) -> int:
@@ -155,7 +154,7 @@ class KeyRing:
             self._not_again.pop(server, None)
         else:
             wait = min(max(ASK_AGAIN_MS, waited * 2), LONGEST_ASK_AGAIN_MS)
-            _note(self._not_again, server, (self._now_ms() + wait, wait))
+            self._not_again[server] = (self._now_ms() + wait, wait)
 
     async def _from_notaries(self, server: str, key_ids: Sequence[str], valid_at_ms: int) -> dict[str, ServerKey]:
         notaries = [notary for notary in self._fetcher.notaries if notary != server and notary not in self._asking]
@@ -177,14 +176,7 @@ class KeyRing:
 
     def _learn(self, server: str, keys: Mapping[str, ServerKey]) -> None:
         if keys:
-            _note(self._known, server, {**self._known.get(server, {}), **keys})
-
-
-def _note(kept: dict[str, Value], server: str, value: Value) -> None:
-    kept.pop(server, None)
-    while len(kept) >= KEPT_SERVERS:
-        del kept[next(iter(kept))]
-    kept[server] = value
+            self._known[server] = {**self._known.get(server, {}), **keys}
 
 
 def _from_row(row: KeptKey) -> ServerKey:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
+from hs_common.bounded import Bounded
 from hs_common.config.rate_limits import Bucket
 from hs_common.config.rate_limits import RateLimits as RateLimitsConfig
 from hs_common.http.endpoint import Rate
@@ -43,8 +44,7 @@ class RateLimits:
         self._limits = limits
         self._monotonic = monotonic
         self._is_exempt = is_exempt
-        self._buckets_limit = buckets_limit
-        self._full_at: dict[tuple[Rate, str], float] = {}
+        self._full_at = Bounded[tuple[Rate, str], float](buckets_limit)
 
     def check(self, rate: Rate, requester: Requester | None, client_ip: str) -> None:
         """Takes one token. 429 `M_LIMIT_EXCEEDED` with `retry_after_ms` if there is none.
@@ -89,12 +89,7 @@ class RateLimits:
         if limit is None:
             return
         key = (rate, who)
-        full_at = self._after_one_more(limit, self._full_at.get(key, 0.0))
-        # Taken out and put back, so that the idlest bucket is the first in the dict.
-        self._full_at.pop(key, None)
-        if len(self._full_at) >= self._buckets_limit:
-            del self._full_at[next(iter(self._full_at))]
-        self._full_at[key] = full_at
+        self._full_at[key] = self._after_one_more(limit, self._full_at.get(key, 0.0))
 
     def _after_one_more(self, limit: Bucket, full_at: float) -> float:
         """When the bucket would be full after one more request; raises 429 if it has no token."""

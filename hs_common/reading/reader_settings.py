@@ -1,9 +1,9 @@
 """The settings of readers, kept in memory and dropped when the log says that they changed."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
+from hs_common.bounded import Bounded
 from hs_common.reading.settings import TYPES, Settings, read_settings
 from hs_common.storage import sync_personal
 from hs_common.storage.queries import Queries
@@ -17,8 +17,7 @@ class ReaderSettings:
     def __init__(self, db: Queries, maximum: int = MAXIMUM_USERS) -> None:
         """`maximum`: users remembered."""
         self._db = db
-        self._maximum = maximum
-        self._known: OrderedDict[str, Settings] = OrderedDict()
+        self._known = Bounded[str, Settings](maximum)
         self._changes = 0
 
     async def of(self, user_id: str) -> Settings:
@@ -30,13 +29,8 @@ class ReaderSettings:
         changes = self._changes
         settings = await self.fresh(user_id)
         if changes == self._changes:  # else what was read may be older than what the log said meanwhile
-            self._remember(user_id, settings)
+            self._known[user_id] = settings
         return settings
-
-    def _remember(self, user_id: str, settings: Settings) -> None:
-        self._known[user_id] = settings
-        while len(self._known) > self._maximum:
-            self._known.popitem(last=False)
 
     async def of_many(self, user_ids: Sequence[str]) -> dict[str, Settings]:
         """The same of many users, those that are not remembered by one look-up."""
@@ -49,7 +43,7 @@ class ReaderSettings:
                 contents[user_id][data_type] = content
             found |= {user_id: read_settings(user_id, of_user) for user_id, of_user in contents.items()}
         for user_id in unknown if changes == self._changes else ():
-            self._remember(user_id, found[user_id])
+            self._known[user_id] = found[user_id]
         return found
 
     async def fresh(self, user_id: str) -> Settings:

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from hs_common.bounded import Bounded
 from hs_common.replication.remote_calls import RemotePresence
 
 TYPING_LONGEST_MS: Final = 120_000  # whatever a client asks for: who types longer says so again
@@ -102,7 +103,7 @@ class EphemeralState:
         """`last_counter`: the highest that is known to have been used, 0 if none is; `clock_us`: wall clock in µs."""
         self._next = max(last_counter + 1, clock_us)
         self._rooms: dict[str, _Room] = {}
-        self._users: dict[str, _User] = {}
+        self._users = Bounded[str, _User](USERS_LIMIT)
 
     def is_typing(self, room_id: str, user_id: str) -> bool:
         """Whether the user types there now, as far as it was told."""
@@ -136,20 +137,18 @@ class EphemeralState:
 
         `by_sync`: a client polls, which is a sign of life, but nothing that the user has done.
         """
-        user = self._users.pop(user_id, None)
+        user = self._users.get(user_id)
         old = Presence(user_id, "offline", 0, False, None) if user is None else user.value
         if by_sync and presence == "online" and user is not None and (user.is_idle or old.presence == "online"):
             user.seen_ms = now_ms
-            self._users[user_id] = user
+            self._users[user_id] = user  # one more sign of life: the last to be forgotten
             return []
         active = presence == "online"
         last_active_ms = now_ms if active or user is None else old.last_active_ms
         status = status_msg if status_msg_given else old.status_msg
         value = Presence(user_id, presence, last_active_ms, active, status)
         told_ms = now_ms if user is None else user.told_ms
-        self._users[user_id] = user = _User(value, now_ms, told_ms)  # at the end: the last to be forgotten
-        if len(self._users) > USERS_LIMIT:
-            del self._users[next(iter(self._users))]
+        self._users[user_id] = user = _User(value, now_ms, told_ms)
         return [] if same_presence(old, value) else [self._tell_user(user, now_ms)]
 
     def active(self, user_id: str, now_ms: int) -> list[tuple[int, Message]]:
@@ -161,14 +160,12 @@ class EphemeralState:
 
     def set_remote_presence(self, update: RemotePresence, now_ms: int) -> list[tuple[int, Message]]:
         """What another server says of its user."""
-        old = self._users.pop(update.user_id, None)
+        old = self._users.get(update.user_id)
         last_active_ms = max(0, now_ms - update.last_active_ago_ms)
         active = update.presence == "online" and update.currently_active
         value = Presence(update.user_id, update.presence, last_active_ms, active, update.status_msg)
         told_ms = now_ms if old is None else old.told_ms
         self._users[update.user_id] = user = _User(value, now_ms, told_ms, is_remote=True)
-        if len(self._users) > USERS_LIMIT:
-            del self._users[next(iter(self._users))]
         return [] if old is not None and same_presence(old.value, value) else [self._tell_user(user, now_ms)]
 
     def hint_key_counts(self, user_id: str, device_id: str) -> list[tuple[int, Message]]:

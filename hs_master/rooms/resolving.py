@@ -10,6 +10,7 @@ from typing import Final
 
 import orjson
 
+from hs_common.bounded import Bounded
 from hs_common.matrix.event import Event, StateMap
 from hs_common.matrix.room_versions import RoomVersion
 from hs_common.matrix.state_resolution.auth_graph import Missing
@@ -38,7 +39,7 @@ class Resolver:
     def __init__(self, db: Queries, aside: Aside = at_once) -> None:
         self._db = db
         self._aside = aside
-        self._depths: dict[str, int] = {}
+        self._depths = Bounded[str, int](MAXIMUM_DEPTHS)
 
     async def resolve(self, version: RoomVersion, states: Sequence[StateMap], known: Mapping[str, Event]) -> StateMap:
         """The resolved state of at least one state; `known` are events that are not committed. Raises DatabaseError."""
@@ -48,15 +49,10 @@ class Resolver:
                 lambda: resolve(version, states, chains.events, depths=chains.depths, rejected=chains.rejected)
             )
             if not isinstance(answer, Missing):
-                self._remember(chains.depths)
+                self._depths.update(chains.depths)
                 return answer
             await chains.load(answer.event_ids)
         raise AssertionError("a resolution asks for ever more events")
-
-    def _remember(self, depths: Mapping[str, int]) -> None:
-        self._depths.update(depths)
-        while len(self._depths) > MAXIMUM_DEPTHS:
-            del self._depths[next(iter(self._depths))]
 
 
 class _Chains:

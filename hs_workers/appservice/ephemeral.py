@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from hs_common.bounded import Bounded
 from hs_common.matrix.appservice import Services
 from hs_common.matrix.receipts_edu import READ_PRIVATE, Receipt
 from hs_common.replication.ephemeral import Message, Presence, Typing
@@ -36,19 +37,15 @@ class EphemeralLane:
         self._db = db
         self._services = services
         self._hears = hears
-        self._unsorted: dict[_Key, _Value] = {}
-        self._kept: dict[str, dict[_Key, _Value]] = {}
+        self._unsorted = Bounded[_Key, _Value](UNSORTED_LIMIT)
+        self._kept: dict[str, Bounded[_Key, _Value]] = {}
         self.now_ms: Callable[[], int] = lambda: 0
 
     def heard(self, message: Message | ReceiptItem) -> bool:
         """Takes a value; whether it is worth looking for who wants it."""
         if not self._hears() or not isinstance(message, Typing | Presence | ReceiptItem):
             return False
-        key = _key(message)
-        self._unsorted.pop(key, None)
-        self._unsorted[key] = message
-        if len(self._unsorted) > UNSORTED_LIMIT:
-            del self._unsorted[next(iter(self._unsorted))]
+        self._unsorted[_key(message)] = message
         return True
 
     def take(self, service_id: str) -> str | None:
@@ -63,7 +60,7 @@ class EphemeralLane:
 
     async def sort(self) -> set[str]:
         """Gives what came up to the services that are interested in it; answers which have something new."""
-        unsorted, self._unsorted = self._unsorted, {}
+        unsorted, self._unsorted = self._unsorted, Bounded(UNSORTED_LIMIT)
         hears = self._hears()
         if not unsorted or not hears:
             return set()
@@ -75,16 +72,9 @@ class EphemeralLane:
         told: set[str] = set()
         for key, value in unsorted.items():
             for service_id in hears & _interested(value, by_room, by_user, services):
-                self._keep(service_id, key, value)
+                self._kept.setdefault(service_id, Bounded(KEPT_LIMIT))[key] = value
                 told.add(service_id)
         return told
-
-    def _keep(self, service_id: str, key: _Key, value: _Value) -> None:
-        kept = self._kept.setdefault(service_id, {})
-        kept.pop(key, None)
-        kept[key] = value
-        if len(kept) > KEPT_LIMIT:
-            del kept[next(iter(kept))]
 
 
 def _key(value: _Value) -> _Key:

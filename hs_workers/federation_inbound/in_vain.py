@@ -6,6 +6,8 @@ what was spent on it is followed by many times as much rest. Events of others in
 
 from typing import Final
 
+from hs_common.bounded import Bounded
+
 WAIT_FACTOR: Final = 20.0
 """Rest for each second of looking in vain: at most a twentieth of our time goes there."""
 LONGEST_WAIT_S: Final = 60.0
@@ -18,7 +20,7 @@ class InVain:
     """The memory of one process. Times are of a clock that never goes back."""
 
     def __init__(self) -> None:
-        self._until: dict[tuple[str, str], float] = {}
+        self._until = Bounded[tuple[str, str], float](MAXIMUM_KEPT)
 
     def rests_for_s(self, room_id: str, origin: str, now: float) -> float:
         """For how long nothing is fetched for a server in a room; 0: it may be."""
@@ -26,8 +28,7 @@ class InVain:
 
     def looked(self, room_id: str, origin: str, seconds: float, now: float, *, was_in_vain: bool) -> None:
         """So long was looked for what a server's events in a room need."""
-        self._until.pop((room_id, origin), None)
         if was_in_vain:
-            while len(self._until) >= MAXIMUM_KEPT:
-                del self._until[next(iter(self._until))]
             self._until[room_id, origin] = now + min(WAIT_FACTOR * seconds, LONGEST_WAIT_S)
+        else:
+            self._until.pop((room_id, origin), None)

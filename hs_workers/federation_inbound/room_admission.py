@@ -13,6 +13,7 @@ from typing import Final
 
 import orjson
 
+from hs_common.bounded import Bounded
 from hs_common.federation.fetching import Room
 from hs_common.matrix.errors import not_found
 from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
@@ -49,7 +50,7 @@ class RoomAdmission:
         self._db = db
         self._server_name = server_name
         self._seconds = seconds
-        self._kept: dict[str, tuple[float, RoomStanding]] = {}
+        self._kept = Bounded[str, tuple[float, RoomStanding]](MAXIMUM_KEPT)
         self._changes = 0  # how often another list was told of
         self._reads = SharedReads(lambda room_ids: self._look_up_now(room_ids))
 
@@ -73,7 +74,7 @@ class RoomAdmission:
         # Else it may have been read as it was before a change: who asks next looks again.
         if changes == self._changes:
             for room_id, standing in looked.items():
-                self._keep(room_id, now, standing)
+                self._kept[room_id] = (now, standing)
         return looked
 
     async def room(self, room_id: str, origin: str) -> Room:
@@ -98,12 +99,6 @@ class RoomAdmission:
     def _forget_all(self) -> None:
         self._changes += 1
         self._kept.clear()
-
-    def _keep(self, room_id: str, now: float, standing: RoomStanding) -> None:
-        self._kept.pop(room_id, None)
-        while len(self._kept) >= MAXIMUM_KEPT:
-            del self._kept[next(iter(self._kept))]
-        self._kept[room_id] = (now, standing)
 
 
 def standing_of(facts: RoomFacts) -> RoomStanding:

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList
 
+from hs_common.bounded import Bounded
 from hs_common.federation import accounts as prices
 from hs_common.federation.accounts import Accounts
 from hs_common.federation.signatures import SignatureChecks
@@ -79,7 +80,7 @@ class TransactionIntake:
         self._accounts = accounts
         self._answered = Answered(seconds)
         self._seconds = seconds
-        self._counted: dict[str, tuple[float, int]] = {}
+        self._counted = Bounded[str, tuple[float, int]](MAXIMUM_COUNTED)
 
     async def receive(self, origin: str, body: dict[str, Any], key: bytes) -> Results:
         """What became of each event, by its id; `key` is of the transaction and all its bytes. 400 `M_BAD_JSON`,
@@ -174,8 +175,6 @@ class TransactionIntake:
         counted_at, count = self._counted.pop(origin, (float("-inf"), 0))
         if now - counted_at >= COUNTED_FOR_S:
             counted_at, count = now, await inbound_pdus.count_of_origin(self._db, origin)
-        while len(self._counted) >= MAXIMUM_COUNTED:
-            del self._counted[next(iter(self._counted))]
         self._counted[origin] = (counted_at, count + more)
         if count > ORIGIN_BACKLOG:
             raise limit_exceeded(RETRY_AFTER_MS)

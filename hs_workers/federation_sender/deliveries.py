@@ -12,6 +12,7 @@ from typing import Any, Final
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore, gatherResults
 from twisted.logger import Logger
 
+from hs_common.bounded import Bounded
 from hs_common.federation.client import FederationClient
 from hs_common.process.ongoing import Ongoing
 from hs_common.process.settling import Settling
@@ -94,7 +95,7 @@ class Deliveries:
         self._senders: dict[str, DestinationSender] = {}
         self._ending: set[DestinationSender] = set()
         self._clean: dict[int, int] = {}  # of the shards held and looked at
-        self._servers: dict[str, tuple[str, ...]] = {}  # by room
+        self._servers = Bounded[str, tuple[str, ...]](ROOMS_LIMIT)  # by room
         self._moved: set[str] = set()  # rooms where servers came or went while these were read
         self._jumped = False  # meanwhile, so that all may have moved
         self._lasting: list[_Lasting] = []
@@ -250,8 +251,6 @@ class Deliveries:
                 found[room_id].append(server)
         for room_id, servers in found.items():
             self._servers[room_id] = tuple(servers)
-        while len(self._servers) > ROOMS_LIMIT:
-            del self._servers[next(iter(self._servers))]
 
     def _unlearn(self) -> None:
         """What was read may have been as it was before the log told of a change."""

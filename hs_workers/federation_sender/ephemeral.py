@@ -8,6 +8,7 @@ server-server-api.md#typing-notifications, #presence, #receipts.
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from hs_common.bounded import Bounded
 from hs_common.matrix.receipts_edu import READ, Receipt, receipt_edus
 from hs_common.replication.ephemeral import Presence, Typing
 from hs_common.replication.items import ReceiptItem
@@ -39,7 +40,7 @@ class EphemeralLane:
         self.limit = limit  # of one transaction
         self._waiting: dict[str, dict[tuple[str, ...], Edu]] = {}
         self._dropped: set[str] = set()  # destinations of which a receipt was dropped
-        self._typists: dict[str, dict[str, int]] = {}  # by room and user: when it was told
+        self._typists = Bounded[str, dict[str, int]](ROOMS_LIMIT)  # by room and user: when it was told
 
     def typing(self, message: Typing, now_ms: int) -> list[tuple[tuple[str, ...], Edu]]:
         """What a room's typists changed to, one EDU for each user of ours who began or stopped."""
@@ -47,8 +48,6 @@ class EphemeralLane:
         before = self._typists.pop(message.room_id, {})
         if local:
             self._typists[message.room_id] = {user_id: before.get(user_id, now_ms) for user_id in local}
-            while len(self._typists) > ROOMS_LIMIT:
-                del self._typists[next(iter(self._typists))]
         return [
             (("typing", message.room_id, user_id), _typing(message.room_id, user_id, user_id in local))
             for user_id in sorted(local ^ before.keys())

@@ -9,6 +9,7 @@ from typing import Final
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.logger import Logger
 
+from hs_common.bounded import Bounded
 from hs_common.matrix.errors import MatrixError, limit_exceeded, too_large, unknown
 from hs_common.process.background import Background
 from hs_common.storage import media, media_contents
@@ -62,7 +63,7 @@ class Thumbnails:
         self._maximum_pixels = maximum_pixels
         self._slots = DeferredSemaphore(at_once)
         self._making: dict[ThumbnailKey, list[Deferred[Outcome]]] = {}
-        self._refused: dict[bytes, MatrixError] = {}
+        self._refused = Bounded[bytes, MatrixError](REFUSED_LIMIT)
         self._log = Logger()
 
     async def find(self, key: ThumbnailKey) -> StoredThumbnail:
@@ -147,8 +148,6 @@ class Thumbnails:
             error = too_large("The picture is too large for a thumbnail")
         else:
             error = unknown("There are no thumbnails of such files", status=400)
-        if len(self._refused) >= REFUSED_LIMIT:
-            del self._refused[next(iter(self._refused))]
         self._refused[source] = error
         return error
 

@@ -4,12 +4,12 @@ Counts come from the same place as /sync's (`hs_common.reading.load_unread`), an
 they are at this process' position or later, never as they were when the event was judged: a badge tells what is now so.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from twisted.internet.defer import DeferredLock
 
+from hs_common.bounded import Bounded
 from hs_common.reading.load_unread import UnreadCounter
 from hs_common.reading.reader_settings import ReaderSettings
 from hs_common.reading.unread import MAIN, RoomUnread, rows_to_keep
@@ -65,7 +65,7 @@ class Badges:
         self._db = db
         self._settings = settings
         self._position = position
-        self._users: OrderedDict[str, _User] = OrderedDict()
+        self._users = Bounded[str, _User](MAXIMUM_USERS)
 
     def __len__(self) -> int:
         return len(self._users)
@@ -110,8 +110,6 @@ class Badges:
         user = self._users.get(user_id)
         if user is None:
             user = self._users[user_id] = _User()
-            while len(self._users) > MAXIMUM_USERS:
-                self._users.popitem(last=False)
         self._users.move_to_end(user_id)
         await user.lock.acquire()
         try:

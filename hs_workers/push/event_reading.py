@@ -3,12 +3,12 @@
 One event goes to many: the last ones are remembered for a moment.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import orjson
 
+from hs_common.bounded import Bounded
 from hs_common.reading.unread import UNTHREADED
 from hs_common.storage import push_queue, sync_rooms, sync_state
 from hs_common.storage.push_queue import QueuedPush
@@ -30,7 +30,7 @@ class EventReading:
     def __init__(self, db: Queries, seconds: Callable[[], float]) -> None:
         self._db = db
         self._seconds = seconds
-        self._known: OrderedDict[str, tuple[float, PushedEvent | None]] = OrderedDict()
+        self._known = Bounded[str, tuple[float, PushedEvent | None]](REMEMBERED_EVENTS)
 
     async def of(self, row: QueuedPush, user_id: str, now: int) -> PushedEvent | None:
         """The event as the room is at position `now`. None: it was redacted, or the invite does not stand any more."""
@@ -42,9 +42,6 @@ class EventReading:
             return known[1]
         event = await self._event(row.room_id, row.event_id, now)
         self._known[row.event_id] = (self._seconds(), event)
-        self._known.move_to_end(row.event_id)
-        while len(self._known) > REMEMBERED_EVENTS:
-            self._known.popitem(last=False)
         return event
 
     async def _event(self, room_id: str, event_id: str, now: int) -> PushedEvent | None:

@@ -3,10 +3,10 @@
 Of a room with tens of thousands of members only those are kept who have a pusher here; events visit nobody else.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from typing import Final
 
+from hs_common.bounded import Bounded
 from hs_common.replication.items import LocalMembership
 from hs_common.storage import push_queue
 from hs_common.storage.queries import Queries
@@ -25,7 +25,7 @@ class RoomMembers:
         self._db = db
         self._shards = shards
         self._after = after
-        self._rooms: OrderedDict[str, _Members] = OrderedDict()
+        self._rooms = Bounded[str, _Members](MAXIMUM_ROOMS)
 
     def __len__(self) -> int:
         return len(self._rooms)
@@ -38,8 +38,6 @@ class RoomMembers:
             for user_id, start, end in await push_queue.members(self._db, room_id, list(self._shards()), self._after()):
                 members.setdefault(user_id, []).append((start, end))
             self._rooms[room_id] = members
-            while len(self._rooms) > MAXIMUM_ROOMS:
-                self._rooms.popitem(last=False)
         self._rooms.move_to_end(room_id)
         return [
             user_id

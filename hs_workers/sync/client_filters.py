@@ -1,6 +1,5 @@
 """The filters that clients name, parsed once. A filter's id is a hash of it, so what an id means never changes."""
 
-from collections import OrderedDict
 from typing import Final
 
 import orjson
@@ -20,7 +19,7 @@ class ClientFilters:
 
     def __init__(self, db: Queries) -> None:
         self._db = db
-        self._known: OrderedDict[tuple[str, str], Filter] = OrderedDict()
+        self._known = Bounded[tuple[str, str], Filter](MAXIMUM_FILTERS)
         # By what they say: clients of a kind define the same, and what is encoded by one filter is so for all of them.
         self._alike = Bounded[str, Filter](MAXIMUM_FILTERS)
 
@@ -32,8 +31,6 @@ class ClientFilters:
         filter = inline_filter(parameter) if is_inline(parameter) else await self._stored(user_id, parameter)
         if len(parameter) <= LONGEST_KEPT:
             self._known[_key(user_id, parameter)] = filter
-            if len(self._known) > MAXIMUM_FILTERS:
-                self._known.popitem(last=False)
         return filter
 
     def known(self, user_id: str, parameter: str | None) -> Filter | None:

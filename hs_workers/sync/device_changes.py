@@ -5,10 +5,10 @@ What is not known (yet) is None, and then Postgres is asked. Who enters or leave
 which is not for the fast lane anyway.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from hs_common.bounded import Bounded
 from hs_common.process.background import Background
 from hs_common.storage import sync_rooms
 from hs_common.storage.queries import Queries
@@ -28,7 +28,7 @@ class DeviceChanges:
         self._audience = audience
         self._background = background
         self._tell = tell
-        self._rooms: OrderedDict[int, frozenset[str] | None] = OrderedDict()
+        self._rooms = Bounded[int, frozenset[str] | None](MAXIMUM_CHANGES)
 
     def rooms_of(self, pos: int) -> frozenset[str] | None:
         """The rooms in which the user was whose devices changed at a position; None: not known."""
@@ -44,8 +44,6 @@ class DeviceChanges:
         else:
             rooms = self._rooms[pos] = frozenset(user.rooms)
             self._audience.concern(self._in_rooms(rooms))
-        while len(self._rooms) > MAXIMUM_CHANGES:
-            self._rooms.popitem(last=False)
 
     def forget(self) -> None:
         """The log began anew."""

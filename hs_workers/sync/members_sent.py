@@ -10,6 +10,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
 
+from hs_common.bounded import Bounded
+
 MAXIMUM_DEVICES: Final = 5_000  # of one worker, those that synced last
 MAXIMUM_MEMBERS: Final = 2_000  # of one device; beyond, all is forgotten and sent again: some hundred KiB
 KEPT_TOKENS: Final = 2  # the answer given last, and the one before it, which a client may still ask from
@@ -23,7 +25,7 @@ class MembersSent:
     """What devices were sent."""
 
     def __init__(self) -> None:
-        self._devices: OrderedDict[_Device, OrderedDict[str, Members]] = OrderedDict()
+        self._devices = Bounded[_Device, OrderedDict[str, Members]](MAXIMUM_DEVICES)
 
     def known(self, user_id: str, device_id: str | None, since: str | None) -> Members:
         """What the device has that asks with `since`."""
@@ -44,8 +46,6 @@ class MembersSent:
             : max(0, len(tokens) - KEPT_TOKENS)
         ]:
             del tokens[token]
-        while len(self._devices) > MAXIMUM_DEVICES:
-            self._devices.popitem(last=False)
 
     def forget(self) -> None:
         """The log began anew."""

@@ -3,12 +3,12 @@
 Spec: client-server API, #presence; `set_presence` of #get_matrixclientv3sync.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, Literal, cast
 
 from twisted.logger import Logger
 
+from hs_common.bounded import Bounded
 from hs_common.matrix.errors import MatrixError
 from hs_common.process.background import Background
 from hs_common.replication.calls import SetPresence
@@ -28,7 +28,7 @@ class PresenceBySync:
         self._master = master
         self._background = background
         self._seconds = seconds
-        self._told: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._told = Bounded[str, tuple[str, float]](MAXIMUM_USERS)
 
     def is_news(self, user_id: str, presence: str) -> bool:
         """Whether `syncs` would tell it."""
@@ -42,9 +42,6 @@ class PresenceBySync:
         if not self.is_news(user_id, presence):
             return
         self._told[user_id] = (presence, self._seconds())
-        self._told.move_to_end(user_id)
-        if len(self._told) > MAXIMUM_USERS:
-            self._told.popitem(last=False)
         self._background("presence by sync", self._tell(user_id, presence))
 
     async def _tell(self, user_id: str, presence: Any) -> None:

@@ -6,13 +6,13 @@ after a change is kept until the next, and whoever comes while it is being count
 Spec: client-server API, #get_matrixclientv3sync (RoomSummary).
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
 from twisted.internet.defer import Deferred
 
+from hs_common.bounded import Bounded
 from hs_common.storage import sync_rooms, sync_state
 from hs_common.storage.queries import Queries
 
@@ -68,7 +68,7 @@ class RoomSummaries:
 
     def __init__(self, db: Queries) -> None:
         self._db = db
-        self._kept: OrderedDict[_Key, RoomSummary] = OrderedDict()
+        self._kept = Bounded[_Key, RoomSummary](MAXIMUM_KEPT)
         self._being_counted: dict[_Key, list[Deferred[None]]] = {}
 
     async def of(self, moments: Mapping[str, Moment]) -> dict[str, RoomSummary]:
@@ -101,8 +101,6 @@ class RoomSummaries:
         try:
             found = await self._count(mine)
             self._kept.update((key, found[room_id]) for room_id, key in keys.items())
-            while len(self._kept) > MAXIMUM_KEPT:
-                self._kept.popitem(last=False)
         finally:
             for key in keys.values():
                 for waiting in self._being_counted.pop(key):

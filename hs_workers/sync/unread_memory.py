@@ -4,10 +4,10 @@ Rules: a count is carried on only over items that are all known, and only where 
 receipt that reads a room in part, and a rule that looks into events are for Postgres.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
 
+from hs_common.bounded import Bounded
 from hs_common.matrix.push_rule_evaluation import Reader as PushReader
 from hs_common.matrix.push_rules import reader_bits
 from hs_common.reading.settings import Settings
@@ -24,23 +24,17 @@ class UnreadMemory:
 
     def __init__(self, recent: RecentLog) -> None:
         self._recent = recent
-        self._users: OrderedDict[str, OrderedDict[str, RoomUnread]] = OrderedDict()
+        self._users = Bounded[str, Bounded[str, RoomUnread]](MAXIMUM_USERS)
 
     def counted(self, user_id: str, counts: Mapping[str, RoomUnread]) -> None:
         """Takes what was counted in Postgres, unless more is known already."""
         if not counts:
             return
-        rooms = self._users.setdefault(user_id, OrderedDict())
+        rooms = self._users.setdefault(user_id, Bounded(MAXIMUM_ROOMS))
         self._users.move_to_end(user_id)
         for room_id, unread in counts.items():
             known = rooms.get(room_id)
-            if known is None or known.counted_to < unread.counted_to:
-                rooms[room_id] = unread
-            rooms.move_to_end(room_id)
-        while len(rooms) > MAXIMUM_ROOMS:
-            rooms.popitem(last=False)
-        while len(self._users) > MAXIMUM_USERS:
-            self._users.popitem(last=False)
+            rooms[room_id] = unread if known is None or known.counted_to < unread.counted_to else known
 
     def at(self, user_id: str, room_id: str, now: int, settings: Settings) -> RoomUnread | None:
         """The counts at this process' position `now`; None if Postgres must be asked."""

@@ -8,6 +8,8 @@ from typing import Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 
+from hs_common.bounded import Bounded
+
 T = TypeVar("T")
 
 KEPT: Final = 2_000
@@ -20,8 +22,7 @@ class KeptAnswers(Generic[T]):
     def __init__(self, seconds: Callable[[], float], kept_s: float, limit: int = KEPT) -> None:
         self._seconds = seconds
         self._kept_s = kept_s
-        self._limit = limit
-        self._known: dict[Hashable, tuple[float, T]] = {}
+        self._known = Bounded[Hashable, tuple[float, T]](limit)
         self._asking: dict[Hashable, list[Deferred[None]]] = {}
 
     async def get(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
@@ -40,8 +41,5 @@ class KeptAnswers(Generic[T]):
             for one in self._asking.pop(key):
                 if not one.called:
                     one.callback(None)
-        self._known.pop(key, None)
-        while len(self._known) >= self._limit:
-            del self._known[next(iter(self._known))]
         self._known[key] = (self._seconds() + self._kept_s, answer)
         return answer

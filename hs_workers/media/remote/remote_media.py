@@ -11,6 +11,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.logger import Logger
 
+from hs_common.bounded import Bounded
 from hs_common.matrix.errors import MatrixError, limit_exceeded, not_found, unknown
 from hs_common.process.background import Background
 from hs_common.replication.clock import Clock, pause
@@ -61,7 +62,7 @@ class RemoteMediaFinder:
         self._slots = DeferredSemaphore(AT_ONCE)
         self._of_server: dict[str, DeferredSemaphore] = {}
         self._waiting: dict[Key, list[Deferred[None]]] = {}
-        self._failed: dict[Key, tuple[float, MatrixError]] = {}
+        self._failed = Bounded[Key, tuple[float, MatrixError]](FAILURES_KEPT)
         self._log = Logger()
 
     def waiting(self) -> int:
@@ -154,8 +155,6 @@ class RemoteMediaFinder:
         del self._failed[key]
 
     def _note_failure(self, key: Key, error: MatrixError) -> None:
-        if len(self._failed) >= FAILURES_KEPT:
-            del self._failed[next(iter(self._failed))]
         lifetime_s = NOT_YET_S if error.errcode == "M_NOT_YET_UPLOADED" else FAILED_S
         self._failed[key] = (self._clock.seconds() + lifetime_s, error)
 

@@ -6,10 +6,10 @@ token of another user or device finds nothing, as the row is looked up by both.
 Spec: MSC4186, "Connections", "Security considerations".
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from hs_common.bounded import Bounded
 from hs_common.process.background import Background
 from hs_common.storage import sliding
 from hs_common.storage.queries import Queries
@@ -33,8 +33,7 @@ class Connections:
         self._background = background
         self._seconds = seconds
         self._swept_at = seconds()
-        self._maximum = maximum
-        self._known: OrderedDict[_Key, Connection] = OrderedDict()
+        self._known = Bounded[_Key, Connection](maximum)
 
     async def of(self, reader: Reader, request: SlidingRequest) -> Connection:
         """What was sent by the answer that the request's token came with. Raises M_UNKNOWN_POS."""
@@ -50,8 +49,7 @@ class Connections:
             known = None if body is None else decode(body)
             if known is None:
                 raise unknown_pos()
-            self._remember(key, known)
-        self._known.move_to_end(key)
+        self._known[key] = known  # asked for: the last to be forgotten
         return known
 
     async def keep(
@@ -67,14 +65,8 @@ class Connections:
             await sliding.begin_connection(self._db, *key, body, took_s)
         else:
             await sliding.keep_connection(self._db, *key, body, request.pos.version)
-        self._remember(key, now)
+        self._known[key] = now
         return version
-
-    def _remember(self, key: _Key, connection: Connection) -> None:
-        self._known[key] = connection
-        self._known.move_to_end(key)
-        while len(self._known) > self._maximum:
-            self._known.popitem(last=False)
 
     def _sweep(self) -> None:
         """Now and then drops what nobody will ask for any more."""

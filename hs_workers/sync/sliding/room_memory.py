@@ -6,13 +6,13 @@ of those rooms of which it is asked. What happens while rooms are being read cou
 that were asked for last stay.
 """
 
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 
+from hs_common.bounded import Bounded
 from hs_common.replication.items import EventItem
 from hs_common.storage import sliding
 from hs_common.storage.queries import Queries
@@ -101,10 +101,9 @@ class RoomMemory:
 
     def __init__(self, db: Queries, maximum: int = MAXIMUM_ROOMS) -> None:
         self._db = db
-        self._maximum = maximum
-        self._activity: OrderedDict[str, Activity] = OrderedDict()
-        self._types: OrderedDict[str, str | None] = OrderedDict()
-        self._encrypted: OrderedDict[str, bool] = OrderedDict()
+        self._activity = Bounded[str, Activity](maximum)
+        self._types = Bounded[str, str | None](maximum)
+        self._encrypted = Bounded[str, bool](maximum)
         self._happened: list[dict[str, EventItem]] = []  # one for each reading that is under way
 
     @property
@@ -148,7 +147,6 @@ class RoomMemory:
             self._encrypted.update(found_encrypted)
             for item in happened.values():
                 self._take(item)
-            self._trim()
         return True
 
     def _is_in_doubt(self, room_id: str, told: int, upto: int) -> bool:
@@ -184,10 +182,5 @@ class RoomMemory:
                 if (change.type, change.state_key) == (ENCRYPTION, ""):
                     self._encrypted[item.room_id] = change.new_event_id is not None
 
-    def _trim(self) -> None:
-        for memory in self._memories():
-            while len(memory) > self._maximum:
-                memory.popitem(last=False)
-
-    def _memories(self) -> tuple[OrderedDict[str, Any], ...]:
+    def _memories(self) -> tuple[Bounded[str, Any], ...]:
         return self._activity, self._types, self._encrypted

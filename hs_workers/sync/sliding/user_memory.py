@@ -2,13 +2,13 @@
 the log says that something of it changed. Bounded by users.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeGuard
 
 import orjson
 
+from hs_common.bounded import Bounded
 from hs_common.replication import items
 from hs_common.storage import account_data, sliding, sync_rooms
 from hs_common.storage.queries import Queries
@@ -60,8 +60,7 @@ class UserMemory:
 
     def __init__(self, db: Queries, maximum: int = MAXIMUM_USERS) -> None:
         self._db = db
-        self._maximum = maximum
-        self._known: OrderedDict[str, UserRooms] = OrderedDict()
+        self._known = Bounded[str, UserRooms](maximum)
         self._reading: dict[str, int] = {}
         self._changed: set[str] = set()  # of those being read
 
@@ -84,8 +83,6 @@ class UserMemory:
                 del self._reading[user_id]
         if user_id not in self._changed:  # else what was read may be older than what the log said meanwhile
             self._known[user_id] = found
-            while len(self._known) > self._maximum:
-                self._known.popitem(last=False)
         if is_last:
             self._changed.discard(user_id)
         return True
