@@ -9,30 +9,20 @@ from collections.abc import Iterator
 import pytest
 
 from hs_common.http.endpoint import EndpointDeclaration
-from tests.common.email.smtp_server import smtp_server
 from tests.conformance.asking import Answer, ask, declarations, hang_up, path_of
 from tests.scenarios.authentication_service import authentication_service
 from tests.scenarios.server import Server
-from tests.workers.client.oidc_provider import oidc_provider
+from tests.scenarios.sign_in import sign_in_services
 
 ABOUT = """
 well_known_server = "matrix.example.org:443"
 admin_contact = "mailto:admin@example.org"
 policy_server_key = "1pQgQ4ycGPgq4yVjWtUYwaWBmg0uv3hnDPoIzvE+uYc"
 """
-SETTINGS = """
-[email]
-smtp_host = "127.0.0.1"
-smtp_port = {smtp_port}
-security = "none"
-sender = "Viaduct <noreply@example.org>"
-
+TURN = """
 [turn]
 uris = ["turn:turn.example.org"]
 shared_secret = "known to the TURN server"
-
-[sso]
-providers = [{{ id = "main", name = "Main", issuer = "{issuer}", client_id = "{id}", client_secret = "{secret}" }}]
 """
 OAUTH = ("/_matrix/client/v1/auth_metadata", "/_matrix/client/unstable/org.matrix.msc2965/auth_issuer")
 SERVICE = "/_synapse/mas/"
@@ -40,21 +30,15 @@ SERVICE = "/_synapse/mas/"
 OF_ACCOUNTS = ("/_matrix/client/v3/account/deactivate",)
 REDIRECT = "/_matrix/client/v3/login/sso/redirect"
 WELL_KNOWN = ("client", "server", "support", "policy_server")
-CALLBACK = "/_viaduct/client/sso/callback"
 
 
 @pytest.fixture(scope="module")
 def settings() -> Iterator[tuple[str, Server]]:
     """The tables of the config that both have, and a server that has its ports already."""
     server = Server()
-    server.reserve()
-    server.public_baseurl, server.about = server.url, ABOUT
-    try:
-        with smtp_server() as postbox, oidc_provider(server.url + CALLBACK) as provider:
-            names = {"issuer": provider.issuer, "id": provider.client_id, "secret": provider.client_secret}
-            yield SETTINGS.format(smtp_port=postbox.port, **names), server
-    finally:
-        server.release()
+    server.about = ABOUT
+    with sign_in_services(server):
+        yield server.settings + TURN, server
 
 
 def missing(server: Server) -> set[str]:

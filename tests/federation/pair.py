@@ -11,6 +11,7 @@ import psycopg2
 
 from tests.certificates import Authority
 from tests.federation.foreign_server import ForeignServer
+from tests.scenarios.federated import federated
 from tests.scenarios.server import Server
 from tests.services import TestPostgres
 
@@ -61,23 +62,7 @@ def pair_of_servers(postgres: TestPostgres, *, split: bool = False) -> Iterator[
             stack.callback(server.release)
         places = {A: servers[0].federation_port, B: servers[1].federation_port, C: foreign.port}
         for server in servers:
-            server.settings = _settings(server, places, authority)
+            assert server.name is not None
+            server.settings = federated(server, places, authority, server.name)
             stack.enter_context(server)
         yield Pair(servers[0], servers[1], foreign, authority)
-
-
-def _settings(server: Server, places: dict[str, int], authority: Authority) -> str:
-    assert server.name is not None
-    files = authority.issue(server.name)
-    resolve = ", ".join(f'"{name}=127.0.0.1:{port}"' for name, port in places.items() if name != server.name)
-    return f"""
-[egress]
-ca_file = "{authority.ca_file}"
-
-[federation]
-resolve = [{resolve}]
-tls_port = {server.federation_port}
-tls_address = "127.0.0.1"
-tls_certificate_file = "{files.certificate}"
-tls_key_file = "{files.key}"
-"""

@@ -10,21 +10,15 @@ import argparse
 import asyncio
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any, Final
 
-from tests.certificates import Authority
+from tests.real_servers.neighbours import Neighbours, play, running_neighbours
 from tests.real_servers.steps import becomes, server_of, state, until
-from tests.real_servers.synapse import Synapse
-from tests.real_servers.wire import Wire
-from tests.scenarios.client import User, event_ids, http_session, register, unique
-from tests.scenarios.ports import PortBlock
-from tests.scenarios.server import Server
+from tests.scenarios.client import User, event_ids, unique
 from tests.services import TestPostgres
 
 TO_DEVICE_S: Final = 60.0
@@ -45,56 +39,6 @@ class Amount:
         """Until both know the same: for each event what a busy machine may need for both servers, and the longest time
         that a server leaves another alone which was away so long."""
         return 180.0 + 0.1 * self.rooms * self.messages + 2 * self.away_s
-
-
-@dataclass(frozen=True)
-class Separable:
-    """A Viaduct and a Synapse, and the wires between them."""
-
-    viaduct: Server
-    synapse: Synapse
-    wires: tuple[Wire, Wire]
-
-    def cut(self) -> None:
-        """From now on neither hears of the other."""
-        for wire in self.wires:
-            wire.cut()
-
-    def mend(self) -> None:
-        for wire in self.wires:
-            wire.mend()
-
-
-@contextmanager
-def separable(database_url: str) -> Iterator[Separable]:
-    """Both running, each reached by the other through a wire that can be cut."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="viaduct-real-")))
-        folder.chmod(0o755)
-        authority = Authority(folder)
-        ports = stack.enter_context(PortBlock())
-        synapse = stack.enter_context(Synapse(ports.first, ports.first + 1, authority))
-        assert synapse.federation_port is not None
-        viaduct = Server(database_url=database_url)
-        viaduct.reserve()
-        stack.callback(viaduct.release)
-        to_synapse = stack.enter_context(Wire(synapse.federation_port))
-        to_viaduct = stack.enter_context(Wire(viaduct.federation_port))
-        viaduct.name = f"localhost:{to_viaduct.port}"
-        files = authority.issue("localhost", "127.0.0.1")
-        viaduct.settings = f"""
-[egress]
-ca_file = "{authority.ca_file}"
-
-[federation]
-resolve = ["{synapse.name}=127.0.0.1:{to_synapse.port}"]
-tls_port = {viaduct.federation_port}
-tls_address = "127.0.0.1"
-tls_certificate_file = "{files.certificate}"
-tls_key_file = "{files.key}"
-"""
-        stack.enter_context(viaduct)
-        yield Separable(viaduct, synapse, (to_synapse, to_viaduct))
 
 
 async def rooms_of_both(alice: User, bob: User, count: int) -> list[str]:
@@ -161,7 +105,7 @@ async def passes(sender: User, reader: User, limit_s: float) -> None:
     await until(arrives, "a message to a device does not wait for rooms", limit_s)
 
 
-async def each_is_away_once(servers: Separable, alice: User, bob: User, amount: Amount) -> None:
+async def each_is_away_once(servers: Neighbours, alice: User, bob: User, amount: Amount) -> None:
     """First one server is stopped while the other goes on, then the other way round."""
     rooms = await rooms_of_both(alice, bob, amount.rooms)
     servers.viaduct.stop(signal.SIGTERM)
@@ -182,7 +126,7 @@ async def each_is_away_once(servers: Separable, alice: User, bob: User, amount: 
     await know_the_same(alice, bob, rooms, amount.limit_s)
 
 
-async def both_write_while_they_are_apart(servers: Separable, alice: User, bob: User, amount: Amount) -> None:
+async def both_write_while_they_are_apart(servers: Neighbours, alice: User, bob: User, amount: Amount) -> None:
     """Both run and write into the same rooms, of which each changes the same state, and neither hears of it."""
     rooms = await rooms_of_both(alice, bob, amount.rooms)
     servers.cut()
@@ -203,23 +147,7 @@ async def both_write_while_they_are_apart(servers: Separable, alice: User, bob: 
 
 
 PLAYS: Final = (each_is_away_once, both_write_while_they_are_apart)
-Steps = Callable[[Separable, User, User, Amount], Awaitable[None]]
-
-
-def play(servers: Separable, steps: Steps, amount: Amount) -> None:
-    """Alice is at Viaduct, Bob at Synapse."""
-
-    async def prepared() -> None:
-        async with http_session() as http:
-            alice = await register(http, [servers.viaduct.url], "alice")
-            bob = await register(http, [servers.synapse.url], "bob")
-            await steps(servers, alice, bob, amount)
-
-    try:
-        asyncio.run(prepared())
-    except BaseException:
-        sys.stdout.write(f"{servers.synapse.output()}\n{servers.viaduct.output()}\n")
-        raise
+Steps = Callable[[Neighbours, User, User, Amount], Awaitable[None]]
 
 
 def main() -> None:
@@ -229,10 +157,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=3.0, help="for which a server is away, at least")
     options = parser.parse_args()
     amount = Amount(options.rooms, options.messages, options.minutes * 60)
-    with TestPostgres() as postgres, postgres.database() as url, separable(url) as servers:
+    with TestPostgres() as postgres, postgres.database() as url, running_neighbours(url) as servers:
         for steps in PLAYS:
             began = time.monotonic()
-            play(servers, steps, amount)
+            play(servers, partial(steps, servers, amount=amount))
             sys.stdout.write(f"{steps.__name__}: both know the same, {time.monotonic() - began:.0f} s\n")
             sys.stdout.flush()
 

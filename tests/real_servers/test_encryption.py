@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.federation.encryption import Side, converse
 from tests.federation.test_encryption import side
-from tests.real_servers.conftest import Neighbours
+from tests.real_servers.neighbours import Neighbours
 
 
 def test_encrypted_room_with_synapse(neighbours: Neighbours, tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 import os
 from typing import Any
 
-from tests.real_servers.conftest import Neighbours
-from tests.real_servers.test_reading import play
+from tests.real_servers.neighbours import Neighbours, play
 from tests.scenarios.client import User
 from tests.scenarios.test_play_media import get, upload
 from tests.workers.media.pictures import opened, picture

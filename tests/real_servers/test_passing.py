@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.real_servers.conftest import Neighbours
+from tests.real_servers.neighbours import Neighbours, play
 from tests.real_servers.steps import VERSIONS, meet, said, until
-from tests.real_servers.test_reading import play
 from tests.scenarios.client import PASSWORD, Json, User, unique
 
 

@@ -1,34 +1,15 @@
 """A real Synapse and Viaduct read each other's profiles, aliases, directories, rooms, devices and keys."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from tests.real_servers.conftest import Neighbours
+from tests.real_servers.neighbours import Neighbours, play
 from tests.real_servers.steps import VERSIONS
-from tests.scenarios.client import Caller, User, http_session, register, unique
+from tests.scenarios.client import Caller, User, unique
 
 Json = dict[str, Any]
 ALGORITHM = "signed_curve25519"
-
-
-def play(neighbours: Neighbours, steps: Callable[[User, User], Awaitable[None]]) -> None:
-    """Alice is at Viaduct, Bob at Synapse."""
-
-    async def prepared() -> None:
-        async with http_session() as http:
-            alice = await register(http, [neighbours.viaduct.url], "alice")
-            bob = await register(http, [neighbours.synapse.url], "bob")
-            await steps(alice, bob)
-
-    try:
-        asyncio.run(prepared())
-    except BaseException:
-        print(neighbours.synapse.output())  # noqa: T201 (pytest shows it where the play failed)
-        print(neighbours.viaduct.output())  # noqa: T201
-        raise
 
 
 def test_profiles_both_ways(neighbours: Neighbours) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.real_servers.conftest import Neighbours
+from tests.real_servers.neighbours import Neighbours, play
 from tests.real_servers.steps import (
     VERSIONS,
     becomes,
@@ -17,7 +17,6 @@ from tests.real_servers.steps import (
     texts,
     until,
 )
-from tests.real_servers.test_reading import play
 from tests.scenarios.client import User, unique
 
 HISTORY = [f"message {number}" for number in range(500)]

@@ -12,21 +12,11 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import aiohttp
 import pytest
 
-from tests.common.email.smtp_server import Postbox, smtp_server
+from tests.common.email.smtp_server import Postbox
 from tests.scenarios.client import PASSWORD, Caller, User, http_session, register, unique
 from tests.scenarios.server import Server
-from tests.workers.client.oidc_provider import Provider, oidc_provider
-
-SETTINGS = """
-[email]
-smtp_host = "127.0.0.1"
-smtp_port = {smtp_port}
-security = "none"
-sender = "Viaduct <noreply@example.org>"
-
-[sso]
-providers = [{{ id = "main", name = "Main", issuer = "{issuer}", client_id = "{id}", client_secret = "{secret}" }}]
-"""
+from tests.scenarios.sign_in import sign_in_services
+from tests.workers.client.oidc_provider import Provider
 
 
 @dataclass
@@ -50,20 +40,8 @@ class Ground:
 @pytest.fixture(scope="module")
 def ground() -> Iterator[Ground]:
     server = Server(split=True)
-    server.reserve()
-    try:
-        server.public_baseurl = server.url
-        with smtp_server() as postbox, oidc_provider(f"{server.url}/_viaduct/client/sso/callback") as provider:
-            server.settings = SETTINGS.format(
-                smtp_port=postbox.port,
-                issuer=provider.issuer,
-                id=provider.client_id,
-                secret=provider.client_secret,
-            )
-            with server:
-                yield Ground(server, postbox, provider)
-    finally:
-        server.release()
+    with sign_in_services(server) as (postbox, provider), server:
+        yield Ground(server, postbox, provider)
 
 
 def run(ground: Ground, play: Callable[[aiohttp.ClientSession, Caller], Awaitable[None]]) -> None:

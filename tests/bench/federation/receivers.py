@@ -10,6 +10,7 @@ from tests.bench.http_client import Address
 from tests.bench.processes import Root, Tree
 from tests.certificates import Authority
 from tests.real_servers.synapse import Synapse
+from tests.scenarios.federated import federated
 from tests.scenarios.ports import PortBlock
 from tests.scenarios.server import Server
 
@@ -52,19 +53,8 @@ class ViaductReceiver:
         self.database_url: str | None = None
 
     def start(self, authority: Authority, others: Sequence[str]) -> None:
-        files = authority.issue("localhost", "127.0.0.1")
-        resolve = ", ".join(f'"{name}=127.0.0.1:{name.partition(":")[2]}"' for name in others)
-        self._server.settings = f"""
-[egress]
-ca_file = "{authority.ca_file}"
-
-[federation]
-resolve = [{resolve}]
-tls_port = {self._server.federation_port}
-tls_address = "127.0.0.1"
-tls_certificate_file = "{files.certificate}"
-tls_key_file = "{files.key}"
-"""
+        places = {name: int(name.partition(":")[2]) for name in others}
+        self._server.settings = federated(self._server, places, authority, "localhost", "127.0.0.1")
         self._server.__enter__()
         self.tree = Tree([Root(self._server.process_id)])
         self.database_url = self._server.database_url

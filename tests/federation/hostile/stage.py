@@ -18,6 +18,7 @@ from tests.federation.foreign_server import Json
 from tests.federation.hostile.costs import Costs
 from tests.federation.hostile.evil import EvilServer
 from tests.scenarios.client import PASSWORD, unique
+from tests.scenarios.federated import federated
 from tests.scenarios.server import Server
 
 US: Final = "a.test"
@@ -166,27 +167,10 @@ def stage(database_url: str, *, split: bool, count: int, is_measured: bool) -> I
         server = Server(name=US, split=split, database_url=database_url)
         server.reserve()
         stack.callback(server.release)
-        server.settings = _settings(server, evil, honest, authority)
+        places = dict.fromkeys((EVIL, STUBBORN, *LIARS), evil.port) | {HONEST: honest.port, GONE: 9}
+        settings = federated(server, places, authority, US, egress='allow = ["127.0.0.0/8"]\n')
+        server.settings = f"{settings}notaries = []\n"
         stack.enter_context(server)
         evil.target_url = honest.target_url = server.federation_url
         costs = Costs(server.process_id if is_measured else None)
         yield Stage(server, Alice(server), evil, honest, authority, costs, count)
-
-
-def _settings(server: Server, evil: EvilServer, honest: EvilServer, authority: Authority) -> str:
-    files = authority.issue(US)
-    places = dict.fromkeys((EVIL, STUBBORN, *LIARS), evil.port) | {HONEST: honest.port, GONE: 9}
-    resolve = ", ".join(f'"{name}=127.0.0.1:{port}"' for name, port in places.items())
-    return f"""
-[egress]
-ca_file = "{authority.ca_file}"
-allow = ["127.0.0.0/8"]
-
-[federation]
-resolve = [{resolve}]
-notaries = []
-tls_port = {server.federation_port}
-tls_address = "127.0.0.1"
-tls_certificate_file = "{files.certificate}"
-tls_key_file = "{files.key}"
-"""

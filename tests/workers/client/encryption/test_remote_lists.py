@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
 
@@ -36,7 +37,7 @@ def shared_url(postgres: TestPostgres) -> Iterator[str]:
 
 
 class Elsewhere:
-    """Other servers. `asked` has what they were asked; each answer waits while `gate` is set."""
+    """Other servers. `asked` has what they were asked."""
 
     def __init__(self) -> None:
         self.users: dict[str, FarUser] = {}
@@ -44,7 +45,7 @@ class Elsewhere:
         self.failure: Callable[[str], Exception] | None = None
         self.odd: dict[str, Any] = {}
         self.extra: Json = {}
-        self.gate: Deferred[None] | None = None
+        self._gate: Deferred[None] | None = None
         self.waiting = 0
 
     async def get(self, destination: str, path: str, query: Any = None, limits: Limits | None = None) -> Any:
@@ -71,8 +72,18 @@ class Elsewhere:
                 told[user_id] = {one: keys_of(user_id, one, at) for one, at in self.users[user_id].devices.items()}
         return {"device_keys": told}
 
+    @contextmanager
+    def slow(self) -> Iterator[None]:
+        """What they are asked within the block is answered at its end."""
+        self._gate = gate = Deferred()
+        try:
+            yield
+        finally:
+            self._gate = None
+            gate.callback(None)
+
     async def _wait(self) -> None:
-        gate = self.gate
+        gate = self._gate
         if gate is not None:
             self.waiting += 1
             passed: Deferred[None] = Deferred()
@@ -237,13 +248,11 @@ def test_a_stale_list_is_told_with_the_failure(shared_url: str, failing: Callabl
 def test_a_change_meanwhile_is_not_overwritten(shared_url: str) -> None:
     async def scenario(world: World) -> None:
         await world.meet(BOB)
-        world.elsewhere.gate = Deferred()
-        one = Deferred.fromCoroutine(world.devices())
-        await until(lambda: world.elsewhere.waiting)
-        assert await remote_devices.mark_stale(world.db, BOB)
-        world.elsewhere.users[BOB].change("NEW", False, False)
-        gate, world.elsewhere.gate = world.elsewhere.gate, None
-        gate.callback(None)
+        with world.elsewhere.slow():
+            one = Deferred.fromCoroutine(world.devices())
+            await until(lambda: world.elsewhere.waiting)
+            assert await remote_devices.mark_stale(world.db, BOB)
+            world.elsewhere.users[BOB].change("NEW", False, False)
         assert await one == {BOB: {"D0"}}, "who asked before the change may be told what was before"
         assert await world.devices() == {BOB: {"D0", "NEW"}}
         assert world.asked() == [BOB, BOB]
@@ -257,11 +266,9 @@ def test_many_who_ask_at_once_ask_once(shared_url: str) -> None:
         await world.devices()
         await remote_devices.mark_stale(world.db, BOB)
         world.asked()
-        world.elsewhere.gate = Deferred()
-        asking = [Deferred.fromCoroutine(world.devices()) for _ in range(10)]
-        await until(lambda: sum(len(one.waiting) for one in world.whole._under_way.values()) == 9)
-        gate, world.elsewhere.gate = world.elsewhere.gate, None
-        gate.callback(None)
+        with world.elsewhere.slow():
+            asking = [Deferred.fromCoroutine(world.devices()) for _ in range(10)]
+            await until(lambda: sum(len(one.waiting) for one in world.whole._under_way.values()) == 9)
         assert [await one for one in asking] == [{BOB: {"D0"}}] * 10
         assert world.asked() == [BOB]
 
@@ -274,13 +281,11 @@ def test_who_waited_in_vain_asks_again(shared_url: str) -> None:
         await world.devices()
         await remote_devices.mark_stale(world.db, BOB)
         world.asked()
-        world.elsewhere.gate = Deferred()
-        asking = [Deferred.fromCoroutine(world.devices()) for _ in range(4)]
-        await until(lambda: sum(len(one.waiting) for one in world.whole._under_way.values()) == 3)
-        await remote_devices.mark_stale(world.db, BOB)
-        world.elsewhere.users[BOB].change("NEW", False, False)
-        gate, world.elsewhere.gate = world.elsewhere.gate, None
-        gate.callback(None)
+        with world.elsewhere.slow():
+            asking = [Deferred.fromCoroutine(world.devices()) for _ in range(4)]
+            await until(lambda: sum(len(one.waiting) for one in world.whole._under_way.values()) == 3)
+            await remote_devices.mark_stale(world.db, BOB)
+            world.elsewhere.users[BOB].change("NEW", False, False)
         told = [await one for one in asking]
         assert told[1:] == [{BOB: {"D0", "NEW"}}] * 3
         assert len(world.asked()) <= 3, "one, and one for those who waited"
