@@ -7,9 +7,8 @@ import sys
 import pytest
 
 _PROGRAM = """
-from tests.simulation.seeds import run_seed
-for seed in (3, 8, 19):
-    print(run_seed(seed)[1].fingerprint)
+from tests.simulation.seeds import run_seeds
+print(*run_seeds((3, 8, 19)).fingerprints)
 """
 
 

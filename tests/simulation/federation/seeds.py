@@ -10,7 +10,7 @@ from tests.simulation import clock, garbage
 from tests.simulation.federation import checkers
 from tests.simulation.federation.database import SHARDS
 from tests.simulation.federation.world import World
-from tests.simulation.seeds import Report
+from tests.simulation.seeds import Outcome, Report, run_each
 from tests.simulation.world import failures_noted
 
 CALLS_LIMIT = 2_000_000
@@ -31,23 +31,10 @@ _SHARDED = (
 
 
 def run_seeds(seeds: Iterable[int], stop_at_first: bool = False) -> Report:
-    report = Report()
-    for seed in seeds:
-        failures, world = run_seed(seed)
-        report.counts.update(world.counts)
-        for home in world.homes:
-            report.counts.update(home.world.counts)
-        if failures:
-            report.failures += failures
-            report.failed_seeds.append(seed)
-            if stop_at_first:
-                break
-    garbage.collect()
-    return report
+    return run_each(seeds, _run_seed, stop_at_first)
 
 
-def run_seed(seed: int) -> tuple[list[str], World]:
-    """One world, and everything that is wrong in it."""
+def _run_seed(seed: int) -> Outcome:
     with garbage.kept(), ExitStack() as stack:
         stack.enter_context(mock.patch.object(clock, "CALLS_LIMIT", CALLS_LIMIT))
         stack.enter_context(mock.patch.object(shares, "Timing", return_value=TIMING))
@@ -57,11 +44,14 @@ def run_seed(seed: int) -> tuple[list[str], World]:
             stack.enter_context(mock.patch(name, _shard_of))
         world = World(seed)
         stack.enter_context(failures_noted(world.violation))
+        failures = []
         try:
             world.run()
-            return list(checkers.failures(world)), world
         except Exception as error:
-            return [f"seed {seed}: at {world.clock.now:.3f} s: {error!r}", *checkers.failures(world)], world
+            failures.append(f"seed {seed}: at {world.clock.now:.3f} s: {error!r}")
+        failures += checkers.failures(world)
+        counts = sum((home.world.counts for home in world.homes), world.counts)
+        return Outcome(failures, counts, world.fingerprint)
 
 
 def _shard_of(target: str) -> int:

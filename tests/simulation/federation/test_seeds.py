@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.simulation.federation.seeds import run_seed, run_seeds
+from tests.simulation.federation.seeds import run_seeds
 
 SEEDS = 8
 AT_A_TIME = 4
@@ -18,6 +18,6 @@ def test_all_servers_end_with_the_same_state(first: int) -> None:
 
 
 def test_the_same_seed_is_the_same_world() -> None:
-    first, second = run_seed(3)[1], run_seed(3)[1]
-    assert first.fingerprint == second.fingerprint
-    assert first.fingerprint != run_seed(4)[1].fingerprint
+    first, second, other = run_seeds((3, 3, 4)).fingerprints
+    assert first == second
+    assert first != other
