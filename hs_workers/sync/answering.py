@@ -88,7 +88,9 @@ class Answering:
         settings = await self._settings.fresh(reader.user_id)
         question = Question(reader, wishes, settings, since, now)
         if since is not None:
-            lost_at = await self.lost.before(since.position, anew=since.position > now)
+            # What this process has not come to may be of an epoch that it has not heard of.
+            has_come = since.position <= now <= self._follower().position.pos
+            lost_at = await self.lost.before(since.position, anew=not has_come)
             if lost_at is not None or since.position > now:
                 question = _after_loss(question, since, now if lost_at is None else lost_at)
         device = await self._devices.read(reader, question.since, now, count=True)

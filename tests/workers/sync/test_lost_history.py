@@ -4,6 +4,9 @@ import pytest
 
 from hs_common.matrix.errors import MatrixError
 from hs_common.replication.carrier import Position
+from hs_common.storage.database import Database
+from hs_workers.sync.lost_history import LostHistory
+from tests.reactor import reactor, run
 from tests.workers.sync.conftest import Play
 from tests.workers.sync.live import Live
 from tests.workers.sync.test_waiting import Poller
@@ -74,3 +77,34 @@ def test_a_token_beyond_the_log_is_a_lost_one(play: Play) -> None:
         assert body["next_batch"].startswith(f"s{await w.head()}_")
 
     play(scenario)
+
+
+def test_a_lost_token_is_known_to_a_process_that_has_not_heard_of_the_take_over(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        room = await w.m.create_room(ALICE)
+        kept = await w.head()
+        live = Live(w)
+        live.start()
+        alice = Poller(live, ALICE)
+        await alice.ask(f"since=s{kept}_0_0-0")  # no take-over yet, which is remembered
+        await w.m.db.execute("INSERT INTO epochs (epoch, prev, first) VALUES (7, %s, %s)", (kept, kept + 2))
+        for number in range(3):
+            await w.m.send(room, ALICE, f"message {number}")
+        assert live.following.follower.position.pos == kept
+        told = joined(await alice.ask(f"since=s{kept + 1}_0_0-0"), room)
+        assert told["timeline"]["limited"] is True
+        assert ("m.room.create", "") in types(told["state"]["events"])
+
+    play(scenario)
+
+
+def test_a_position_in_a_gap_belongs_to_a_lost_history(database_url: str) -> None:
+    async def check() -> None:
+        db = Database(database_url, reactor, lambda: 0.5, size=1)
+        await db.execute("INSERT INTO epochs (epoch, prev, first) VALUES (100, 0, 100), (900, 150, 900)")
+        lost = LostHistory(db, lambda: 900)
+        asked = {position: await lost.before(position) for position in (50, 100, 150, 151, 899, 900, 2000)}
+        assert asked == {50: 0, 100: None, 150: None, 151: 150, 899: 150, 900: None, 2000: None}
+        await db.close()
+
+    run(check())
