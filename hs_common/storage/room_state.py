@@ -101,6 +101,11 @@ async def room_version(db: Queries, room_id: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+async def room_versions(db: Queries, room_ids: Sequence[str]) -> dict[str, str]:
+    """The versions of those of the rooms that are known here."""
+    return dict(await db.fetch("SELECT room_id, version FROM rooms WHERE room_id = ANY(%s)", (list(room_ids),)))
+
+
 async def is_known(db: Queries, room_id: str) -> bool:
     """Whether this server has the room."""
     return await room_version(db, room_id) is not None

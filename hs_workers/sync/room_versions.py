@@ -1,10 +1,10 @@
 """The versions of rooms, which never change: asked for once. Bounded."""
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from hs_common.storage import sync_rooms
+from hs_common.bounded import Bounded
+from hs_common.storage import room_state
 from hs_common.storage.queries import Queries
 
 MAXIMUM_ROOMS: Final = 50_000  # some 5 MiB
@@ -13,15 +13,18 @@ MAXIMUM_ROOMS: Final = 50_000  # some 5 MiB
 class RoomVersions:
     """Room id → version."""
 
-    def __init__(self, db: Queries) -> None:
+    def __init__(self, db: Queries, maximum: int = MAXIMUM_ROOMS) -> None:
+        """`maximum`: rooms remembered."""
         self._db = db
-        self._known: OrderedDict[str, str] = OrderedDict()
+        self._known = Bounded[str, str](maximum)
 
     async def of(self, room_ids: Iterable[str]) -> Mapping[str, str]:
-        """The versions of at least these rooms, as far as the server knows them."""
-        missing = [room_id for room_id in room_ids if room_id not in self._known]
+        """The versions of these rooms, as far as the server knows them."""
+        wanted = set(room_ids)
+        found = {room_id: self._known[room_id] for room_id in wanted if room_id in self._known}
+        missing = wanted - found.keys()
         if missing:
-            self._known.update(await sync_rooms.room_versions(self._db, missing))
-        while len(self._known) > MAXIMUM_ROOMS:
-            self._known.popitem(last=False)
-        return self._known
+            read = await room_state.room_versions(self._db, list(missing))
+            self._known.update(read)
+            found |= read
+        return found
