@@ -12,7 +12,7 @@ from hs_common.matrix.identifiers import domain_of
 from hs_common.matrix.join_rules import allowed_rooms, is_restricted
 from hs_common.matrix.power_levels import privileged_creators
 from hs_common.reading.room_power import State, levels_of
-from hs_common.storage import federated_rooms, room_members
+from hs_common.storage import federated_rooms, room_members, room_state
 from hs_common.storage.queries import Queries
 
 LOOKED_AT: Final[list[StateKey]] = [CREATE_KEY, POWER_LEVELS_KEY, JOIN_RULES_KEY]
@@ -53,7 +53,7 @@ class RestrictedRooms:
                 raise _fails()
             return
         pairs = [(room_id, user_id) for room_id in rooms]
-        known = await federated_rooms.rooms_we_are_in(self._db, rooms, self._server_name)
+        known = await room_state.rooms_of_server(self._db, self._server_name, rooms)
         memberships = await federated_rooms.memberships(self._db, [pair for pair in pairs if pair[0] in known])
         if "join" in memberships.values():
             return

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from hs_common.storage import server_views
 from hs_common.storage.queries import Queries
 
 
@@ -165,15 +166,6 @@ async def extremities(db: Queries, room_id: str) -> list[str]:
     return [] if row is None else [str(row[0])]
 
 
-async def rooms_we_are_in(db: Queries, room_ids: Sequence[str], server_name: str) -> set[str]:
-    """Those of the rooms in which this server has users."""
-    rows = await db.fetch(
-        "SELECT room_id FROM room_servers WHERE server = %s AND to_pos = 9223372036854775807 AND room_id = ANY(%s)",
-        (server_name, list(room_ids)),
-    )
-    return {room_id for (room_id,) in rows}
-
-
 async def entered_by(db: Queries, room_id: str, server: str) -> str | None:
     """The PDU (JSON) of the live event by which a server came to be in a room that it is in."""
     row = await db.fetch_one(
@@ -187,11 +179,7 @@ async def entered_by(db: Queries, room_id: str, server: str) -> str | None:
 
 async def state_before(db: Queries, room_id: str, event_id: str) -> list[str] | None:
     """The ids of the state before an event; None if that is not known."""
-    place = await db.fetch_one(
-        "SELECT state_pos, delta_id FROM timeline WHERE event_id = %s AND room_id = %s AND order_sub = 0"
-        " UNION ALL SELECT state_pos, delta_id FROM event_state WHERE event_id = %s AND room_id = %s",
-        (event_id, room_id, event_id, room_id),
-    )
+    place = await server_views.state_before(db, room_id, event_id)
     if place is None:
         return None
     rows = await db.fetch(

@@ -35,12 +35,6 @@ async def read(db: Queries, after: int, limit: int) -> list[Row]:
     )
 
 
-async def lost_history_before(db: Queries, position: int) -> int | None:
-    """When `position` was given out by a history that was lost: the head below it that survived. Else None."""
-    row = await db.fetch_one("SELECT min(prev) FROM epochs WHERE prev < %s AND first > %s", (position, position))
-    return row[0] if row is not None else None
-
-
 async def batch_at(db: Queries, position: int) -> str | None:
     """The uuid of the batch whose last position this is."""
     row = await db.fetch_one("SELECT batch::text FROM outbox WHERE pos = %s", (position,))
@@ -57,16 +51,6 @@ async def leader(db: Queries) -> Row:
     row = await db.fetch_one("SELECT epoch, beat, holder::text, address, format FROM leader")
     assert row is not None, "the leader's row is made with the table"
     return row
-
-
-async def raise_format(db: Queries, epoch: int, format: int) -> bool:
-    """Raises the gate, if `epoch` still leads and the gate is lower; whether it did."""
-    return bool(
-        await db.execute(
-            "UPDATE leader SET format = %s WHERE epoch = %s AND format < %s",
-            (format, epoch, format),
-        )
-    )
 
 
 async def refuse(db: Queries, key: bytes, sqlstate: str, message: str, item: bytes) -> None:

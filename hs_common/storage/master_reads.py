@@ -116,25 +116,6 @@ async def account_data_pos(db: Queries, user_id: str, room_id: str, data_type: s
     return 0 if row is None else int(row[0])
 
 
-async def alias(db: Queries, alias_name: str) -> Row | None:
-    """(room_id, creator)."""
-    return await db.fetch_one("SELECT room_id, creator FROM aliases WHERE alias = %s", [alias_name])
-
-
-async def room_is_public(db: Queries, room_id: str) -> bool | None:
-    row = await db.fetch_one("SELECT is_public FROM rooms WHERE room_id = %s", [room_id])
-    return None if row is None else bool(row[0])
-
-
-async def membership(db: Queries, user_id: str, room_id: str) -> str | None:
-    """The local user's membership now."""
-    row = await db.fetch_one(
-        "SELECT membership FROM local_membership WHERE user_id = %s AND to_pos = 9223372036854775807 AND room_id = %s",
-        [user_id, room_id],
-    )
-    return None if row is None else str(row[0])
-
-
 async def event_places(db: Queries, room_id: str, event_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
     """The places (order_pos, order_sub) of those of the events that are in the room's timeline."""
     rows = await db.fetch(

@@ -92,16 +92,6 @@ async def members(db: Queries) -> list[Member]:
     return [Member(id, tuple(roles), *rest) for id, roles, *rest in rows]
 
 
-async def seen_within(db: Queries, seconds: float) -> list[Member]:
-    """The members whose last beat is younger than that by the database's own clock: for the format gate, for lists."""
-    rows = await db.fetch(
-        "SELECT id::text, roles, version, oldest_format, newest_format, address, http_port, lag_ms, beat"
-        " FROM members WHERE seen > clock_timestamp() - make_interval(secs => %s) ORDER BY id",
-        (seconds,),
-    )
-    return [Member(id, tuple(roles), *rest) for id, roles, *rest in rows]
-
-
 async def find_leader(db: Queries) -> LeaderAddress | None:
     """Who leads by its row; None while nobody ever has. It may have died a moment ago: whoever calls it finds out."""
     row = await db.fetch_one(

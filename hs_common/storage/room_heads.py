@@ -8,11 +8,6 @@ from collections.abc import Sequence
 from hs_common.storage.queries import Queries, Row
 
 
-async def rooms(db: Queries, room_ids: Sequence[str]) -> list[Row]:
-    """Rows (room_id, version)."""
-    return await db.fetch("SELECT room_id, version FROM rooms WHERE room_id = ANY(%s)", [list(room_ids)])
-
-
 async def newest_events(db: Queries, room_ids: Sequence[str]) -> list[Row]:
     """Rows (room_id, event_id, json) of the newest live event of each room; imported ones (4) are outside the graph."""
     return await db.fetch(

@@ -16,12 +16,3 @@ async def set_room(db: Queries, user_id: str, room_id: str) -> str:
     room = await room_of(db, user_id)
     assert room is not None, "a row that is there stays"
     return room
-
-
-async def membership(db: Queries, user_id: str, room_id: str) -> str | None:
-    """What the user is in the room now."""
-    row = await db.fetch_one(
-        "SELECT membership FROM local_membership WHERE user_id = %s AND room_id = %s AND to_pos = 9223372036854775807",
-        (user_id, room_id),
-    )
-    return None if row is None else str(row[0])

@@ -40,11 +40,6 @@ async def joined_rooms(db: Queries, user_id: str, at: int) -> list[str]:
     return [room_id for (room_id,) in rows]
 
 
-async def room_versions(db: Queries, room_ids: Sequence[str]) -> list[Row]:
-    """(room_id, version)."""
-    return await db.fetch("SELECT room_id, version FROM rooms WHERE room_id = ANY(%s)", (list(room_ids),))
-
-
 async def gaps(db: Queries, room_ids: Sequence[str]) -> list[Row]:
     """(room_id, before_pos): events are missing just before the live event at before_pos."""
     return await db.fetch("SELECT room_id, before_pos FROM room_gap WHERE room_id = ANY(%s)", (list(room_ids),))

@@ -71,16 +71,6 @@ async def visibilities(db: Queries, room_ids: Sequence[str], upto: int) -> list[
     )
 
 
-async def deltas(db: Queries, delta_ids: Sequence[int], user_id: str) -> list[Row]:
-    """(delta_id, type, json or NULL): what a fork has instead of the resolved state, of what decides who may read."""
-    return await db.fetch(
-        "SELECT d.delta_id, d.type, e.json FROM state_delta AS d LEFT JOIN events AS e ON e.event_id = d.event_id"
-        " WHERE d.delta_id = ANY(%s) AND (d.type, d.state_key) IN (('m.room.history_visibility', ''),"
-        " ('m.room.member', %s))",
-        (list(delta_ids), user_id),
-    )
-
-
 async def member_counts(db: Queries, room_ids: Sequence[str], at: Sequence[int]) -> list[Row]:
     """(room_id, joined, invited) of each room at its position."""
     return await db.fetch(
@@ -104,15 +94,3 @@ async def oldest_members(
         " ORDER BY s.from_pos, s.state_key LIMIT %s) AS m ORDER BY m.from_pos, m.state_key",
         (list(room_ids), list(at), list(memberships), limit),
     )
-
-
-async def sharing_users(db: Queries, user_id: str, others: Sequence[str], at: int) -> set[str]:
-    """Those of `others` who are now joined to a room that the local user is joined to at a position."""
-    rows = await db.fetch(
-        "SELECT o.user_id FROM unnest(%s::text[]) AS o (user_id) WHERE EXISTS (SELECT FROM state AS s"
-        " JOIN local_membership AS m ON m.room_id = s.room_id AND m.user_id = %s AND m.membership = 'join'"
-        " AND m.from_pos <= %s AND m.to_pos > %s WHERE s.state_key = o.user_id AND s.type = 'm.room.member'"
-        " AND s.membership = 'join' AND s.to_pos = 9223372036854775807)",
-        (list(others), user_id, at, at),
-    )
-    return {other for (other,) in rows}

@@ -106,17 +106,3 @@ async def admin_user(db: Queries, user_id: str) -> AdminUser | None:
         (user_id,),
     )
     return None if row is None else AdminUser(*row)
-
-
-async def rooms_joined_by(db: Queries, user_id: str) -> list[str]:
-    """The ids of the rooms that a user of this server is joined to."""
-    rows = await db.fetch(
-        """
-        SELECT room_id
-          FROM local_membership
-         WHERE user_id = %s AND membership = 'join' AND to_pos = 9223372036854775807
-         ORDER BY room_id
-        """,
-        (user_id,),
-    )
-    return [room_id for (room_id,) in rows]

@@ -9,7 +9,7 @@ from typing import Final
 from hs_common.matrix.errors import MatrixError, bad_json
 from hs_common.replication.calls import CreateRoom, RoomCreated
 from hs_common.replication.items import AliasItem, DirectoryItem
-from hs_common.storage import master_reads
+from hs_common.storage import room_directory
 from hs_common.storage.queries import Queries
 from hs_master import tables
 from hs_master.decisions.events import EventAppender, as_intent
@@ -34,8 +34,8 @@ class CreateRoomDecider:
 
     async def load(self, call: CreateRoom, db: Queries) -> tuple[bool, bool]:
         """Whether the alias and the given room id are taken."""
-        alias_taken = call.alias is not None and await master_reads.alias(db, call.alias) is not None
-        room_taken = call.room_id is not None and await master_reads.room_is_public(db, call.room_id) is not None
+        alias_taken = call.alias is not None and await room_directory.alias(db, call.alias) is not None
+        room_taken = call.room_id is not None and await room_directory.is_published(db, call.room_id) is not None
         return alias_taken, room_taken
 
     def decide(self, call: CreateRoom, step: Step, loaded: tuple[bool, bool]) -> RoomCreated:

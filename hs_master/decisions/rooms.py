@@ -18,7 +18,7 @@ from hs_common.replication.calls import (
     SetReceipts,
 )
 from hs_common.replication.items import AccountDataItem, AliasItem, DirectoryItem, ForgetItem, ReceiptItem
-from hs_common.storage import master_reads
+from hs_common.storage import master_reads, room_directory, room_members
 from hs_common.storage.queries import Queries
 from hs_master import tables
 from hs_master.rooms import interest
@@ -32,7 +32,7 @@ class SetAliasDecider:
         return f"alias {call.alias}"
 
     async def load(self, call: SetAlias, db: Queries) -> tuple[Any, bool | None]:
-        return await master_reads.alias(db, call.alias), await master_reads.room_is_public(db, call.room_id)
+        return await room_directory.alias(db, call.alias), await room_directory.is_published(db, call.room_id)
 
     def decide(self, call: SetAlias, step: Step, loaded: tuple[Any, bool | None]) -> Answer:
         taken, room = loaded
@@ -51,7 +51,7 @@ class DeleteAliasDecider:
         return f"alias {call.alias}"
 
     async def load(self, call: DeleteAlias, db: Queries) -> Any:
-        return await master_reads.alias(db, call.alias)
+        return await room_directory.alias(db, call.alias)
 
     def decide(self, call: DeleteAlias, step: Step, loaded: Any) -> Answer:
         if loaded is None:
@@ -67,7 +67,7 @@ class SetDirectoryDecider:
         return f"directory {call.room_id}"
 
     async def load(self, call: SetDirectory, db: Queries) -> bool | None:
-        return await master_reads.room_is_public(db, call.room_id)
+        return await room_directory.is_published(db, call.room_id)
 
     def decide(self, call: SetDirectory, step: Step, loaded: bool | None) -> Answer:
         if loaded is None:
@@ -83,7 +83,7 @@ class ForgetRoomDecider:
         return f"forget {call.user_id} {call.room_id}"
 
     async def load(self, call: ForgetRoom, db: Queries) -> str | None:
-        return await master_reads.membership(db, call.user_id, call.room_id)
+        return await room_members.membership(db, call.user_id, call.room_id)
 
     def decide(self, call: ForgetRoom, step: Step, loaded: str | None) -> Answer:
         if loaded is None:

@@ -14,7 +14,7 @@ import orjson
 
 from hs_common.matrix.event import Event, StateKey
 from hs_common.matrix.room_versions import ROOM_VERSIONS
-from hs_common.storage import appservices, room_heads, room_members
+from hs_common.storage import appservices, room_heads, room_members, room_state
 from hs_common.storage.queries import Queries
 from hs_master.rooms.head import Cause, RoomHead
 from hs_master.step import Annotation, Knowledge, KnownEvent, Profile
@@ -69,8 +69,8 @@ class Loader:
         reading, moved = object(), set[str]()
         known.readings[reading] = moved
         try:
-            rows = await room_heads.rooms(self._db, wanted)
-            found = {room_id: RoomHead(room_id, ROOM_VERSIONS[version]) for room_id, version in rows}
+            versions = await room_state.room_versions(self._db, wanted)
+            found = {room_id: RoomHead(room_id, ROOM_VERSIONS[version]) for room_id, version in versions.items()}
             if found:
                 await self._fill_heads(found)
         finally:

@@ -12,6 +12,7 @@ from hs_common.http.endpoint import Auth, endpoint
 from hs_common.http.reply import Reply, Response
 from hs_common.http.request import Request
 from hs_common.matrix.errors import MatrixError, forbidden, invalid_param
+from hs_common.storage import room_members
 from hs_common.storage.devices import device, devices_of
 from hs_common.storage.queries import Queries
 from hs_common.storage.user_administration import (
@@ -20,7 +21,6 @@ from hs_common.storage.user_administration import (
     admin_user,
     admin_users,
     count_admin_users,
-    rooms_joined_by,
 )
 from hs_common.version import VERSION
 from hs_workers.client.accounts.administration import PROFILE_FIELDS, UserAdministration, listed
@@ -189,7 +189,7 @@ class UserAdministrationEndpoints:
     )
     async def joined_rooms(self, request: Request) -> Reply:
         """Which rooms the user is in; a user that nobody knows is in none."""
-        rooms = await rooms_joined_by(self._db, self._users.check_local(request.path["userId"]))
+        rooms = sorted(await room_members.joined_rooms(self._db, self._users.check_local(request.path["userId"])))
         return {"joined_rooms": rooms, "total": len(rooms)}
 
     @endpoint("GET", "/_synapse/admin/v1/username_available", auth=Auth.ADMIN, spec="Synapse's admin API, users")

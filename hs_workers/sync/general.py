@@ -21,7 +21,7 @@ from hs_common.reading.load_unread import UnreadCounter
 from hs_common.reading.settings import PUSH_RULES, Settings, push_rules_content
 from hs_common.reading.unread import RoomUnread, rows_to_keep
 from hs_common.replication.ephemeral_view import EphemeralView
-from hs_common.storage import sync_personal, sync_rooms, sync_state, unread
+from hs_common.storage import device_lists, sync_personal, sync_rooms, unread
 from hs_common.storage.queries import Queries
 from hs_workers.sync import ephemeral, windows
 from hs_workers.sync.answer import Answer, Parts, RoomParts, account_data_event, assemble
@@ -160,7 +160,7 @@ class GeneralWay:
             me = question.reader.user_id
             unwanted = question.settings.ignored | {me}
             others = [one for one in changes.user_ids if one not in unwanted and wanted.senders.allows(one)]
-            watched = await sync_state.sharing_users(self._db, me, others, question.now) if others else set()
+            watched = await device_lists.sharing(self._db, me, others, question.now) if others else set()
             own = {me} if wanted.senders.allows(me) else set()
             shown = [user_id for user_id in changes.user_ids if user_id in watched | own]
             parts.presence = ephemeral.presence_events(self._view, shown, self._now_ms(), incremental=incremental)

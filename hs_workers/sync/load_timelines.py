@@ -8,7 +8,7 @@ import orjson
 from hs_common.matrix.filters import RoomEventFilter
 from hs_common.matrix.tokens import RoomToken
 from hs_common.reading.settings import Settings
-from hs_common.storage import sync_rooms, sync_state, users
+from hs_common.storage import room_views, sync_rooms, sync_state, users
 from hs_common.storage.queries import Queries
 from hs_workers.sync.reading_rights import ReadingRights
 from hs_workers.sync.timeline import MAXIMUM_EVENTS, Scan, Timeline, TimelineEvent, TimelineRow, shares
@@ -89,7 +89,7 @@ async def load_rights(db: Queries, found: Sequence[tuple[Window, list[TimelineEv
             spans.append((from_pos, to_pos, value))
     deltas = {event.row.delta_id for _, events in found for event in events if event.row.delta_id is not None}
     if deltas:
-        for delta_id, event_type, json in await sync_state.deltas(db, list(deltas), rights.user_id):
+        for delta_id, event_type, json in await room_views.overrides(db, list(deltas), rights.user_id):
             content = None if json is None else orjson.loads(json)["content"]
             rights.deltas[delta_id] = {**rights.deltas.get(delta_id, {}), event_type: content}
     # Elsewhere the reader was in the room when the events came.

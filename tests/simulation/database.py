@@ -63,7 +63,7 @@ class SimulatedLog(MemoryLog):
         return [written.batch for written in self.history if not written.lost]
 
     def lost_before(self, pos: int) -> int | None:
-        """As `storage.log.lost_history_before`."""
+        """The head that survived below a position of a lost history; None for any other position."""
         return min((prev for _, prev, first in self.epochs if prev < pos < first), default=None)
 
     def holds(self, pos: int) -> bool:

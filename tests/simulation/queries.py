@@ -7,7 +7,7 @@ that only listens: a statement that changes there is followed here, and one that
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from hs_common.storage import appservices, delayed_events, jobs, log, master_reads, room_heads
+from hs_common.storage import appservices, delayed_events, epochs, jobs, log, master_reads, room_heads, room_state
 from hs_common.storage.queries import Arguments, Row
 from hs_master.intervals import ALWAYS
 from tests.simulation.database import SimulatedLog
@@ -128,8 +128,8 @@ def _read(database: SimulatedLog, args: Sequence[Any]) -> list[Row]:
     return [tuple(entry) for entry in database.outbox if entry.pos > after][:limit]
 
 
-def _lost_before(database: SimulatedLog, args: Sequence[Any]) -> list[Row]:
-    return [(database.lost_before(args[0]),)]
+def _take_overs(database: SimulatedLog, args: Sequence[Any]) -> list[Row]:
+    return [(prev, first) for _, prev, first in database.epochs]
 
 
 def _leader(database: SimulatedLog, args: Sequence[Any]) -> list[Row]:
@@ -138,7 +138,7 @@ def _leader(database: SimulatedLog, args: Sequence[Any]) -> list[Row]:
 
 
 ANSWERERS: dict[str, Answerer] = {
-    text_of(room_heads.rooms, ["!r"]): _rooms,
+    text_of(room_state.room_versions, ["!r"]): _rooms,
     text_of(room_heads.newest_events, ["!r"]): _newest_events,
     text_of(room_heads.forks, ["!r"]): _no_rows,
     text_of(room_heads.state_positions, ["!r"]): _state_positions,
@@ -159,6 +159,6 @@ ANSWERERS: dict[str, Answerer] = {
     text_of(log.head): _head,
     text_of(log.last): _last,
     text_of(log.read, 0, 1): _read,
-    text_of(log.lost_history_before, 0): _lost_before,
+    text_of(epochs.take_overs): _take_overs,
     text_of(log.leader): _leader,
 }

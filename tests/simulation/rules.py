@@ -269,10 +269,10 @@ def _dethrone() -> AbstractContextManager[Any]:
 @contextmanager
 def _token_gaps() -> Iterator[None]:
     """A token of a lost history is answered like any other."""
-    sync_since = WorkerProcess.lost_before
+    lost_before = WorkerProcess.lost_before
 
-    async def never_lost(self: WorkerProcess, since: int) -> int | None:
-        await sync_since(self, since)
+    async def never_lost(self: WorkerProcess, since: int, position: int) -> int | None:
+        await lost_before(self, since, position)
         return None
 
     with mock.patch.object(WorkerProcess, "lost_before", never_lost):

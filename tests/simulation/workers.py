@@ -20,6 +20,7 @@ from hs_common.replication.link_connection import LinkIdentity
 from hs_common.replication.outbox import Outbox
 from hs_common.storage import log
 from hs_common.storage.queries import DatabaseUnavailable
+from hs_workers.sync.lost_history import LostHistory
 from tests.simulation.clock import Process
 from tests.simulation.ears import Ear, Ears
 from tests.simulation.masters import CLUSTER, SECRET
@@ -51,6 +52,7 @@ class WorkerProcess:
         self.follower = Follower(
             self.process, world.random, Outbox(self._reads), [self.mirror.subscription()], self._cannot_read
         )
+        self._lost = LostHistory(self._reads, lambda: self.follower.position.epoch)
         self.ear = Ear(world, self.process)
         self.barrier = ReadBarrier(self.process, self.follower, lambda: log.head(self._reads))
         self.link = MasterLink(
@@ -87,7 +89,7 @@ class WorkerProcess:
     async def _sync(self, since: int) -> SyncAnswer:
         derived, position = await self._known(since)
         # Asked after the position is chosen: a token of a lost history must not be carried over into the next one.
-        lost_before = await self.lost_before(since)
+        lost_before = await self.lost_before(since, position)
         if lost_before is not None:
             self._world.counts["tokens of a lost history"] += 1
             since = lost_before
@@ -106,9 +108,9 @@ class WorkerProcess:
             await self.follower.wait_for(since, TOKEN_WAIT_S)
         return self.mirror.derived, self.follower.position.pos
 
-    async def lost_before(self, since: int) -> int | None:
-        """Where a token of a lost history has to go back to."""
-        return await log.lost_history_before(self._reads, since)
+    async def lost_before(self, since: int, position: int) -> int | None:
+        """Where a token of a lost history has to go back to, in an answer at a position."""
+        return await self._lost.before(since, anew=position > self.follower.position.pos)
 
     async def _find_leader(self) -> str | None:
         address: str | None = (await log.leader(self._reads))[3]

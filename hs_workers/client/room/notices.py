@@ -16,7 +16,7 @@ from hs_common.matrix.errors import MatrixError, not_found
 from hs_common.replication.calls import AppendedEvents, AppendEvents, Intent, RegisterUser, SetAccountData
 from hs_common.replication.keys import client_key
 from hs_common.replication.link_interface import Link
-from hs_common.storage import server_notices
+from hs_common.storage import room_members, server_notices
 from hs_common.storage.account_data import account_data
 from hs_common.storage.queries import Queries
 from hs_common.storage.users import account
@@ -73,7 +73,7 @@ class Notices:
         """403 `M_CANNOT_LEAVE_SERVER_NOTICE_ROOM` for who would reject the invite to his room."""
         if not self.is_possible or await server_notices.room_of(self._db, user_id) != room_id:
             return
-        if await server_notices.membership(self._db, user_id, room_id) == "invite":
+        if await room_members.membership(self._db, user_id, room_id) == "invite":
             error = "You cannot reject this invite: the server writes to you there"
             raise MatrixError(403, "M_CANNOT_LEAVE_SERVER_NOTICE_ROOM", error)
 
@@ -82,7 +82,7 @@ class Notices:
         is_blocking = bool(await blocking_invites(self._db, [user_id]))
         if room_id is None:
             room_id = await self._made(user_id, invite=[] if is_blocking else [user_id])
-        membership = await server_notices.membership(self._db, user_id, room_id)
+        membership = await room_members.membership(self._db, user_id, room_id)
         if is_blocking and membership != "join":
             await self._bring(room_id, user_id, is_invited=membership == "invite")
         elif membership not in ("invite", "join"):

@@ -1,20 +1,8 @@
-"""The log's statements that no contract of the store reaches: lost histories, pruning of answers, the format gate."""
+"""The log's statements that no contract of the store reaches: pruning of answers and of refused items."""
 
 from hs_common.storage import log
 from hs_common.storage.database import Database
 from tests.reactor import reactor, run
-
-
-def test_a_position_in_a_gap_belongs_to_a_lost_history(database_url: str) -> None:
-    async def check() -> None:
-        db = Database(database_url, reactor, lambda: 0.5, size=1)
-        await db.execute("INSERT INTO epochs (epoch, prev, first) VALUES (100, 0, 100), (900, 150, 900)")
-        asked = {position: await log.lost_history_before(db, position) for position in (100, 150, 151, 899, 900, 2000)}
-        assert asked == {100: None, 150: None, 151: 150, 899: 150, 900: None, 2000: None}
-        assert await log.lost_history_before(db, 50) == 0
-        await db.close()
-
-    run(check())
 
 
 def test_answers_are_pruned_by_their_kind(database_url: str) -> None:
@@ -27,20 +15,6 @@ def test_answers_are_pruned_by_their_kind(database_url: str) -> None:
         assert await log.prune_answers(db, 0, log.CALL_ANSWERS_KEPT_S) == 3
         assert await log.prune_answers(db, 1, log.TRANSACTION_ANSWERS_KEPT_S) == 0
         assert [row[1] for row in await log.answers(db, [bytes([n]) for n in range(9)])] == [1, 3, 5]
-        await db.close()
-
-    run(check())
-
-
-def test_the_gate_is_raised_by_the_leader_and_only_up(database_url: str) -> None:
-    async def check() -> None:
-        db = Database(database_url, reactor, lambda: 0.5, size=1)
-        await db.execute("UPDATE leader SET epoch = 7")
-        assert not await log.raise_format(db, 6, 2)
-        assert await log.raise_format(db, 7, 2)
-        assert not await log.raise_format(db, 7, 2)
-        assert not await log.raise_format(db, 7, 1)
-        assert (await log.leader(db))[4] == 2
         await db.close()
 
     run(check())

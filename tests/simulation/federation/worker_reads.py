@@ -12,6 +12,7 @@ from hs_common.storage import (
     room_events,
     room_gaps,
     room_members,
+    room_state,
     room_views,
     server_views,
     users,
@@ -156,7 +157,7 @@ def _joined_local_users(db: Db, args: Any) -> list[Row]:
     return [(user_id,) for _, user_id in sorted(here) if args[1] is None or user_id in among][:limit]
 
 
-def _rooms_we_are_in(db: Db, args: Any) -> list[Row]:
+def _rooms_of_server(db: Db, args: Any) -> list[Row]:
     return [(room_id,) for room_id in args[1] if args[0] in db.tables.servers_now(room_id)]
 
 
@@ -352,7 +353,7 @@ WORKER: Final = {
     text_of(federated_rooms.pdus, _ONE): _pdus,
     text_of(federated_rooms.room_version_told, "!r", "@u"): _room_version_told,
     text_of(federated_rooms.servers_ever, "!r", 1): _servers_ever,
-    text_of(federated_rooms.rooms_we_are_in, ["!r"], "s"): _rooms_we_are_in,
+    text_of(room_state.rooms_of_server, "s", ["!r"]): _rooms_of_server,
     text_of(federated_rooms.memberships, [("!r", "@u")]): _memberships,
     text_of(federated_rooms.cited_memberships, "!r", "@u", _ONE): _cited_memberships,
     text_of(room_members.is_joined_to_any, "@u", ["!r"]): _is_joined_to_any,
