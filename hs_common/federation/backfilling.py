@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import orjson
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from hs_common.federation.fetching import Fetching, Room
@@ -28,6 +27,7 @@ from hs_common.replication.link_interface import Link
 from hs_common.storage import federated_rooms, room_forks, room_gaps, room_state
 from hs_common.storage.queries import Queries
 from hs_common.storage.room_gaps import Gap, Place
+from hs_common.under_way import UnderWay
 
 PAGE: Final = 100
 """Events asked for at once, and what one call to the master takes."""
@@ -57,7 +57,7 @@ class Backfilling:
         self._storing = Storing(master)
         self._server_name = server_name
         self._seconds = seconds
-        self._under_way: dict[tuple[str, int], list[Deferred[None]]] = {}
+        self._under_way = UnderWay[tuple[str, int]]()
 
     async def fill(self, room_id: str, start: Place, stop: Place, wanted: int) -> None:
         """Fill what is missing where somebody is about to read so many events backwards, from `start` to `stop`."""
@@ -84,19 +84,14 @@ class Backfilling:
         """Whether the gap has moved."""
         key = (room_id, gap.before_pos)
         if key in self._under_way:
-            waiting: Deferred[None] = Deferred()
-            self._under_way[key].append(waiting)
-            await waiting
+            await self._under_way.end_of(key)
             return True
-        self._under_way[key] = []
-        try:
-            return await self._ask(room_id, gap)
-        except MatrixError as error:
-            _log.info("history of {room} cannot be had: {error}", room=room_id, error=error)
-            return False
-        finally:
-            for one in self._under_way.pop(key):
-                one.callback(None)
+        with self._under_way.begun(key):
+            try:
+                return await self._ask(room_id, gap)
+            except MatrixError as error:
+                _log.info("history of {room} cannot be had: {error}", room=room_id, error=error)
+                return False
 
     async def _ask(self, room_id: str, gap: Gap) -> bool:
         version = await room_state.room_version(self._db, room_id)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from hs_common.federation.fetching import Fetching, Room
@@ -28,6 +27,7 @@ from hs_common.replication.federation_calls import AdoptRoom, Pdu
 from hs_common.replication.link_interface import Link
 from hs_common.storage import federated_rooms
 from hs_common.storage.queries import Queries
+from hs_common.under_way import UnderWay
 
 SERVERS_TRIED: Final = 10
 """A server that does not answer costs ten seconds."""
@@ -65,7 +65,7 @@ class RemoteJoins:
         self._clock = clock
         self._uuid = uuid
         self._on_progress = on_progress
-        self._under_way: dict[str, list[Deferred[None]]] = {}
+        self._under_way = UnderWay[str]()
 
     def __len__(self) -> int:
         return len(self._under_way)
@@ -74,16 +74,10 @@ class RemoteJoins:
         """Join through one of the servers, the likeliest first. False if somebody else was just joining the room: it
         may be known here by now. Raises MatrixError: what the last of the servers had against it."""
         if room_id in self._under_way:
-            waiting: Deferred[None] = Deferred()
-            self._under_way[room_id].append(waiting)
-            await waiting
+            await self._under_way.end_of(room_id)
             return False
-        self._under_way[room_id] = []
-        try:
+        with self._under_way.begun(room_id):
             return await self._join(room_id, user_id, content, [*dict.fromkeys(servers)][:SERVERS_TRIED])
-        finally:
-            for one in self._under_way.pop(room_id):
-                one.callback(None)
 
     async def _join(self, room_id: str, user_id: str, content: Mapping[str, Any], servers: Sequence[str]) -> bool:
         failure: MatrixError = not_found("No server is known through which this room could be joined")

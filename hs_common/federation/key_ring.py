@@ -23,6 +23,7 @@ from hs_common.process.worker_threads import Threads
 from hs_common.storage import server_keys
 from hs_common.storage.queries import Queries
 from hs_common.storage.server_keys import KeptKey
+from hs_common.under_way import UnderWay
 
 KEPT_SERVERS: Final = 10_000
 """In memory; some KiB each."""
@@ -70,7 +71,7 @@ class KeyRing:
         self._threads = threads
         self._now_ms = now_ms
         self._known = Bounded[str, dict[str, ServerKey]](KEPT_SERVERS)
-        self._asking: dict[str, list[Deferred[None]]] = {}
+        self._asking = UnderWay[str]()
         self._not_again = Bounded[str, tuple[int, int]](KEPT_SERVERS)
         """By server: not to be asked before (ms), after a wait of (ms)."""
 
@@ -128,17 +129,10 @@ class KeyRing:
     async def _fetch(self, server: str, key_ids: Sequence[str], valid_at_ms: int) -> bool:
         """Asks for keys; False if it waited for somebody who was asking, for other keys perhaps."""
         if server in self._asking:
-            waiting: Deferred[None] = Deferred()
-            self._asking[server].append(waiting)
-            await waiting
+            await self._asking.end_of(server)
             return False
-        self._asking[server] = []
-        try:
+        with self._asking.begun(server):
             await self._ask(server, key_ids, valid_at_ms)
-        finally:
-            for one in self._asking.pop(server):
-                if not one.called:
-                    one.callback(None)
         return True
 
     async def _ask(self, server: str, key_ids: Sequence[str], valid_at_ms: int) -> None:

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from twisted.internet.defer import Deferred
-
 from hs_common.bounded import Bounded
 from hs_common.http.egress.client import EgressClient, Fetched, Purpose
 from hs_common.http.egress.connection import Limits
@@ -21,6 +19,7 @@ from hs_common.http.egress.failures import EgressError
 from hs_common.matrix.canonical_json import decode
 from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.identifiers import is_server_name
+from hs_common.under_way import UnderWay
 
 LIMITS: Final = Limits(total_s=8.0, idle_s=5.0, body_bytes=50 * 1024, redirects=5)
 DEFAULT_S: Final = 24 * 3600.0
@@ -52,32 +51,20 @@ class WellKnown:
         self._egress = egress
         self._seconds = seconds
         self._known = Bounded[str, _Known](KEPT)
-        self._asking: dict[str, list[Deferred[None]]] = {}
+        self._asking = UnderWay[str]()
 
     async def delegated(self, host: str) -> str | None:
         """The server name that a domain delegates to; None if it does not, or cannot be asked."""
         while host in self._asking:
-            waiting: Deferred[None] = Deferred()
-            self._asking[host].append(waiting)
-            await waiting
+            await self._asking.end_of(host)
         known = self._known.get(host)
         if known is None or known.until <= self._seconds():
-            known = await self._ask(host, known)
+            with self._asking.begun(host):
+                known = self._known[host] = await self._look(host, known)
         return known.delegated
 
     def __len__(self) -> int:
         return len(self._known)
-
-    async def _ask(self, host: str, before: _Known | None) -> _Known:
-        self._asking[host] = []
-        try:
-            known = self._keep(host, await self._look(host, before))
-        finally:
-            # Only now: who waited looks at what is kept.
-            for waiting in self._asking.pop(host):
-                if not waiting.called:
-                    waiting.callback(None)
-        return known
 
     async def _look(self, host: str, before: _Known | None) -> _Known:
         url = f"https://{host}/.well-known/matrix/server"
@@ -86,10 +73,6 @@ class WellKnown:
         except EgressError:
             return self._failed(before)
         return self._from_answer(found, before)
-
-    def _keep(self, host: str, known: _Known) -> _Known:
-        self._known[host] = known
-        return known
 
     def _from_answer(self, found: Fetched, before: _Known | None) -> _Known:
         delegated = parse_delegation(found)

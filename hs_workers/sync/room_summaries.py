@@ -7,14 +7,15 @@ Spec: client-server API, #get_matrixclientv3sync (RoomSummary).
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, Final, NamedTuple
 
 import orjson
-from twisted.internet.defer import Deferred
 
 from hs_common.bounded import Bounded
 from hs_common.storage import sync_rooms, sync_state
 from hs_common.storage.queries import Queries
+from hs_common.under_way import UnderWay
 
 HEROES: Final = 5
 NAMES: Final = {"m.room.name": "name", "m.room.canonical_alias": "alias"}
@@ -69,25 +70,24 @@ class RoomSummaries:
     def __init__(self, db: Queries) -> None:
         self._db = db
         self._kept = Bounded[_Key, RoomSummary](MAXIMUM_KEPT)
-        self._being_counted: dict[_Key, list[Deferred[None]]] = {}
+        self._being_counted = UnderWay[_Key]()
 
     async def of(self, moments: Mapping[str, Moment]) -> dict[str, RoomSummary]:
         """The summaries of the rooms, each at its moment."""
         mine: dict[str, int] = {}
-        others: dict[str, Deferred[None]] = {}
+        others: dict[str, _Key] = {}
         found: dict[str, RoomSummary] = {}
         for room_id, moment in moments.items():
             key = None if moment.changed_at is None else (room_id, moment.changed_at)
             if key is not None and key in self._kept:
                 found[room_id] = self._kept[key]
             elif key is not None and key in self._being_counted:
-                others[room_id] = Deferred()
-                self._being_counted[key].append(others[room_id])
+                others[room_id] = key
             else:
                 mine[room_id] = moment.upto
         found.update(await self._count_mine(mine, moments))
-        for counted in others.values():
-            await counted
+        for key in others.values():
+            await self._being_counted.end_of(key)
         if others:  # kept now; or counted here, if whoever counted failed
             found.update(await self.of({room_id: moments[room_id] for room_id in others}))
         return found
@@ -96,16 +96,11 @@ class RoomSummaries:
         if not mine:
             return {}
         keys = {room_id: (room_id, at) for room_id in mine if (at := moments[room_id].changed_at) is not None}
-        for key in keys.values():
-            self._being_counted[key] = []
-        try:
+        with ExitStack() as counting:
+            for key in keys.values():
+                counting.enter_context(self._being_counted.begun(key))
             found = await self._count(mine)
             self._kept.update((key, found[room_id]) for room_id, key in keys.items())
-        finally:
-            for key in keys.values():
-                for waiting in self._being_counted.pop(key):
-                    if not waiting.called:
-                        waiting.callback(None)
         return found
 
     async def _count(self, uptos: Mapping[str, int]) -> dict[str, RoomSummary]:

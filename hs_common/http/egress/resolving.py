@@ -8,13 +8,12 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from twisted.internet.defer import Deferred
-
 from hs_common.bounded import Bounded
 from hs_common.http.egress.failures import Busy, NotResolved
 from hs_common.http.egress.names import is_address
 from hs_common.matrix.errors import MatrixError
 from hs_common.process.worker_threads import Threads
+from hs_common.under_way import UnderWay
 
 KEPT_S: Final = 30.0
 MISSING_KEPT_S: Final = 5.0
@@ -41,7 +40,7 @@ class Resolver:
         self._seconds = seconds
         self._lookup = lookup
         self._known = Bounded[str, tuple[float, tuple[str, ...]]](KEPT_NAMES)
-        self._asking: dict[str, list[Deferred[None]]] = {}
+        self._asking = UnderWay[str]()
 
     async def addresses(self, host: str) -> tuple[str, ...]:
         """All addresses of a host, or the address that it is. Raises NotResolved, Busy."""
@@ -51,27 +50,20 @@ class Resolver:
         if not name or len(name) > NAME_LIMIT:
             raise NotResolved(f"{host[:64]!r} is no name")
         while name in self._asking:
-            waiting: Deferred[None] = Deferred()
-            self._asking[name].append(waiting)
-            await waiting
+            await self._asking.end_of(name)
         known = self._known.get(name)
         if known is None or known[0] < self._seconds():
-            known = await self._ask(name)
+            with self._asking.begun(name):
+                known = self._known[name] = await self._ask(name)
         if not known[1]:
             raise NotResolved(f"{name} has no address")
         return known[1]
 
     async def _ask(self, name: str) -> tuple[float, tuple[str, ...]]:
-        self._asking[name] = []
         try:
             found = tuple(await self._threads.run(lambda: self._lookup(name)))
         except (OSError, UnicodeError):  # no such name; or one that cannot be written in DNS
             found = ()
         except MatrixError as error:
             raise Busy("too many names are being resolved") from error
-        finally:
-            for waiting in self._asking.pop(name):
-                if not waiting.called:
-                    waiting.callback(None)
-        kept = self._known[name] = (self._seconds() + (KEPT_S if found else MISSING_KEPT_S), found)
-        return kept
+        return self._seconds() + (KEPT_S if found else MISSING_KEPT_S), found

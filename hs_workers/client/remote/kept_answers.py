@@ -6,9 +6,8 @@ Failures are not kept: who does not answer is left alone by the client that asks
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
 
-from twisted.internet.defer import Deferred
-
 from hs_common.bounded import Bounded
+from hs_common.under_way import UnderWay
 
 T = TypeVar("T")
 
@@ -23,23 +22,16 @@ class KeptAnswers(Generic[T]):
         self._seconds = seconds
         self._kept_s = kept_s
         self._known = Bounded[Hashable, tuple[float, T]](limit)
-        self._asking: dict[Hashable, list[Deferred[None]]] = {}
+        self._asking = UnderWay[Hashable]()
 
     async def get(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
         """What `ask` answered lately, or answers now. Raises what it raises."""
         while key in self._asking:
-            waiting: Deferred[None] = Deferred()
-            self._asking[key].append(waiting)
-            await waiting
+            await self._asking.end_of(key)
         known = self._known.get(key)
         if known is not None and known[0] > self._seconds():
             return known[1]
-        self._asking[key] = []
-        try:
+        with self._asking.begun(key):
             answer = await ask()
-        finally:
-            for one in self._asking.pop(key):
-                if not one.called:
-                    one.callback(None)
-        self._known[key] = (self._seconds() + self._kept_s, answer)
+            self._known[key] = (self._seconds() + self._kept_s, answer)
         return answer
