@@ -23,15 +23,17 @@ _log = Logger()
 
 
 class Announcer(Protocol):
-    """Tells followers what is committed, in one epoch."""
+    """Tells followers what is committed, in one epoch. Nothing here waits, and nothing is told twice on purpose."""
 
     def start(self) -> None: ...
 
     async def stop(self) -> None: ...
 
-    def publish(self, entry: Entry) -> None: ...
+    def publish(self, entry: Entry) -> None:
+        """Offers a committed entry; it may be lost, then followers read it in the outbox."""
 
-    def publish_ephemeral(self, counter: int, body: bytes) -> None: ...
+    def publish_ephemeral(self, counter: int, body: bytes) -> None:
+        """Offers an ephemeral message; it may be lost, then its value is told again later."""
 
 
 class Silent:

@@ -118,6 +118,7 @@ class Following:
 
         def show() -> None:
             metrics.at(follower.position.pos, max(follower.position.pos, follower.heard_of), follower.lag_seconds())
+            metrics.has_counted(follower.counts.repairs, max(0, follower.counts.resets - 1))  # the first is the start
 
         self._show = show
         node.lag_ms = lambda: round(1000 * follower.lag_seconds())

@@ -156,11 +156,6 @@ def v1(path: str) -> str:
     return _moved(path, "v1")
 
 
-def api_v1(path: str) -> str:
-    """The alias under `/api/v1/`, the oldest prefix, which some bots still call."""
-    return _moved(path, "api/v1")
-
-
 def unstable(prefix: str = "") -> Callable[[str], str]:
     """The alias under `/unstable/`, or `/unstable/<prefix>/` for a feature that had a vendor's prefix."""
     return lambda path: _moved(path, f"unstable/{prefix}" if prefix else "unstable")

@@ -8,7 +8,6 @@ Spec: appendices, #unpadded-base64 and #url-safe-unpadded-base64.
 from binascii import Error, a2b_base64, b2a_base64
 
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
-_FROM_URL_SAFE = str.maketrans("-_", "+/")
 
 
 def encode(data: bytes) -> str:
@@ -30,10 +29,3 @@ def decode(text: str) -> bytes:
         return a2b_base64((bare + "=" * (-len(bare) % 4)).encode("ascii"), strict_mode=True)
     except Error as error:
         raise ValueError("not base64") from error
-
-
-def decode_url_safe(text: str) -> bytes:
-    """The bytes of URL-safe base64, padded or not. Raises ValueError."""
-    if "+" in text or "/" in text:
-        raise ValueError("not URL-safe base64")
-    return decode(text.translate(_FROM_URL_SAFE))

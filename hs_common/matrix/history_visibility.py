@@ -8,7 +8,7 @@ Spec: client-server API, #room-history-visibility.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -39,20 +39,9 @@ def joined_after(memberships: Sequence[Row], position: int) -> bool:
     return any(value == "join" and from_pos > position for from_pos, _, value in memberships)
 
 
-def visibility_of(content: Mapping[str, Any] | None) -> str:
-    """The history visibility that the content of an m.room.history_visibility event sets; None: there is none."""
-    return understood(None if content is None else content.get("history_visibility"))
-
-
 def understood(value: object) -> str:
     """A history visibility, or the default for a value that is not one."""
     return value if isinstance(value, str) and value in VISIBILITIES else DEFAULT_VISIBILITY
-
-
-def best_membership(memberships: Iterable[str]) -> str:
-    """The membership that stands for a server, of those of its users at some point."""
-    present = set(memberships)
-    return next((membership for membership in ("join", "invite") if membership in present), NO_MEMBERSHIP)
 
 
 class Point(NamedTuple):

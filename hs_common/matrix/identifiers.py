@@ -19,8 +19,6 @@ from hs_common.matrix.limits import (
     MAX_ID_BYTES,
     MAX_KEY_ID_BYTES,
     MAX_MEDIA_ID_LENGTH,
-    MAX_OPAQUE_ID_LENGTH,
-    MAX_ROOM_VERSION_LENGTH,
 )
 
 # Four all-numeric labels are an IPv4 literal, also when a number is too large for one.
@@ -31,9 +29,6 @@ _SERVER_NAME = re.compile(
 _MAX_SERVER_NAME_LENGTH = 255 + len(":65535")
 _REMEMBERED_NAMES = 1024  # half a MiB at most; a list of users names few servers, again and again
 _NEW_USER_LOCALPART = re.compile(r"[a-z0-9._=/+-]+")
-_OPAQUE_ID = re.compile(rf"[0-9A-Za-z._~-]{{1,{MAX_OPAQUE_ID_LENGTH}}}")
-_NAMESPACED_ID = re.compile(rf"[a-z][a-z0-9._-]{{0,{MAX_OPAQUE_ID_LENGTH - 1}}}")
-_ROOM_VERSION_ID = re.compile(rf"[a-z0-9.-]{{1,{MAX_ROOM_VERSION_LENGTH}}}")
 _MEDIA_ID = re.compile(rf"[0-9A-Za-z_-]{{1,{MAX_MEDIA_ID_LENGTH}}}")
 _KEY_ALGORITHM = re.compile(r"[a-z0-9_]+")
 # Unpadded URL-safe base64 of a SHA-256 hash: room ids from version 12 on, after the sigil.
@@ -143,21 +138,6 @@ def is_event_id(event_id: object) -> TypeGuard[str]:
 def is_event_id_with_domain(event_id: object) -> TypeGuard[str]:
     """Whether this is an event id as in room versions 1 and 2. Spec: rooms/v1, #event-ids."""
     return _has_domain(event_id, "$")
-
-
-def is_opaque_id(identifier: object) -> TypeGuard[str]:
-    """Whether this follows the opaque identifier grammar. Spec: #opaque-identifiers."""
-    return isinstance(identifier, str) and _OPAQUE_ID.fullmatch(identifier) is not None
-
-
-def is_namespaced_id(identifier: object) -> TypeGuard[str]:
-    """Whether this follows the common namespaced identifier grammar, `m.` included."""
-    return isinstance(identifier, str) and _NAMESPACED_ID.fullmatch(identifier) is not None
-
-
-def is_room_version_id(identifier: object) -> TypeGuard[str]:
-    """Whether this may name a room version, known or not. Spec: rooms, #room-version-grammar."""
-    return isinstance(identifier, str) and _ROOM_VERSION_ID.fullmatch(identifier) is not None
 
 
 def is_device_id(device_id: object) -> TypeGuard[str]:

@@ -12,16 +12,10 @@ MAX_EVENT_BYTES = 65536
 # Appendices, #identifier-grammar; client-server API, #size-limits. Tags have the same limit.
 MAX_ID_BYTES = 255
 
-# (spec) Opaque and namespaced identifiers, counted in characters, all of them ASCII.
-MAX_OPAQUE_ID_LENGTH = 255
-
 # The specification bounds none of these; they are indexed, so they get the bound of ids.
 MAX_DEVICE_ID_BYTES = 255
 MAX_KEY_ID_BYTES = 255
 MAX_MEDIA_ID_LENGTH = 255
-
-# (spec) Room version identifiers, in characters. Rooms, #room-version-grammar.
-MAX_ROOM_VERSION_LENGTH = 32
 
 # (spec) References of one event. Server-server API, PDU definitions.
 MAX_PREV_EVENTS = 20

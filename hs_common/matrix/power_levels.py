@@ -34,8 +34,6 @@ DEFAULT_LEVELS: Final[Mapping[str, int]] = {
 }
 # The level of the creator in a room without power levels event, before creators became privileged.
 CREATOR_LEVEL: Final = 100
-# For a kind of notification that `notifications` does not name ("room" is the only one defined).
-DEFAULT_NOTIFICATION_LEVEL: Final = 50
 
 _INTEGER_TEXT = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
 # The longest text read as a number. The spec allows any number of zeros; Python would refuse 4,300 digits and more.
@@ -107,11 +105,6 @@ class PowerLevels:
         if level is None:
             return self.named("state_default" if is_state else "events_default")
         return level
-
-    def notification_level(self, kind: str) -> int:
-        """The level that notifying the room in this way requires ("room" stands for @room)."""
-        level = self._entry("notifications", kind)
-        return DEFAULT_NOTIFICATION_LEVEL if level is None else level
 
     def named(self, name: str) -> int:
         """One of the levels that stand directly in the content (the keys of DEFAULT_LEVELS)."""

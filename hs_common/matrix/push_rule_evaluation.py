@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hs_common.matrix import push_conditions, push_rules
-from hs_common.matrix.mentions import parse_mentions
 from hs_common.matrix.push_actions import NOTHING, Actions, parse_actions
 from hs_common.matrix.push_conditions import CheapCondition, Condition, EventFacts
 
@@ -97,18 +96,6 @@ def _matches(step: Step, bits: int, room_id: str, sender: str, reader: Reader, e
     if event is None:
         return None
     return all(test.holds(event, reader.display_name) for test in step.conditions)
-
-
-def actions_for(rules: CompiledRules, facts: EventFacts, reader: Reader) -> Actions:
-    """What an event does for a reader, from the event itself (the push worker, or an event without stored bits)."""
-    event = facts.event
-    bits = push_rules.rule_bits(facts) | push_rules.reader_bits(
-        mentioned=reader.user_id in parse_mentions(event["content"]).user_ids,
-        is_target=event.get("state_key") == reader.user_id,
-    )
-    actions = rules.judge(bits, event["room_id"], event["sender"], reader, facts)
-    assert actions is not None, "the event was given"
-    return actions
 
 
 def compile_rules(rule_set: Mapping[str, Any]) -> CompiledRules:

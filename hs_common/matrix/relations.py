@@ -1,8 +1,7 @@
 """Relationships between events: reading `m.relates_to`, the rules of each relationship, the bundled aggregations.
 
-A relationship that does not match the schema or breaks its rules is ignored, never an error, except where a client asks
-for it (`check_thread_root`, `duplicate_annotation`). `m.annotation` is not aggregated. Which children a reader may see
-(ignored users, history visibility, redacted children) is for the caller.
+A relationship that does not match the schema or breaks its rules is ignored, never an error. `m.annotation` is not
+aggregated. Which children a reader may see (ignored users, history visibility, redacted children) is for the caller.
 
 Spec: client-server API, #forming-relationships-between-events, #event-replacements, #threading, #reference-relations,
 #event-annotations-and-reactions.
@@ -12,16 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from hs_common.matrix.errors import MatrixError, unknown
 from hs_common.matrix.event import Event
 
-ANNOTATION = "m.annotation"
 REFERENCE = "m.reference"
 REPLACE = "m.replace"
 THREAD = "m.thread"
-
-# The relationships that are bundled under `unsigned` of the parent.
-AGGREGATED = frozenset({REFERENCE, REPLACE, THREAD})
 
 # Event ids and relationship types, in UTF-8 bytes: the size limits of event ids and of identifiers.
 MAX_IDENTIFIER_BYTES = 255
@@ -62,40 +56,6 @@ def parse_relation(content: Mapping[str, Any]) -> Relation | None:
     )
 
 
-def in_reply_to(content: Mapping[str, Any]) -> str | None:
-    """The event to which an event is a rich reply. Spec: #rich-replies."""
-    relates_to = content.get("m.relates_to")
-    reply = relates_to.get("m.in_reply_to") if isinstance(relates_to, Mapping) else None
-    event_id = reply.get("event_id") if isinstance(reply, Mapping) else None
-    return event_id if _is_event_id(event_id) else None
-
-
-def thread_root(relation: Relation | None, parent_thread_root: str | None) -> str | None:
-    """The root of the thread to which an event belongs; None for the main timeline.
-
-    `parent_thread_root` is what this function said of the event's parent: so an event that relates to one in a thread
-    belongs to that thread, while one that relates to a thread's root does not. No chain is followed, so the limit of
-    hops that the specification recommends is not needed. Spec: #threaded-read-receipts.
-    """
-    if relation is None:
-        return None
-    return relation.event_id if relation.rel_type == THREAD else parent_thread_root
-
-
-def check_thread_root(root_content: Mapping[str, Any]) -> None:
-    """Raises 400 M_UNKNOWN if a client may not start a thread at an event with this content.
-
-    Spec: #validation-of-mthread-relationships.
-    """
-    if parse_relation(root_content) is not None:
-        raise unknown("A thread cannot start from an event that itself relates to another event", status=400)
-
-
-def duplicate_annotation() -> MatrixError:
-    """The answer to a second annotation of an event by the same user with equal type and key."""
-    return MatrixError(400, "M_DUPLICATE_ANNOTATION", "You have annotated this event with the same key already")
-
-
 def is_valid_edit(original: Event, edit: Event) -> bool:
     """Whether `edit`, an event with an m.replace relationship to `original`, is a valid one.
 
@@ -119,14 +79,6 @@ def latest_edit(original: Event, edits: Iterable[Event]) -> Event | None:
     """The most recent valid one of the edits of an event. Spec: #server-side-aggregation-of-mreplace-relationships."""
     valid = (edit for edit in edits if is_valid_edit(original, edit))
     return max(valid, key=lambda edit: (edit.origin_server_ts, edit.event_id), default=None)
-
-
-def edited_content(original: Mapping[str, Any], edit: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of an event after an edit, as clients show it and search finds it. Spec: #applying-mnew_content."""
-    content = {key: value for key, value in edit["m.new_content"].items() if key != "m.relates_to"}
-    if "m.relates_to" in original:
-        content["m.relates_to"] = original["m.relates_to"]
-    return content
 
 
 def thread_summary(latest_event: Mapping[str, Any], count: int, current_user_participated: bool) -> dict[str, Any]:

@@ -165,6 +165,3 @@ _V12 = replace(
 ROOM_VERSIONS: Mapping[str, RoomVersion] = MappingProxyType(
     {version.identifier: version for version in (_V1, _V2, _V3, _V4, _V5, _V6, _V7, _V8, _V9, _V10, _V11, _V12)}
 )
-
-# Servers SHOULD use version 12 for new rooms. A deployment may choose another.
-DEFAULT_ROOM_VERSION = "12"

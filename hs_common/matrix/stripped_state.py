@@ -41,11 +41,6 @@ def stripped_state_keys(sender: str) -> tuple[StateKey, ...]:
     return (*STRIPPED_STATE_KEYS, ("m.room.member", sender))
 
 
-def select(state: Mapping[StateKey, Event], sender: str) -> list[Event]:
-    """The events of a room's state that go with an invite or knock by `sender`, the create event first."""
-    return [state[key] for key in stripped_state_keys(sender) if key in state]
-
-
 def prune_received(entries: object) -> list[dict[str, Any]]:
     """The stripped format of what another server sent as `invite_room_state` or `knock_room_state`.
 

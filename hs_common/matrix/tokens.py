@@ -22,7 +22,6 @@ _LARGEST = 2**63 - 1
 _SYNC = re.compile(r"s([0-9]{1,19})_([0-9]{1,19})_([0-9]{1,19})-([0-9]{1,19})")
 _SLIDING = re.compile(r"c([0-9]{1,19})_([0-9]{1,19})_([0-9a-f]{16})")
 _ROOM = re.compile(r"t([0-9]{1,19})_(-?[0-9]{1,19})")
-_POSITION = re.compile(r"([0-9]{1,19})")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -105,14 +104,6 @@ def parse_room_token(token: str) -> RoomToken:
     if sliding is not None:
         return sliding.room_token()
     raise _invalid(token, "a token of this room or a next_batch of /sync")
-
-
-def parse_position(token: str) -> int:
-    """The bare position that /notifications gives out. Raises M_INVALID_PARAM."""
-    numbers = _numbers(_POSITION, token)
-    if numbers is None:
-        raise _invalid(token, "a next_token of the same endpoint")
-    return numbers[0]
 
 
 def _numbers(form: re.Pattern[str], token: str) -> tuple[int, ...] | None:

@@ -34,6 +34,7 @@ class FollowerMetrics:
     ) -> None:
         self._position, self._head, self._lag = position.labels(name), head.labels(name), lag.labels(name)
         self._repairs, self._restarts = repairs.labels(name), restarts.labels(name)
+        self._counted = (0, 0)
 
     def at(self, position: int, head: int, lag_seconds: float) -> None:
         """The follower has applied everything up to `position`; the newest it heard of is `head`."""
@@ -41,13 +42,12 @@ class FollowerMetrics:
         self._head.set(head)
         self._lag.set(lag_seconds)
 
-    def repaired(self) -> None:
-        """A hole in the stream was filled from the database."""
-        self._repairs.inc()
-
-    def restarted(self) -> None:
-        """It was too far behind, or history was lost: it dropped what it held and went to the head."""
-        self._restarts.inc()
+    def has_counted(self, repairs: int, restarts: int) -> None:
+        """So often, so far, it filled a hole in the stream from the database; and was too far behind, or lost history,
+        so that it dropped what it held and went to the head."""
+        before, self._counted = self._counted, (repairs, restarts)
+        self._repairs.inc(repairs - before[0])
+        self._restarts.inc(restarts - before[1])
 
 
 class Metrics:

@@ -70,15 +70,5 @@ class Carrier(Protocol):
         """Delivers nothing more."""
 
 
-class LogPublisher(Protocol):
-    """The master's end of a carrier. Nothing here waits, and nothing is ever published twice on purpose."""
-
-    def publish(self, entry: Entry) -> None:
-        """Offers a committed entry; it may be lost, then followers read it in the outbox."""
-
-    def publish_ephemeral(self, counter: int, body: bytes) -> None:
-        """Offers an ephemeral message; it may be lost, then its value is told again later."""
-
-
 EphemeralReceiver = Callable[[int, bytes], None]
 """Takes an ephemeral message: its counter and its body."""

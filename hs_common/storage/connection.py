@@ -161,11 +161,6 @@ class Connection:
         """The process that serves this connection, as the server calls it."""
         return int(self._raw.info.backend_pid)
 
-    @property
-    def in_transaction(self) -> bool:
-        """Whether a transaction is open, also when it has failed and waits for ROLLBACK."""
-        return self._raw.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE
-
     async def run(
         self, sql: str, args: Arguments = (), deadline_s: float | None = STATEMENT_DEADLINE_S
     ) -> psycopg2.extensions.cursor:

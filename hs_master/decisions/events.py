@@ -93,7 +93,7 @@ class EventAppender:
     def _compose(self, step: Step, intent: Intent, room: RoomDraft) -> Composed:
         """Authorised first: who may not speak in a room is told nothing of the events in it."""
         composed = self._composer.compose(intent, room, step.now_ms)
-        references.check_relation(step, intent, room)
+        references.check_relation(step, intent)
         references.check_redaction(step, intent, room)
         return composed
 

@@ -48,7 +48,7 @@ def annotation_of(intent: Intent) -> Annotation | None:
     return (relation.parent_id, intent.sender, intent.type, relation.key)
 
 
-def check_relation(step: Step, intent: Intent, room: RoomDraft) -> None:
+def check_relation(step: Step, intent: Intent) -> None:
     """Refuse a second equal annotation and a thread on something that is itself related.
 
     Raises MatrixError: M_DUPLICATE_ANNOTATION, M_UNKNOWN (400), as the specification has it for these.

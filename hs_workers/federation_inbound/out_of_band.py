@@ -49,8 +49,8 @@ class OutOfBandMemberships:
         standing = await federated_rooms.out_of_band(self._db, room_id, user_id)
         if standing is None:
             return NOT_HERE
-        membership, event_id, _ = standing
-        version = await self._version(event_id, membership, pdu)
+        _, event_id, _ = standing
+        version = await self._version(event_id, pdu)
         try:
             event = read_pdu_of(pdu, version, room_id)
         except MatrixError as error:
@@ -65,7 +65,7 @@ class OutOfBandMemberships:
         await self._set(origin, version, event)
         return None
 
-    async def _version(self, event_id: str, membership: str, pdu: dict[str, Any]) -> RoomVersion:
+    async def _version(self, event_id: str, pdu: dict[str, Any]) -> RoomVersion:
         """The version of the room, as far as it can be told from the invite: its create event, or its ids."""
         found = await federated_rooms.room_version_told(self._db, str(pdu["room_id"]), str(pdu["state_key"]))
         if found is not None and found in ROOM_VERSIONS:

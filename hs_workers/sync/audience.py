@@ -44,7 +44,6 @@ class Audience:
         self._position = position
         self._users: OrderedDict[str, TrackedUser] = OrderedDict()
         self._by_room: dict[str, set[str]] = {}
-        self._loading: set[str] = set()
         self._missed: dict[str, list[tuple[str, bool]]] = {}  # while loading: (room, joined)
         self.on_news: Callable[[TrackedUser], None] = lambda user: None
 

@@ -41,7 +41,7 @@ async def load_states(
     states = RoomStates()
     heroes = await _load_summaries(summaries, _to_summarise(timelines, rows), reader, states)
     if wishes.lazy:
-        await _add_members(db, timelines, rows, heroes, reader, wishes)
+        await _add_members(db, timelines, rows, heroes, reader)
     choose = state_after if wishes.use_state_after else state_before
     filter = wishes.filter.room.state
     for timeline in timelines:
@@ -94,7 +94,6 @@ async def _add_members(
     rows: dict[str, list[StateRow]],
     heroes: Mapping[str, list[str]],
     reader: str,
-    wishes: Wishes,
 ) -> None:
     """Adds to `rows` the members that lazy loading wants and that are not changes."""
     keys = [

@@ -155,11 +155,6 @@ class Pool:
         """Connections that wait for a request."""
         return sum(len(place.idle) for place in self._places.values())
 
-    @property
-    def waiting_count(self) -> int:
-        """Requests that wait for a connection."""
-        return sum(len(place.waiting) for place in self._places.values())
-
     def _idlest(self) -> Connection:
         return min((place.idle[0] for place in self._places.values() if place.idle), key=lambda one: one.idle_since)
 

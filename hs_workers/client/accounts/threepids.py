@@ -65,10 +65,6 @@ class Threepids:
         """All of a user's."""
         return await stored.threepids_of(self._db, user_id)
 
-    async def user_of(self, medium: str, address: str) -> str | None:
-        """Whose it is."""
-        return await stored.user_of_threepid(self._db, medium, canonical(medium, address))
-
     async def confirmed(self, session_id: str, client_secret: str) -> Confirmed:
         """The session to add an address by. 400 `M_THREEPID_AUTH_FAILED` while the address is not confirmed."""
         session = await self._validation.validated(session_id, client_secret, Purpose.ADD_ADDRESS)

@@ -59,7 +59,7 @@ async def load_states(
             chosen[row.room_id].setdefault(row.key, row)
     for room_id, rows_by_key in chosen.items():
         states[room_id].rows = list(rows_by_key.values())
-    await _add_partings(db, [one for one in plans if not one.was_in], timelines, states)
+    _add_partings([one for one in plans if not one.was_in], timelines, states)
     return states
 
 
@@ -150,9 +150,7 @@ async def _members(db: Queries, plans: Iterable[RoomPlan], timelines: Mapping[st
     return [StateRow(*row) for row in await sync_state.entries(db, keys)]
 
 
-async def _add_partings(
-    db: Queries, plans: Sequence[RoomPlan], timelines: Mapping[str, Timeline], states: dict[str, RoomState]
-) -> None:
+def _add_partings(plans: Sequence[RoomPlan], timelines: Mapping[str, Timeline], states: dict[str, RoomState]) -> None:
     """Of rooms that the reader was never in: the event by which his invite or knock ended, if he asks for such."""
     for one in plans:
         for event in timelines[one.room_id].events:

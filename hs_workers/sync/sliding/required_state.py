@@ -7,7 +7,6 @@ wanted in any case.
 Spec: MSC4186, RequiredStateRequest, "Lazy loaded memberships".
 """
 
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 MEMBER: Final = "m.room.member"
@@ -86,8 +85,3 @@ def need(selectors: Selectors) -> Need:
             elif not (selector.lazy and element.type == MEMBER):
                 types.add(element.type)
     return Need(frozenset(keys), frozenset(types), everything, members)
-
-
-def combined(parts: Iterable[Selectors]) -> Selectors:
-    """The union of what several rules ask for."""
-    return frozenset().union(*parts)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hs_common.http.endpoint import Auth, Rate, api_v1, declarations_of, endpoint, r0, unstable, v1
+from hs_common.http.endpoint import Auth, Rate, declarations_of, endpoint, r0, unstable, v1
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
 from hs_common.http.router import declared_endpoints
@@ -43,7 +43,6 @@ def test_aliases_are_templates_or_made_from_the_path() -> None:
         "/_matrix/client/v1/rooms/{roomId}/join",
         "/_matrix/old/{roomId}",
     )
-    assert api_v1(PATH) == "/_matrix/client/api/v1/rooms/{roomId}/join"
     assert unstable()(PATH) == "/_matrix/client/unstable/rooms/{roomId}/join"
     assert unstable("org.example.msc1")(PATH) == "/_matrix/client/unstable/org.example.msc1/rooms/{roomId}/join"
 

@@ -34,16 +34,9 @@ def test_both_alphabets_agree_with_the_standard_library(data: bytes) -> None:
     assert base64.encode_url_safe(data) == standard.urlsafe_b64encode(data).decode().rstrip("=")
     assert base64.decode(base64.encode(data)) == data
     assert base64.decode(padded) == data
-    assert base64.decode_url_safe(base64.encode_url_safe(data)) == data
 
 
 @pytest.mark.parametrize("text", ["A", "AAAAA", "A A=", "Zg===", "Z=g", "Zm9v\n", "é", "Zg-_", "*"])
 def test_what_is_not_base64_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not base64"):
         base64.decode(text)
-
-
-@pytest.mark.parametrize("text", ["ab+/", "ab/a", "A", "Zm9v\n"])
-def test_what_is_not_url_safe_base64_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="base64"):
-        base64.decode_url_safe(text)

@@ -9,14 +9,12 @@ from hypothesis import strategies as st
 from hs_common.matrix.history_visibility import (
     Point,
     Row,
-    best_membership,
     joined_after,
     may_see,
     membership_at,
     understood,
     user_may_see,
     value_at,
-    visibility_of,
 )
 
 _USER = "@reader:x"
@@ -83,22 +81,12 @@ def test_a_visibility_event_without_value_sets_the_default() -> None:
 @pytest.mark.parametrize("value", [None, 5, "everyone", ["shared"]])
 def test_what_is_not_understood_is_shared(value: object) -> None:
     assert understood(value) == "shared"
-    assert visibility_of({"history_visibility": value}) == "shared"
-    assert visibility_of(None) == "shared"
     assert may_see(Point(None, None), joined_later=True)
     assert not may_see(Point(None, None), joined_later=False)
 
 
 def test_understood_values() -> None:
-    assert [visibility_of({"history_visibility": value}) for value in _VISIBILITIES] == _VISIBILITIES
-
-
-@pytest.mark.parametrize(
-    ("memberships", "best"),
-    [([], "leave"), (["ban", "leave"], "leave"), (["leave", "invite"], "invite"), (["invite", "join"], "join")],
-)
-def test_a_server_is_judged_by_the_best_of_its_users(memberships: list[str], best: str) -> None:
-    assert best_membership(memberships) == best
+    assert [understood(value) for value in _VISIBILITIES] == _VISIBILITIES
 
 
 _HISTORY: list[Row] = [(3, 7, "invite"), (7, 12, "join"), (15, 20, "leave"), (20, _FOREVER, "join")]

@@ -32,7 +32,6 @@ def test_defaults(version: RoomVersion, content: dict[str, Any] | None) -> None:
     assert (view.ban, view.kick, view.redact, view.invite) == (50, 50, 50, 0)
     assert view.event_level("m.room.topic", is_state=True) == 50
     assert view.event_level("m.room.message", is_state=False) == 0
-    assert view.notification_level("room") == 50
     assert view.user_level(BOB) == 0
 
 
@@ -76,7 +75,6 @@ def test_what_is_given_holds() -> None:
     assert view.event_level("m.room.topic", is_state=False) == 11
     assert view.event_level("other", is_state=False) == 4
     assert view.event_level("other", is_state=True) == 5
-    assert view.notification_level("room") == 12
     assert (view.ban, view.kick, view.redact, view.invite) == (13, 14, 15, 16)
 
 
@@ -86,7 +84,6 @@ def test_what_cannot_be_read_is_not_given(broken: object) -> None:
     assert [view.named(name) for name in DEFAULT_LEVELS] == list(DEFAULT_LEVELS.values())
     assert view.user_level(BOB) == 0
     assert view.event_level("m.room.topic", is_state=True) == 50
-    assert view.notification_level("room") == 50
 
 
 @pytest.mark.parametrize(

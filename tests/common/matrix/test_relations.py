@@ -4,22 +4,15 @@ from typing import Any
 
 import pytest
 
-from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.event import Event
 from hs_common.matrix.relations import (
-    AGGREGATED,
     MAX_KEY_BYTES,
     MAX_REFERENCES,
     Relation,
     bundle,
-    check_thread_root,
-    duplicate_annotation,
-    edited_content,
-    in_reply_to,
     is_valid_edit,
     latest_edit,
     parse_relation,
-    thread_root,
     thread_summary,
 )
 from tests.common.matrix.an_event import an_event
@@ -62,47 +55,6 @@ def test_parse_relation(relates_to: Any, expected: Relation | None) -> None:
 
 def test_no_relation() -> None:
     assert parse_relation({}) is None
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        ({"m.relates_to": {"m.in_reply_to": {"event_id": "$e"}}}, "$e"),
-        ({"m.relates_to": {"m.in_reply_to": {"event_id": "e"}}}, None),
-        ({"m.relates_to": {"m.in_reply_to": "$e"}}, None),
-        ({"m.relates_to": "$e"}, None),
-        ({}, None),
-    ],
-)
-def test_in_reply_to(content: dict[str, Any], expected: str | None) -> None:
-    assert in_reply_to(content) == expected
-
-
-@pytest.mark.parametrize(
-    ("relation", "of_parent", "expected"),
-    [
-        (None, None, None),
-        (_THREAD, None, "$root"),
-        (_THREAD, "$other", "$root"),
-        (_REACTION, "$root", "$root"),
-        # A reaction to a thread's root stays in the main timeline, like the root.
-        (_REACTION, None, None),
-    ],
-)
-def test_thread_root(relation: Relation | None, of_parent: str | None, expected: str | None) -> None:
-    assert thread_root(relation, of_parent) == expected
-
-
-def test_a_thread_starts_only_from_an_event_without_relationship() -> None:
-    check_thread_root({"body": "hi"})
-    check_thread_root({"m.relates_to": {"m.in_reply_to": {"event_id": "$e"}}})
-    with pytest.raises(MatrixError) as caught:
-        check_thread_root({"m.relates_to": {"rel_type": "m.reference", "event_id": "$e"}})
-    assert (caught.value.status, caught.value.errcode) == (400, "M_UNKNOWN")
-
-
-def test_duplicate_annotation() -> None:
-    assert (duplicate_annotation().status, duplicate_annotation().errcode) == (400, "M_DUPLICATE_ANNOTATION")
 
 
 def _edit(event_id: str = "$edit", **changes: Any) -> Event:
@@ -158,16 +110,6 @@ def test_the_latest_edit_is_by_time_then_by_id_and_valid() -> None:
     assert latest_edit(_ORIGINAL, [foreign]) is None
 
 
-def test_an_edit_replaces_all_but_the_relationship() -> None:
-    reply = {"m.in_reply_to": {"event_id": "$e"}}
-    edit = {"body": "* b", "m.new_content": {"body": "b", "m.relates_to": {"ignored": True}}}
-    assert edited_content({"body": "a", "formatted_body": "a", "m.relates_to": reply}, edit) == {
-        "body": "b",
-        "m.relates_to": reply,
-    }
-    assert edited_content({"body": "a"}, edit) == {"body": "b"}
-
-
 def test_the_bundle() -> None:
     edit = {"event_id": "$edit"}
     thread = thread_summary({"event_id": "$latest"}, 7, True)
@@ -177,7 +119,6 @@ def test_the_bundle() -> None:
         "m.replace": edit,
         "m.thread": thread,
     }
-    assert set(bundle(references=["$one"], edit=edit, thread=thread)) == AGGREGATED
 
 
 def test_what_is_not_bundled() -> None:

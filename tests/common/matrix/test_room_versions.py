@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from hs_common.matrix.room_versions import DEFAULT_ROOM_VERSION, ROOM_VERSIONS, RoomVersion, StateResolution
+from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion, StateResolution
 
 ALL = [str(number) for number in range(1, 13)]
 
@@ -35,7 +35,6 @@ UNTIL = {
 def test_the_stable_versions_are_known() -> None:
     assert list(ROOM_VERSIONS) == ALL
     assert all(version.identifier == identifier for identifier, version in ROOM_VERSIONS.items())
-    assert DEFAULT_ROOM_VERSION == "12"
 
 
 def test_every_flag_is_in_the_tables_of_this_test() -> None:

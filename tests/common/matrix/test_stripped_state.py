@@ -9,7 +9,6 @@ from hs_common.matrix.stripped_state import (
     STRIPPED_STATE_KEYS,
     has_create_event,
     prune_received,
-    select,
     stripped,
     stripped_state_keys,
 )
@@ -26,14 +25,6 @@ def test_a_stripped_event_has_four_keys() -> None:
 def test_a_message_is_not_state() -> None:
     with pytest.raises(AssertionError):
         stripped(an_event())
-
-
-def test_select_takes_what_is_there_with_the_create_event_first() -> None:
-    sender = "@inviter:x"
-    keys = [("m.room.topic", ""), ("m.room.create", ""), ("m.room.member", sender), ("m.room.power_levels", "")]
-    state = {key: an_event(key[0], state_key=key[1]) for key in keys}
-    selected = [event.key for event in select(state, sender)]
-    assert selected == [("m.room.create", ""), ("m.room.topic", ""), ("m.room.member", sender)]
 
 
 def test_the_inviter_is_shown() -> None:

@@ -9,7 +9,6 @@ from hs_common.matrix.tokens import (
     RoomToken,
     SlidingToken,
     SyncToken,
-    parse_position,
     parse_room_token,
     parse_sliding_token,
     parse_sync_token,
@@ -29,11 +28,6 @@ def test_sync_tokens_round_trip(token: SyncToken) -> None:
 @given(_ROOM_TOKENS)
 def test_room_tokens_round_trip(token: RoomToken) -> None:
     assert parse_room_token(str(token)) == token
-
-
-@given(st.integers(0, 2**63 - 1))
-def test_positions_round_trip(position: int) -> None:
-    assert parse_position(str(position)) == position
 
 
 def test_the_forms() -> None:
@@ -88,11 +82,9 @@ def test_numbers_beyond_the_database_are_refused(token: str) -> None:
         parse_room_token(token)
 
 
-def test_a_room_token_is_no_sync_token_and_neither_is_a_position() -> None:
+def test_a_room_token_is_no_sync_token() -> None:
     with pytest.raises(MatrixError):
         parse_sync_token("t1_0")
-    with pytest.raises(MatrixError):
-        parse_position("s1_0_0-0")
 
 
 def test_a_long_token_is_not_echoed_at_length() -> None:

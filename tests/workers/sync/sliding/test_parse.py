@@ -11,7 +11,7 @@ from hs_common.matrix.tokens import RoomToken, SlidingToken, parse_room_token, p
 from hs_workers.sync.sliding.connection import LIVE, Connection, Sent, decode, encode, version_of
 from hs_workers.sync.sliding.parse import parse, parse_unstable
 from hs_workers.sync.sliding.question import SlidingRequest
-from hs_workers.sync.sliding.required_state import Element, Selector, combined, is_lazy, need, wants
+from hs_workers.sync.sliding.required_state import Element, Selector, is_lazy, need, wants
 
 ME = "@me:test"
 MEMBER = "m.room.member"
@@ -116,8 +116,8 @@ def test_lazy_members_are_not_what_a_wildcard_means() -> None:
     assert is_lazy(lazy)
     assert need(lazy) == (frozenset({(MEMBER, ME)}), frozenset(), True, False)
     whole = frozenset({Selector((everything,))})
-    assert not is_lazy(combined([lazy, whole]))
-    assert wants(combined([lazy, whole]), MEMBER, "@other:test")
+    assert not is_lazy(lazy | whole)
+    assert wants(lazy | whole, MEMBER, "@other:test")
     assert need(frozenset({Selector((Element("a", None), Element(None, "k")))})).types == {"a"}
 
 
