@@ -347,15 +347,16 @@ class Intake:
     def close(self, error: Exception) -> None:
         """Refuse everything that waits and everything that comes, with this error."""
         self._closed = error
+        waiting = [call for queue in self._queues.values() for call in queue.waiting]
         for queue in self._queues.values():
-            for call in queue.waiting:
-                call.fail(error)
             queue.waiting.clear()
         self._lanes.clear()
         self._held.clear()
         self._blocked.clear()
         self._of_origin.clear()
         self.waiting = self.waiting_bytes = 0
+        for call in waiting:  # last: who is refused may close this again, at once
+            call.fail(error)
 
     def _drop(self, queue: CallQueue, calls: list[PendingCall], error: MatrixError) -> None:
         for call in calls:

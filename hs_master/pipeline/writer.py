@@ -146,11 +146,14 @@ class Writer:
             # A bug, and nobody knows how far it got: what is in memory is void; who asks again is answered anew.
             _log.failure("writing a batch failed")
             self._depose(pending)
-        # No `finally`: only the end of the process ends what is above in another way, and nobody is to go on then.
-        self._intake.release(pending)
-        finished, self._writing = self._writing, None
-        for waiter in finished:
-            waiter.callback(None)
+        except GeneratorExit:
+            self._writing = []  # the process has ended in here: nobody goes on
+            raise
+        finally:
+            self._intake.release(pending)
+            finished, self._writing = self._writing, None
+            for waiter in finished:
+                waiter.callback(None)
         return True
 
     def _is_likely_repeated(self, call: PendingCall) -> bool:

@@ -1,7 +1,6 @@
 """Two servers that do not hear of each other for a while: `python -m tests.real_servers.partition` plays it longer."""
 
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 
@@ -19,4 +18,4 @@ def servers(postgres: TestPostgres) -> Iterator[Neighbours]:
 
 @pytest.mark.parametrize("steps", PLAYS)
 def test_both_know_the_same_afterwards(servers: Neighbours, steps: Steps) -> None:
-    play(servers, partial(steps, servers, amount=Amount(rooms=20, messages=10, away_s=0)))
+    play(servers, lambda alice, bob: steps(servers, alice, bob, Amount(rooms=20, messages=10, away_s=0)))

@@ -8,9 +8,11 @@ that failed because they were finalised) is not reported.
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from unittest import mock
 
 from twisted.internet import defer
+from twisted.logger import LogLevel, globalLogPublisher
 
 _WORLDS_KEPT = 10  # some megabytes each; a collection takes as long as a world
 _finished = 0
@@ -33,7 +35,18 @@ def kept() -> Iterator[None]:
 
 
 def collect() -> None:
-    """Forget all worlds that have ended."""
+    """Forget all worlds that have ended. Nobody of theirs may go on: what he logs as a failure then is one."""
+    failures: list[str] = []
+
+    def note(event: Any) -> None:
+        if event.get("log_level") is LogLevel.critical:
+            failure = event.get("log_failure")
+            failures.append(str(event.get("log_format")) if failure is None else failure.getTraceback())
+
+    observer: Any = note
+    globalLogPublisher.addObserver(observer)
     with mock.patch.object(defer.DebugInfo, "__del__", return_value=None), mock.patch("sys.unraisablehook"):
         gc.collect()
+    globalLogPublisher.removeObserver(observer)
     gc.enable()
+    assert failures == [], "somebody went on after the end of his world"

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from hs_common.http.egress.resolving import KEPT_S, NotResolved, Resolver
+from hs_common.http.egress.failures import NotResolved
+from hs_common.http.egress.resolving import KEPT_S, Resolver
 from tests.reactor import run
 
 

@@ -75,7 +75,8 @@ class Elsewhere:
     @contextmanager
     def slow(self) -> Iterator[None]:
         """What they are asked within the block is answered at its end."""
-        self._gate = gate = Deferred()
+        gate: Deferred[None] = Deferred()
+        self._gate = gate
         try:
             yield
         finally:
