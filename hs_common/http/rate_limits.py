@@ -20,7 +20,7 @@ from hs_common.http.request import Requester
 from hs_common.matrix.errors import limit_exceeded
 
 BUCKETS_LIMIT: Final = 100_000
-"""About 20 MiB. Only buckets that are not full are of use, so a flood of new addresses pushes out the idlest."""
+"""About 25 MiB. Only buckets that are not full are of use, so a flood of new addresses pushes out the idlest."""
 
 
 def buckets_of(config: RateLimitsConfig) -> dict[Rate, Bucket]:

@@ -8,8 +8,8 @@ from hs_common.storage import one_time_keys
 from hs_common.storage.one_time_keys import PublicKey
 from hs_workers.appservice.devices import MESSAGES_LIMIT, fields
 from tests.reactor import run, sleep, until
-from tests.workers.appservice.fake_service import HANG
 from tests.workers.appservice.world import ALICE, GHOST, World, world
+from tests.workers.fake_site import HANG
 
 
 async def device(w: World, user_id: str, device_id: str) -> None:

@@ -10,8 +10,8 @@ from hs_common.replication.ephemeral import KeyCounts, Presence, Typing
 from hs_common.replication.items import ReceiptItem
 from hs_workers.appservice.ephemeral import KEPT_LIMIT, EphemeralLane
 from tests.reactor import run, sleep, until
-from tests.workers.appservice.fake_service import HANG
 from tests.workers.appservice.world import ALICE, GHOST, World, world
+from tests.workers.fake_site import HANG
 
 
 def tell(w: World, message: Any) -> None:

@@ -4,8 +4,9 @@ from random import Random
 
 from hs_common.replication.calls import PauseAppService, RemoveAppService, WakeAppService
 from tests.reactor import run, sleep, until
-from tests.workers.appservice.fake_service import HANG, LOSE_ANSWER, Received
+from tests.workers.appservice.fake_service import Received
 from tests.workers.appservice.world import ALICE, GHOST, World, world
+from tests.workers.fake_site import HANG, LOSE_ANSWER
 
 
 def unchanged(w: World) -> bool:

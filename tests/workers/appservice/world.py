@@ -1,28 +1,24 @@
 """A real master, a real database, workers of the role in this process, and services over real HTTP."""
 
-import itertools
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from random import Random
 from typing import Any
 
 from hs_common.appservices.http_client import ServiceClient
 from hs_common.appservices.registry import ServiceRegistry
 from hs_common.process.background import Background
-from hs_common.process.shares import Timing
 from hs_common.replication.entry import Entry, decode_body
 from hs_common.replication.subscription import hand_out, reset_all
 from hs_common.storage.database import Database
 from hs_workers.appservice.deliveries import Deliveries
-from tests.master.harness import SERVER, START_MS, TestMaster, master
+from tests.master.harness import SERVER, START_MS, TestMaster
 from tests.master.services import set_service
 from tests.reactor import reactor, sleep
 from tests.workers.appservice.fake_service import FakeService
+from tests.workers.following import QUICK, WorldOfWorkers, followed_master
 
 ALICE, GHOST = "@alice:test", "@irc_ghost:test"
-# As in production, but forty times as fast.
-QUICK = Timing(look_s=0.025, renew_s=0.05, fence_s=0.15, expires_s=0.25, steady_s=0.1)
 
 
 class Worker:
@@ -72,31 +68,19 @@ class Worker:
         await self.db.close()
 
 
-class World:
+class World(WorldOfWorkers[Worker]):
     def __init__(self, database_url: str, near: TestMaster) -> None:
-        self.master = near
+        super().__init__(near)
         self.service = FakeService()
-        self.workers: list[Worker] = []
-        self.members: list[str] = []
-        self.head = 0
+        self.service.start()
         self._database_url = database_url
-        self._seeds = itertools.count(1)
 
     def start_worker(self) -> Worker:
-        worker = Worker(self._database_url, next(self._seeds), self.members, self.head)
-        self.workers.append(worker)
-        self.members.append(worker.id)
-        return worker
+        return self.started(Worker(self._database_url, next(self.seeds), self.members, self.head))
 
-    async def kill(self, worker: Worker) -> None:
-        self.workers.remove(worker)
-        self.members.remove(worker.id)
-        await worker.kill()
-
-    async def stop(self, worker: Worker) -> None:
-        self.workers.remove(worker)
-        self.members.remove(worker.id)
-        await worker.stop()
+    async def end(self) -> None:
+        await super().end()
+        await self.service.stop()
 
     async def register(self, name: str = "irc", **changes: Any) -> None:
         await self.master.call(set_service(name, **{"url": self.service.url, **changes}))
@@ -124,23 +108,5 @@ class World:
         return [event_id for (event_id,) in rows]
 
 
-@asynccontextmanager
-async def world(database_url: str) -> AsyncIterator[World]:
-    heard: list[World] = []
-
-    def hear(entry: Entry) -> None:
-        for one in heard:
-            one.head = entry.pos
-            for worker in one.workers:
-                worker.hear(entry)
-
-    async with master(database_url, hear) as near:
-        made = World(database_url, near)
-        heard.append(made)
-        made.service.start()
-        try:
-            yield made
-        finally:
-            for worker in list(made.workers):
-                await made.stop(worker)
-            await made.service.stop()
+def world(database_url: str) -> AbstractAsyncContextManager[World]:
+    return followed_master(database_url, lambda near: World(database_url, near))

@@ -20,9 +20,10 @@ from hs_common.storage import appservices, service_queue
 from hs_workers.registry import endpoint_classes
 from tests.master.services import registration, set_service
 from tests.reactor import until
-from tests.workers.appservice.fake_service import HANG, Received
+from tests.workers.appservice.fake_service import Received
 from tests.workers.client.service_world import SECRET, ServiceWorld, play
 from tests.workers.client.world import Answer
+from tests.workers.fake_site import HANG
 
 PING = "/_matrix/client/v1/appservice/irc/ping"
 ADMIN = "/_viaduct/admin/v1/appservices"

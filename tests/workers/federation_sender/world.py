@@ -1,9 +1,7 @@
 """A real master, a real database, workers of the role in this process, and servers that answer from memory."""
 
-import itertools
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -29,12 +27,11 @@ from hs_common.replication.federation_calls import (
 from hs_common.replication.subscription import hand_out
 from hs_common.storage.database import Database
 from hs_workers.federation_sender.deliveries import Deliveries
-from tests.master.harness import SERVER, START_MS, TestMaster, master
+from tests.master.harness import SERVER, START_MS, TestMaster
 from tests.reactor import reactor
+from tests.workers.following import QUICK, WorldOfWorkers, followed_master
 
 ALICE = "@alice:test"
-# As in production, but forty times as fast.
-QUICK = Timing(look_s=0.025, renew_s=0.05, fence_s=0.15, expires_s=0.25, steady_s=0.1)
 # Where nobody takes over: shares are taken as soon, and kept however busy the machine is.
 STEADY = Timing(look_s=0.025, renew_s=0.05, fence_s=20.0, expires_s=30.0, steady_s=0.1)
 
@@ -131,31 +128,15 @@ class Worker:
         await self.db.close()
 
 
-class World:
+class World(WorldOfWorkers[Worker]):
     def __init__(self, database_url: str, near: TestMaster) -> None:
-        self.master = near
+        super().__init__(near)
         self.elsewhere = Elsewhere()
-        self.workers: list[Worker] = []
-        self.members: list[str] = []
         self._database_url = database_url
-        self._seeds = itertools.count(1)
 
     def start_worker(self, timing: Timing = QUICK) -> Worker:
-        pos = self.master.entries[-1].pos if self.master.entries else 0
-        worker = Worker(self._database_url, next(self._seeds), self.members, self.elsewhere, pos, timing)
-        self.workers.append(worker)
-        self.members.append(worker.id)
-        return worker
-
-    async def kill(self, worker: Worker) -> None:
-        self.workers.remove(worker)
-        self.members.remove(worker.id)
-        await worker.kill()
-
-    async def stop(self, worker: Worker) -> None:
-        self.workers.remove(worker)
-        self.members.remove(worker.id)
-        await worker.stop()
+        seed = next(self.seeds)
+        return self.started(Worker(self._database_url, seed, self.members, self.elsewhere, self.head, timing))
 
     async def join(self, room: str, user_id: str) -> None:
         """A user of another server joins through this one."""
@@ -179,20 +160,5 @@ class World:
         return room
 
 
-@asynccontextmanager
-async def world(database_url: str) -> AsyncIterator[World]:
-    heard: list[World] = []
-
-    def hear(entry: Entry) -> None:
-        for one in heard:
-            for worker in one.workers:
-                worker.hear(entry)
-
-    async with master(database_url, hear) as near:
-        made = World(database_url, near)
-        heard.append(made)
-        try:
-            yield made
-        finally:
-            for worker in list(made.workers):
-                await made.stop(worker)
+def world(database_url: str) -> AbstractAsyncContextManager[World]:
+    return followed_master(database_url, lambda near: World(database_url, near))

@@ -14,8 +14,8 @@ from hs_workers.push import judge, missed
 from hs_workers.push.lag import Lag
 from tests.master.harness import START_MS
 from tests.reactor import reactor, until
+from tests.workers.fake_site import HANG
 from tests.workers.push.conftest import Play
-from tests.workers.push.gateway import HANG
 from tests.workers.push.world import ALICE, BOB, CAROL, World
 
 

@@ -6,8 +6,8 @@ from twisted.internet.defer import Deferred
 
 from hs_workers.push.pushing import LONGEST_RETRY_S, retry_s
 from tests.reactor import sleep, until
+from tests.workers.fake_site import HANG
 from tests.workers.push.conftest import Play
-from tests.workers.push.gateway import HANG
 from tests.workers.push.world import ALICE, BOB, World
 
 USERS = [f"@user{number}:test" for number in range(6)]

@@ -1,9 +1,8 @@
 """A real master, a real database, workers of the role in this process, and a push gateway over real HTTP."""
 
-import itertools
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -21,7 +20,7 @@ from hs_common.email.templates import Templates
 from hs_common.email.unsubscribing import Unsubscribing
 from hs_common.http.egress.making import make_egress
 from hs_common.process.metrics import Metrics
-from hs_common.process.shares import SHARDS, Timing
+from hs_common.process.shares import SHARDS
 from hs_common.replication.calls import (
     MakeDevice,
     ReceiptMark,
@@ -34,14 +33,13 @@ from hs_common.replication.entry import Entry, decode_body
 from hs_common.replication.subscription import hand_out
 from hs_common.storage.database import Database
 from hs_workers.push.worker import PushWorker, Surroundings
-from tests.master.harness import START_MS, TestMaster, master
+from tests.master.harness import START_MS, TestMaster
 from tests.reactor import reactor, sleep
 from tests.workers.client.test_with_the_master import NearLink
+from tests.workers.following import QUICK, WorldOfWorkers, followed_master
 from tests.workers.push.gateway import FakeGateway
 
 ALICE, BOB, CAROL = "@alice:test", "@bob:test", "@carol:test"
-# As in production, but forty times as fast.
-QUICK = Timing(look_s=0.025, renew_s=0.05, fence_s=0.15, expires_s=0.25, steady_s=0.1)
 
 
 class Worker:
@@ -142,34 +140,25 @@ def _text(mail: EmailMessage, kind: str) -> str:
     return str(body.get_content())
 
 
-class World:
+class World(WorldOfWorkers[Worker]):
     def __init__(self, database_url: str, near: TestMaster) -> None:
+        super().__init__(near)
         self.m = near
         self.gateway = FakeGateway()
-        self.workers: list[Worker] = []
-        self.members: list[str] = []
         self.settings = Push()
         self.mails = Mails()
         self.now_ms = START_MS
         self._database_url = database_url
-        self._seeds = itertools.count(1)
 
     def start_worker(self) -> Worker:
-        seed = next(self._seeds)
-        worker = Worker(self._database_url, self.m, seed, self.members, self.settings, lambda: self.now_ms, self.mails)
-        self.workers.append(worker)
-        self.members.append(worker.id)
-        return worker
+        seed = next(self.seeds)
+        return self.started(
+            Worker(self._database_url, self.m, seed, self.members, self.settings, lambda: self.now_ms, self.mails)
+        )
 
-    async def kill(self, worker: Worker) -> None:
-        self.workers.remove(worker)
-        self.members.remove(worker.id)
-        await worker.kill()
-
-    async def stop(self, worker: Worker) -> None:
-        self.workers.remove(worker)
-        self.members.remove(worker.id)
-        await worker.stop()
+    async def end(self) -> None:
+        await super().end()
+        await self.gateway.stop()
 
     async def user(self, user_id: str) -> None:
         await self.m.call(RegisterUser(user_id=user_id, password_hash=None))
@@ -227,21 +216,5 @@ class World:
         raise AssertionError("something still waits to be pushed")
 
 
-@asynccontextmanager
-async def world(database_url: str) -> AsyncIterator[World]:
-    heard: list[World] = []
-
-    def hear(entry: Entry) -> None:
-        for one in heard:
-            for worker in one.workers:
-                worker.hear(entry)
-
-    async with master(database_url, hear) as near:
-        made = World(database_url, near)
-        heard.append(made)
-        try:
-            yield made
-        finally:
-            for worker in list(made.workers):
-                await made.stop(worker)
-            await made.gateway.stop()
+def world(database_url: str) -> AbstractAsyncContextManager[World]:
+    return followed_master(database_url, lambda near: World(database_url, near))
