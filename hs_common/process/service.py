@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from hs_common.http.listener import Listener
@@ -105,12 +106,17 @@ class Service:
     async def _start_or_stop(self) -> None:
         try:
             await self.start()
+        except CannotListenError as error:
+            self._log.critical(
+                "The process could not start: {error} Give it another port, or free this one", error=error
+            )
         except Exception:
-            self.failed = True
             self._log.failure("The process could not start")
-            self._reactor.stop()
         else:
             garbage.settle()
+            return
+        self.failed = True
+        self._reactor.stop()
 
     async def start(self) -> None:
         """Takes all steps in their order. Raises what a step raises; `stop` then stops those that were started."""

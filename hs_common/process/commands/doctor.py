@@ -118,11 +118,15 @@ def _clock(connection: Connection) -> Iterator[Finding]:
 
 def _schema(connection: Connection) -> Iterator[Finding]:
     done = applied(connection)
-    missing = [migration.name for migration in known_migrations() if migration.number not in done]
-    yield Finding(
-        not missing,
-        f"the schema lacks {', '.join(missing)}: run `viaduct migrate`" if missing else "the schema is up to date",
-    )
+    known = known_migrations()
+    missing = [migration.name for migration in known if migration.number not in done]
+    newer = [done[number] for number in sorted(done.keys() - {migration.number for migration in known})]
+    if missing:
+        yield Finding(False, f"the schema lacks {', '.join(missing)}: run `viaduct migrate`")
+    elif newer:
+        yield Finding(True, f"the schema is of a newer version, which has added {', '.join(newer)}")
+    else:
+        yield Finding(True, "the schema is up to date")
 
 
 def _processes(connection: Connection) -> Iterator[Finding]:

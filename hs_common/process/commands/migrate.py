@@ -23,5 +23,9 @@ def migrate(config_path: Path, make_key: bool) -> None:
         fail("no database is configured: set database.url or DATABASE_URL")
     if make_key and make_signing_key(Path(config.server.signing_key_file), secrets.token_bytes):
         say(f"Made the signing key {config.server.signing_key_file}. Back it up.")
-    done = migrate_database(config.database.url, say=say)
+    try:
+        done = migrate_database(config.database.url, say=say)
+    except psycopg2.OperationalError as error:
+        way_out = "Is it running, and is database.url (or DATABASE_URL) right?"
+        fail(f"PostgreSQL cannot be used: {str(error).strip()}\n{way_out}")
     say(f"The schema is up to date ({len(done)} migrations applied now).")

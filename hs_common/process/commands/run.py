@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from hs_common.process.options import PORT, config_option, fail, load_config, overridden
+from hs_common.process.options import PORT, config_option, fail, failing_with, load_config, overridden
+from hs_common.process.signing_key import SigningKeyError
 
 FRONT = "front"  # a worker without endpoints of its own, which forwards everything to workers of the right role
 
@@ -16,6 +17,7 @@ FRONT = "front"  # a worker without endpoints of its own, which forwards everyth
 @click.option("--metrics-port", type=PORT, help="Serve /metrics, /health and /ready on this port.")
 @click.option("--drain-ms", type=click.IntRange(0, 10_000), help="As `listen.drain_ms` in the config file.")
 @click.option("--dev", is_flag=True, help="As `dev = true` in the config file.")
+@failing_with(SigningKeyError)
 def master(config_path: Path, call_port: int | None, metrics_port: int | None, drain_ms: int | None, dev: bool) -> None:
     """Run the master, the only writer of the log. A second one stands by until the first one ends."""
     config = load_config(config_path)
@@ -30,6 +32,7 @@ def master(config_path: Path, call_port: int | None, metrics_port: int | None, d
 @click.option("--metrics-port", type=PORT, help="Serve /metrics, /health and /ready on this port.")
 @click.option("--drain-ms", type=click.IntRange(0, 10_000), help="As `listen.drain_ms` in the config file.")
 @click.option("--dev", is_flag=True, help="As `dev = true` in the config file.")
+@failing_with(SigningKeyError)
 def worker(
     roles: tuple[str, ...],
     config_path: Path,

@@ -4,12 +4,15 @@ import http.client
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 
 from hs_common.process.background import Background
 from hs_common.process.health import Health
@@ -64,6 +67,40 @@ def test_only_what_was_started_is_stopped() -> None:
     assert [str(error) for error in failed] == ["broken"]
     ensureDeferred(steps.service.stop())
     assert steps.happened == ["start database", "stop database"]
+
+
+class TakenPorts(Clock):
+    """A reactor on a machine where somebody else has every port."""
+
+    has_stopped = False
+
+    def callWhenRunning(self, call: Callable[[], object]) -> None:
+        call()
+
+    def addSystemEventTrigger(self, *trigger: object) -> None:
+        """The end of this reactor triggers nothing."""
+
+    def run(self) -> None:
+        """It has turned already."""
+
+    def stop(self) -> None:
+        self.has_stopped = True
+
+    def listenTCP(self, port: int, factory: Any, backlog: int, interface: str) -> None:
+        raise CannotListenError(interface, port, OSError("in use"))
+
+
+def test_a_port_that_is_taken_is_said_in_a_sentence() -> None:
+    reactor, background = TakenPorts(), Background()
+    service = Service(reactor, Health(reactor), background)
+    listener: Any = None
+    service.listen(listener, "127.0.0.1", 8008)
+    with capturedLogs() as logged:
+        assert not service.run()
+    assert reactor.has_stopped
+    assert formatEvent(logged[-1]) == (
+        "The process could not start: Couldn't listen on 127.0.0.1:8008: in use. Give it another port, or free this one"
+    )
 
 
 def test_a_step_that_hangs_does_not_keep_the_process() -> None:
