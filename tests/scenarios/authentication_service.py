@@ -1,13 +1,14 @@
 """A stand-in for an authentication service to which a server leaves its accounts, such as MAS."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs
+
+from tests.web_servers import serving
 
 SECRET: Final = "known to the service and to the server"
 
@@ -62,11 +63,6 @@ def authentication_service() -> Iterator[AuthenticationService]:
         def log_message(self, format: str, *args: Any) -> None:
             """Nothing."""
 
-    web = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-    service.port = web.server_port
-    threading.Thread(target=web.serve_forever, daemon=True).start()
-    try:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Answering)) as web:
+        service.port = web.server_port
         yield service
-    finally:
-        web.shutdown()
-        web.server_close()

@@ -4,7 +4,6 @@ import hashlib
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,8 +12,7 @@ import pytest
 
 from hs_common.process import fetch_pip, requirements
 from tests.tidy.sources import ROOT
-
-_POLL_S = 0.02  # how soon the server notices that it should end
+from tests.web_servers import serving
 
 _STANDARD_LIBRARY_ONLY = ("fetch_pip.py", "requirements.py")
 
@@ -57,15 +55,8 @@ class _Request(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def index() -> Iterator[Index]:
-    server = Index()
-    thread = threading.Thread(target=server.serve_forever, args=[_POLL_S])
-    thread.start()
-    try:
+    with serving(Index()) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_newest_final_wheel_is_fetched(index: Index, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The commands, as an operator calls them."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,8 +15,7 @@ from hs_common.process.command_line import main
 from hs_common.process.commands.admin import registration_proof
 from hs_common.process.signing_key import make_signing_key
 from hs_common.storage.registration_tokens import is_token_valid, reserve_token
-
-_POLL_S = 0.02  # how soon the server notices that it should end
+from tests.web_servers import serving
 
 SECRET = "a secret that tools know"
 
@@ -68,15 +66,8 @@ class _Request(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def homeserver() -> Iterator[Homeserver]:
-    server = Homeserver()
-    thread = threading.Thread(target=server.serve_forever, args=[_POLL_S])
-    thread.start()
-    try:
+    with serving(Homeserver()) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture

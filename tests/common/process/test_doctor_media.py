@@ -2,7 +2,6 @@
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,6 +16,7 @@ from hs_common.config.media import S3, Media
 from hs_common.config.option import Secret
 from hs_common.process.commands.doctor_media import examine_media
 from tests.scenarios.ports import PortBlock
+from tests.web_servers import serving
 from tests.workers.media.object_store import BUCKET, ObjectStore, running_object_store
 
 
@@ -134,14 +134,8 @@ def answering(status: int, code: str, **headers: str) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Says nothing of it."""
 
-    with HTTPServer(("127.0.0.1", 0), Says) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(HTTPServer(("127.0.0.1", 0), Says)) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 @pytest.mark.parametrize(

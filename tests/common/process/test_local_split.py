@@ -1,7 +1,6 @@
 """What `viaduct up` starts and says: the processes of the split, and the three lines."""
 
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,8 +14,7 @@ from hs_common.process.data_folder import DataFolder
 from hs_common.process.greeting import Greeting, base_url
 from hs_common.process.local_split import WORKERS, in_order_of_need, programs
 from hs_common.process.role_count import RoleCount
-
-_POLL_S = 0.02  # how soon the server notices that it should end
+from tests.web_servers import serving
 
 
 def config_on(port: int, address: str = "127.0.0.1") -> Config:
@@ -38,15 +36,8 @@ class _Request(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def answering_port() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Request)
-    thread = threading.Thread(target=server.serve_forever, args=[_POLL_S])
-    thread.start()
-    try:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), _Request)) as server:
         yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_a_role_may_have_other_numbers_of_workers() -> None:
