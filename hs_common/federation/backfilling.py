@@ -1,8 +1,8 @@
 """Fills gaps in timelines with history of other servers, when somebody reads there.
 
 A gap is filled by one request at a time, whoever waits for it. Of each page the events are checked by themselves and by
-their auth events; the state before the oldest of them is asked for as far as readers need it. What no server can give
-ends the gap; where none could be asked it stays for the next reader.
+their auth events; the state before the oldest of them is asked for as far as readers need it. What none of the servers
+can give ends the gap; where one does not answer, or refuses, it stays for the next reader.
 
 Spec: server-server API, #backfilling-and-retrieving-missing-events.
 """
@@ -98,8 +98,9 @@ class Backfilling:
         servers = await room_state.servers(self._db, room_id, SERVERS + 1)
         if version is None or self._server_name not in servers:
             return False
-        room, answered, until = Room(room_id, ROOM_VERSIONS[version]), False, self._seconds() + SECONDS
-        for server in [one for one in servers if one != self._server_name][:SERVERS]:
+        room, until = Room(room_id, ROOM_VERSIONS[version]), self._seconds() + SECONDS
+        others, failed = [one for one in servers if one != self._server_name][:SERVERS], False
+        for server in others:
             if self._seconds() > until:
                 return False
             try:
@@ -109,9 +110,8 @@ class Backfilling:
                     return await self._insert(server, room, gap, connected)
             except MatrixError as error:
                 _log.info("{server} does not tell history: {error}", server=server, error=error)
-                continue
-            answered = True
-        if answered:  # nobody has more
+                failed = True
+        if others and not failed:  # nobody has more; who cannot or does not want to tell now may have it
             await self._call(room_id, gap, [], [], [], is_end=True)
         return False
 

@@ -4,7 +4,7 @@ import pytest
 
 from hs_common.federation import backfilling
 from hs_common.matrix.errors import not_found
-from hs_common.storage import room_forks
+from hs_common.storage import room_forks, room_state
 from tests.common.federation.far_server import FarRoom
 from tests.workers.federation_inbound.writing_world import FAR, WritingWorld, play
 
@@ -88,6 +88,30 @@ def test_a_gap_stays_while_nobody_can_be_asked_and_ends_when_nobody_has_more(dat
         count = len(world.servers.asked)
         await _fill(world, room)
         assert len(world.servers.asked) == count
+
+    play(database_url, scenario)
+
+
+def test_a_gap_stays_while_somebody_who_may_have_more_does_not_tell(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who answers that there is no more may have a gap there too."""
+
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room()
+        room.say("old")
+        await world.enter(room)
+        servers = await room_state.servers(world.db, room.room_id, 10)
+
+        async def with_another(*asked: object) -> list[str]:
+            return [*servers, "another.example"]
+
+        world.far.answers["/_matrix/federation/v1/backfill"] = lambda path, query: {"pdus": []}
+        monkeypatch.setattr(room_state, "servers", with_another)
+        world.servers.down.add("another.example")
+        await _fill(world, room)
+        assert await _gaps(world) == 1
+        assert "another.example" in str(world.servers.asked)
 
     play(database_url, scenario)
 
