@@ -166,7 +166,7 @@ class Tree:
         folder = self._proc / str(process_id)
         try:
             _, own_ms, children_ms = parse_stat((folder / "stat").read_text())
-            exact_ms = sum(int(path.read_text().split()[0]) for path in folder.glob("task/*/schedstat")) / 1e6
+            exact_ms = sum(thread_ns(path) for path in folder.glob("task/*/schedstat")) / 1e6
         except _GONE:
             return None
         return (exact_ms or own_ms) + children_ms
@@ -179,6 +179,14 @@ class Tree:
         except PermissionError:
             proportional = None
         return Memory(parse_kib(status, "VmRSS") or 0.0, parse_kib(status, "VmHWM") or 0.0, proportional)
+
+
+def thread_ns(schedstat: Path) -> int:
+    """CPU time of a thread, none of one that has just ended: its process has not, and must not be missing for that."""
+    try:
+        return int(schedstat.read_text().split()[0])
+    except _GONE:
+        return 0
 
 
 def allow_many_connections() -> None:

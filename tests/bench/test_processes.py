@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.processes import Root, Tree, cpu_between, family, group_of, idlest_between, parse_kib, parse_stat
+from tests.bench.processes import (
+    Root,
+    Tree,
+    cpu_between,
+    family,
+    group_of,
+    idlest_between,
+    parse_kib,
+    parse_stat,
+    thread_ns,
+)
 from tests.bench.profiling import by_function, hottest, parse_stacks, report
 
 _TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
@@ -71,6 +81,12 @@ def make_process(proc: Path, number: int, parent: int, command: str, schedstat: 
     (folder / "status").write_text("VmHWM:\t 4096 kB\nVmRSS:\t 3072 kB\n")
     (folder / "smaps_rollup").write_text("Pss:    1024 kB\n")
     (folder / "task" / str(number) / "schedstat").write_text(schedstat)
+
+
+def test_a_thread_that_has_just_ended_does_not_take_its_process_along(tmp_path: Path) -> None:
+    (tmp_path / "schedstat").write_text("5000000 1 1")
+    assert thread_ns(tmp_path / "schedstat") == 5_000_000
+    assert thread_ns(tmp_path / "gone") == 0
 
 
 def test_tree_of_a_made_up_server(tmp_path: Path) -> None:
