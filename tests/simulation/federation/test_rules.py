@@ -9,7 +9,7 @@ SEEDS_LIMIT = 20  # most are noticed in one world of three
 # Where one world in twenty notices, with which to begin.
 FIRST = {
     "transactions are repeated": 20,  # mostly what was lost is fetched when something cites it
-    "who lets somebody in signs for it": 16,
+    "who lets somebody in signs for it": 630,
     "who is denied is kept out": 45,
     "receipts wait for their events": 45,
     "the newest receipt counts": 200,
