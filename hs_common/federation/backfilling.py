@@ -99,6 +99,8 @@ class Backfilling:
         if version is None or self._server_name not in servers:
             return False
         room, until = Room(room_id, ROOM_VERSIONS[version]), self._seconds() + SECONDS
+        if not await self._missing(room, set(gap.wanted)):  # it has come otherwise, and is shown elsewhere
+            return await self._call(room_id, gap, [], [], [], is_end=True)
         others, failed = [one for one in servers if one != self._server_name][:SERVERS], False
         for server in others:
             if self._seconds() > until:

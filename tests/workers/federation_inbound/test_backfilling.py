@@ -116,6 +116,20 @@ def test_a_gap_stays_while_somebody_who_may_have_more_does_not_tell(
     play(database_url, scenario)
 
 
+def test_a_gap_ends_when_what_it_wants_has_come_otherwise(database_url: str) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room()
+        room.say("old")
+        await world.enter(room)
+        (join,) = await world.timeline(room.room_id)
+        await world.db.execute("UPDATE room_gap SET wanted = %s", [join])
+        world.servers.down.add(FAR)
+        await _fill(world, room)
+        assert await _gaps(world) == 0
+
+    play(database_url, scenario)
+
+
 def _refuse(path: str, query: object) -> object:
     raise not_found("no")
 
