@@ -122,7 +122,7 @@ def test_a_gap_ends_when_what_it_wants_has_come_otherwise(database_url: str) -> 
         room.say("old")
         await world.enter(room)
         (join,) = await world.timeline(room.room_id)
-        await world.db.execute("UPDATE room_gap SET wanted = %s", [join])
+        await world.db.execute("UPDATE room_gap SET wanted = %s", [[join]])
         world.servers.down.add(FAR)
         await _fill(world, room)
         assert await _gaps(world) == 0
