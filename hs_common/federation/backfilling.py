@@ -7,7 +7,7 @@ can give ends the gap; where one does not answer, or refuses, it stays for the n
 Spec: server-server API, #backfilling-and-retrieving-missing-events.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 import orjson
@@ -33,6 +33,8 @@ PAGE: Final = 100
 """Events asked for at once, and what one call to the master takes."""
 PAGES: Final = 3
 """Filled for one reader; the rest when he reads on."""
+PASSED: Final = 10
+"""Gaps that do not move, behind which older ones are filled for one reader."""
 SERVERS: Final = 4
 SECONDS: Final = 15.0
 """After which no further server is asked for one page: somebody waits."""
@@ -61,24 +63,35 @@ class Backfilling:
 
     async def fill(self, room_id: str, start: Place, stop: Place, wanted: int) -> None:
         """Fill what is missing where somebody is about to read so many events backwards, from `start` to `stop`."""
-        for _ in range(PAGES):
-            gap = await room_gaps.newest_gap(self._db, room_id, start, stop)
-            if gap is None:
-                return
+
+        async def has_enough(gap: Gap) -> bool:
             low = (gap.before_pos, gap.next_sub)
-            if await room_gaps.count_between(self._db, room_id, low, start, wanted) >= wanted:
-                return
-            if not await self._fill(room_id, gap):
-                return
+            return await room_gaps.count_between(self._db, room_id, low, start, wanted) >= wanted
+
+        await self._fill_until(has_enough, room_id, start, stop)
 
     async def look_for(self, room_id: str, event_id: str) -> None:
         """An event is asked for that is not here: it may be in what is missing last."""
-        for _ in range(PAGES):
-            gap = await room_gaps.newest_gap(self._db, room_id, (2**62, 0), (0, -(2**31)))
-            if gap is None or not await self._fill(room_id, gap):
+
+        async def is_here(gap: Gap) -> bool:
+            return bool(await room_gaps.in_timeline(self._db, [event_id]))
+
+        await self._fill_until(is_here, room_id, (2**62, 0), (0, -(2**31)))
+
+    async def _fill_until(
+        self, is_done: Callable[[Gap], Awaitable[bool]], room_id: str, start: Place, stop: Place
+    ) -> None:
+        """Fill the newest gaps first. One that does not move, as somebody refuses what he may have, stays for the next
+        reader, and hides none of the older ones."""
+        pages, passed, until = PAGES, PASSED, self._seconds() + SECONDS
+        while pages and passed and self._seconds() < until:
+            gap = await room_gaps.newest_gap(self._db, room_id, start, stop)
+            if gap is None or await is_done(gap):
                 return
-            if await room_gaps.in_timeline(self._db, [event_id]):
-                return
+            if await self._fill(room_id, gap):
+                pages -= 1
+            else:
+                passed, start = passed - 1, (gap.before_pos, gap.next_sub)
 
     async def _fill(self, room_id: str, gap: Gap) -> bool:
         """Whether the gap has moved."""

@@ -1,5 +1,7 @@
 """Gaps in timelines are filled with what other servers have, as far as it can be believed."""
 
+from typing import Any
+
 import pytest
 
 from hs_common.federation import backfilling
@@ -126,6 +128,31 @@ def test_a_gap_ends_when_what_it_wants_has_come_otherwise(database_url: str) -> 
         world.servers.down.add(FAR)
         await _fill(world, room)
         assert await _gaps(world) == 0
+
+    play(database_url, scenario)
+
+
+def test_a_gap_that_does_not_move_hides_no_older_one(database_url: str) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room()
+        room.say("old")
+        await world.enter(room)
+        path, answers = "/_matrix/federation/v1/backfill", world.far.answers
+
+        def answer(asked: str, query: Any) -> object:
+            if "$newer" in query["v"]:
+                return _refuse(asked, query)
+            del answers[path]
+            return world.far.ask("GET", asked, query, None)
+
+        answers[path] = answer
+        await world.db.execute(
+            "INSERT INTO room_gap (room_id, before_pos, next_sub, wanted)"
+            " SELECT room_id, before_pos + 1, 0, ARRAY['$newer'] FROM room_gap"
+        )
+        await _fill(world, room)
+        assert await world.timeline(room.room_id) == list(room.events)
+        assert await world.db.fetch("SELECT wanted FROM room_gap") == [(["$newer"],)]
 
     play(database_url, scenario)
 
