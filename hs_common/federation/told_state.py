@@ -27,7 +27,7 @@ BULK: Final = CallOptions(lane="bulk")
 @dataclass(frozen=True, slots=True)
 class _Kept:
     encoded: bytes
-    auth_event_ids: tuple[str, ...]
+    judged_by_ids: tuple[str, ...]
 
 
 class ToldState:
@@ -71,8 +71,8 @@ class ToldState:
             raise unknown("The other server told a state without the room's create event", 502)
 
     async def store(self, known: Collection[str] = ()) -> None:
-        """Give everything that is not known to the master, each event after its auth events."""
-        ordered = in_order({event_id: kept.auth_event_ids for event_id, kept in self._kept.items()})
+        """Give everything that is not known to the master, each event after those by which it is judged."""
+        ordered = in_order({event_id: kept.judged_by_ids for event_id, kept in self._kept.items()})
         pdus = [
             Pdu(event_id=event_id, pdu=self._kept[event_id].encoded) for event_id in ordered if event_id not in known
         ]
@@ -112,5 +112,5 @@ class ToldState:
     def _keep(self, event: ReceivedPdu) -> None:
         # A copy: the encoder's own bytes lie in a buffer of up to four times their size.
         encoded = bytes(memoryview(event.encoded))
-        auth_event_ids = tuple(self._ids.setdefault(one, one) for one in event.event.auth_event_ids)
-        self._kept[event.event_id] = _Kept(encoded, auth_event_ids)
+        judged_by_ids = tuple(self._ids.setdefault(one, one) for one in event.event.judged_by_ids)
+        self._kept[event.event_id] = _Kept(encoded, judged_by_ids)

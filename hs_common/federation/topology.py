@@ -13,10 +13,10 @@ T = TypeVar("T")
 
 
 def cited_first(events: Iterable[ReceivedPdu], *, prev_events: bool = True) -> list[ReceivedPdu]:
-    """Each event after its auth events and (unless they do not matter) its prev events; see `in_order`."""
+    """Each event after those by which it is judged and (unless they do not matter) its prev events; see `in_order`."""
     by_id = {event.event_id: event for event in events}
     cited = {
-        event_id: (*one.event.auth_event_ids, *(one.event.prev_event_ids if prev_events else ()))
+        event_id: (*one.event.judged_by_ids, *(one.event.prev_event_ids if prev_events else ()))
         for event_id, one in by_id.items()
     }
     return [by_id[event_id] for event_id in in_order(cited)]

@@ -58,6 +58,13 @@ class Event(msgspec.Struct, frozen=True, eq=False, weakref=True):
         membership = self.content.get("membership")
         return membership if isinstance(membership, str) else None
 
+    @property
+    def judged_by_ids(self) -> tuple[str, ...]:
+        """The events by which it is authorised: its auth events, and the create event where the room's id names it."""
+        if self.room_version.create_in_auth_events or self.type == "m.room.create":
+            return self.auth_event_ids
+        return ("$" + self.room_id[1:], *self.auth_event_ids)
+
     @classmethod
     def from_pdu(cls, pdu: Mapping[str, Any], room_version: RoomVersion, event_id: str | None = None) -> "Event":
         """The event of a PDU whose format was checked; the id is computed when it is not known."""

@@ -40,9 +40,7 @@ class StoreEventsDecider:
         if version is None or len(call.events) > MAXIMUM_EVENTS:
             return None
         loaded = _Loaded(await room_forks.standings(db, [pdu.event_id for pdu in call.events]))
-        cited = {auth_id for event in _events(call, version) for auth_id in event.auth_event_ids}
-        if not version.create_in_auth_events:
-            cited.add("$" + call.room_id[1:])
+        cited = {auth_id for event in _events(call, version) for auth_id in event.judged_by_ids}
         for event_id, status, json in await room_forks.events(db, sorted(cited)):
             event = Event.from_pdu(orjson.loads(json), version, event_id)
             loaded.auth.add(event, status == room_forks.REJECTED)
@@ -61,11 +59,12 @@ class StoreEventsDecider:
                 if loaded.known[event.event_id] == room_forks.REJECTED:
                     rejected.append(event.event_id)
                 continue
-            absent = [auth_id for auth_id in event.auth_event_ids if auth_id not in loaded.auth.events]
+            is_foreign = event.room_id != call.room_id
+            absent = [] if is_foreign else [one for one in event.judged_by_ids if one not in loaded.auth.events]
             if absent:
                 missing.update(absent)
                 continue
-            is_rejected = event.room_id != call.room_id or loaded.auth.judge(event) is not None
+            is_rejected = is_foreign or loaded.auth.judge(event) is not None
             if is_rejected:
                 rejected.append(event.event_id)
             loaded.auth.add(event, is_rejected)

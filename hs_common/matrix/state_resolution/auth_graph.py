@@ -65,11 +65,11 @@ class AuthGraph:
 
     def auth_state(self, event: Event) -> dict[StateKey, Event]:
         """The state that an event's auth events make up; in version 12 the room id stands for the create event."""
-        return state_of(self.require(self._auth_event_ids(event)))
+        return state_of(self.require(event.judged_by_ids))
 
     def accepted_auth_state(self, event: Event) -> dict[StateKey, Event]:
         """Likewise, without the auth events that were rejected."""
-        return state_of(self.require(i for i in self._auth_event_ids(event) if i not in self._rejected))
+        return state_of(self.require(i for i in event.judged_by_ids if i not in self._rejected))
 
     def chain(self, starts: Collection[str], floor: int) -> list[str]:
         """The given events and their auth chains down to auth depth `floor`, each event after its auth events."""
@@ -95,13 +95,6 @@ class AuthGraph:
         if missing:
             raise MissingEvents(missing)
         return sorted(found, key=lambda event_id: (found[event_id], event_id))
-
-    @staticmethod
-    def _auth_event_ids(event: Event) -> list[str]:
-        ids = list(event.auth_event_ids)
-        if not event.room_version.create_in_auth_events and event.type != "m.room.create":
-            ids.append("$" + event.room_id[1:])
-        return ids
 
 
 def auth_depths(event_ids: Iterable[str], events: Mapping[str, Event]) -> dict[str, int]:

@@ -110,7 +110,9 @@ def test_events_come_after_what_they_cite() -> None:
         assert sorted(ordered) == sorted(room.events)
         for place, event_id in enumerate(ordered):
             event = room.events[event_id]
-            assert {*event.prev_event_ids, *event.auth_event_ids} <= set(ordered[:place])
+            assert {*event.prev_event_ids, *event.judged_by_ids} <= set(ordered[:place])
+        stored = [event.event_id for event in cited_first(scrambled, prev_events=False)]
+        assert all({*room.events[one].judged_by_ids} <= set(stored[:place]) for place, one in enumerate(stored))
 
 
 def test_circles_are_left_out() -> None:

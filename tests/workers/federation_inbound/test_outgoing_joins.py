@@ -68,6 +68,26 @@ def test_answers_that_are_not_believed(database_url: str) -> None:
     play(database_url, scenario)
 
 
+@pytest.mark.parametrize("version", ["11", "12"])
+def test_state_is_believed_in_whatever_order_it_is_told(database_url: str, version: str) -> None:
+    """Since version 12 no event cites the create event by which all are judged."""
+
+    def backwards(told: Json) -> None:
+        for name in ("state", "auth_chain"):
+            told[name].sort(key=lambda pdu: pdu["depth"], reverse=True)
+
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room(version)
+        room.say("something")
+        _answering(world, room, backwards)
+        await world.enter(room)
+        rows = await world.db.fetch("SELECT 1 FROM events WHERE room_id = %s AND status = 2", (room.room_id,))
+        assert rows == []
+        assert len(await world.db.fetch("SELECT 1 FROM state WHERE room_id = %s", (room.room_id,))) == len(room.state)
+
+    play(database_url, scenario)
+
+
 def _without_rules(told: Json) -> None:
     told["state"] = [pdu for pdu in told["state"] if pdu["type"] != "m.room.join_rules"]
 
