@@ -3,6 +3,7 @@
 from typing import Any
 from urllib.parse import quote
 
+from hs_common.federation.policy_servers import KEPT_WITHOUT_S
 from hs_common.matrix.base64 import encode as base64_encode
 from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.room_versions import ROOM_VERSIONS
@@ -290,7 +291,7 @@ def test_nothing_is_sent_past_a_policy_server_that_cannot_be_asked(database_url:
         present = {"via": SERVER, "public_keys": {"ed25519": "x"}}
         await world.master.event(room_id, alice.user_id, "m.room.policy", present, state_key="")
         await alice.send(room_id, "free")
-        world.seconds += 6
+        world.seconds += KEPT_WITHOUT_S + 1
         assert await alice.refused("PUT", room_path(room_id, "send/m.room.message/q"), {}) == FORBIDDEN
 
     play(database_url, scenario)
