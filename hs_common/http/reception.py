@@ -23,7 +23,7 @@ from hs_common.http.paths import Match
 from hs_common.http.reply import Response, Streamed
 from hs_common.http.router import Route, Router
 from hs_common.http.server_calls import claims_of
-from hs_common.matrix.errors import missing_token, too_large
+from hs_common.matrix.errors import MatrixError, missing_token, too_large
 
 DEFAULT_BODY_LIMIT_BYTES: Final = 1024 * 1024
 """No request of the client-server API but an upload needs more: an event is at most 64 KiB, and the largest bodies in
@@ -117,6 +117,17 @@ class Reception:
         """How large the body may be, in bytes."""
         declared = None if match is None else match.target.declaration.body_limit_bytes
         return self.body_limit_bytes if declared is None else declared
+
+    def match_for_lane(self, method: str, path: bytes, body_bytes: int) -> Match[Route] | None:
+        """What a request that came whole asks for, if its body is small and not streamed, nor signed by a server."""
+        try:
+            match = self.router.find(method, path)
+        except MatrixError:
+            return None
+        facts = match.target.declaration
+        is_usual = facts.auth is not Auth.SERVER and not facts.streams
+        is_small = body_bytes <= LARGE_BODY_BYTES and body_bytes <= self.body_limit(match)
+        return match if is_usual and is_small else None
 
     def identify(self, peer: str, told_id: bytes | None, forwarded_for: Sequence[bytes]) -> tuple[str, str]:
         """The request's id and the client's address. What a proxy or a worker of ours says of them is believed."""

@@ -15,13 +15,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import toChunk
 
-from hs_common.http.endpoint import Auth
 from hs_common.http.faults import unavailable
 from hs_common.http.forwarding import Forwarder
 from hs_common.http.kept_connection import Question
 from hs_common.http.lane_exchange import CLIENT_GONE, LaneExchange
-from hs_common.http.paths import Match
-from hs_common.http.reception import LARGE_BODY_BYTES, Reception
+from hs_common.http.reception import Reception
 from hs_common.http.relayed_requests import RelayedRequest, RelayedRequests
 from hs_common.http.response_head import begun_response
 from hs_common.http.router import Route
@@ -45,20 +43,12 @@ class RelayLane:
         request = self._requests.read(data)
         if request is None:
             return False
-        try:
-            match = self._reception.router.find(request.method, request.path)
-        except MatrixError:
-            return False
-        if not self._is_passed_on(match, request):
+        match = self._reception.match_for_lane(request.method, request.path, len(request.body))
+        if match is None or match.target.call is not None:
             return False
         self.taken += 1
         RelayExchange(channel, self._reception, match.target, request).pass_on(self._forwarder)
         return True
-
-    def _is_passed_on(self, match: Match[Route], request: RelayedRequest) -> bool:
-        route, size = match.target, len(request.body)
-        is_usual = route.call is None and route.declaration.auth is not Auth.SERVER and not route.declaration.streams
-        return is_usual and size <= LARGE_BODY_BYTES and size <= self._reception.body_limit(match)
 
     def entries(self) -> int:
         """How many clients' headers are remembered."""

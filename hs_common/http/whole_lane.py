@@ -13,17 +13,15 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from hs_common.http.endpoint import Auth
 from hs_common.http.faults import unavailable
 from hs_common.http.incoming import Incoming
 from hs_common.http.lane_exchange import LaneExchange
 from hs_common.http.paths import Match
-from hs_common.http.reception import LARGE_BODY_BYTES, Reception
+from hs_common.http.reception import Reception
 from hs_common.http.reply import Response, Streamed
 from hs_common.http.response_head import NO_BODY, whole_response
 from hs_common.http.router import Route
 from hs_common.http.whole_requests import WholeRequest, WholeRequests
-from hs_common.matrix.errors import MatrixError
 
 
 class WholeLane:
@@ -39,22 +37,12 @@ class WholeLane:
         request = self._requests.read(data)
         if request is None:
             return False
-        try:
-            match = self._reception.router.find(request.method, request.path)
-        except MatrixError:
-            return False
-        if not self._is_answered_here(match, request):
+        match = self._reception.match_for_lane(request.method, request.path, len(request.body))
+        if match is None or match.target.call is None or request.method == "GET":
             return False
         self.taken += 1
         WholeExchange(channel, self._reception, match, request).answer()
         return True
-
-    def _is_answered_here(self, match: Match[Route], request: WholeRequest) -> bool:
-        route, size = match.target, len(request.body)
-        facts = route.declaration
-        is_usual = route.call is not None and facts.auth is not Auth.SERVER and not facts.streams
-        is_small = size <= LARGE_BODY_BYTES and size <= self._reception.body_limit(match)
-        return is_usual and request.method != "GET" and is_small
 
     def entries(self) -> int:
         """How many clients' headers are remembered."""
