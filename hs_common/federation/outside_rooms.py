@@ -1,7 +1,7 @@
 """Rooms that this server is not in, as its users see them: joining, knocking, leaving through the servers that are.
 
-Whom to ask: who was named, who sent the invite, the server in the room's id, and who was in the room when this server
-was.
+Whom to ask: who was named, who sent the invite, the server in the room's id, who sent what was shown of it with the
+invite or the knock, and who was in the room when this server was.
 
 Spec: client-server API, #joining-rooms, #knocking-on-rooms, #leaving-rooms.
 """
@@ -65,7 +65,10 @@ class OutsideRooms:
     async def _servers(self, room_id: str, user_id: str, via: Iterable[str]) -> list[str]:
         standing = await federated_rooms.out_of_band(self._db, room_id, user_id)
         inviter = [domain_of(standing[2])] if standing is not None else []
+        # Ids of rooms since version 12 name no server, and who knocks is of this one.
+        senders = await federated_rooms.senders_told(self._db, room_id, user_id, SERVERS_LIMIT)
+        told = [domain_of(sender) for sender in senders]
         before = await federated_rooms.servers_ever(self._db, room_id, SERVERS_LIMIT)
-        named = [*inviter, *via, domain_of(room_id), *before]
+        named = [*inviter, *via, domain_of(room_id), *told, *before]
         others = [server for server in named if is_server_name(server) and server != self._server_name]
         return [*dict.fromkeys(others)][:SERVERS_LIMIT]

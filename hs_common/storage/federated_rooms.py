@@ -213,6 +213,17 @@ async def room_version_told(db: Queries, room_id: str, user_id: str) -> str | No
     return None if row is None or row[0] is None else str(row[0])
 
 
+async def senders_told(db: Queries, room_id: str, user_id: str, limit: int) -> list[str]:
+    """Who sent what was shown of a room that a user is invited to or knocks on, its creator first."""
+    rows = await db.fetch(
+        "SELECT entry->>'sender' FROM local_membership, json_array_elements(stripped_state::json) AS entry"
+        " WHERE user_id = %s AND room_id = %s AND to_pos = 9223372036854775807"
+        " ORDER BY entry->>'type' IS DISTINCT FROM 'm.room.create' LIMIT %s",
+        (user_id, room_id, limit),
+    )
+    return [str(sender) for (sender,) in rows]
+
+
 async def servers_ever(db: Queries, room_id: str, limit: int) -> list[str]:
     """Servers that are or were in the room, those that are still, and longest, first."""
     rows = await db.fetch(

@@ -82,12 +82,15 @@ class OutOfBandMemberships:
                 event=event.event_id,
                 error=error,
             )
-            # Its sender has signed it and knows of the invite. What it could do with a lie is to take an invite back.
-            return domain_of(event.event.sender) == origin
+            chain = []
         cited = [one.event for one in chain if one.event_id in event.event.auth_event_ids and one.event.is_state]
-        cited += [one.event for one in chain if one.event.is_state and one.event.key == CREATE_KEY]
+        created = [one.event for one in chain if one.event.is_state and one.event.key == CREATE_KEY]
+        if not created:
+            # Told nothing, or not of the create event, which no event cites since version 12. Its sender has signed it
+            # and knows of the invite. What it could do with a lie is to take an invite back.
+            return domain_of(event.event.sender) == origin
         try:
-            authorise(event.event, state_of(cited))
+            authorise(event.event, state_of([*cited, *created]))
         except AuthError:
             return False
         return True

@@ -130,6 +130,13 @@ def _room_version_told(db: Db, args: Any) -> list[Row]:
     return [(creates[0]["content"].get("room_version", "1") if creates else None,)] if span is not None else []
 
 
+def _senders_told(db: Db, args: Any) -> list[Row]:
+    span = db.tables.membership_now(args[0], args[1])
+    shown = [] if span is None or span.values[3] is None else orjson.loads(span.values[3])
+    ordered = sorted(shown, key=lambda entry: entry["type"] != "m.room.create")
+    return [(entry["sender"],) for entry in ordered[: args[2]]]
+
+
 def _servers_ever(db: Db, args: Any) -> list[Row]:
     ever = [
         (-max(span.to_pos for span in spans), spans[0].from_pos, server)
@@ -352,6 +359,7 @@ WORKER: Final = {
     text_of(federated_rooms.entered_by, "!r", "s"): _entered_by,
     text_of(federated_rooms.pdus, _ONE): _pdus,
     text_of(federated_rooms.room_version_told, "!r", "@u"): _room_version_told,
+    text_of(federated_rooms.senders_told, "!r", "@u", 1): _senders_told,
     text_of(federated_rooms.servers_ever, "!r", 1): _servers_ever,
     text_of(room_state.rooms_of_server, "s", ["!r"]): _rooms_of_server,
     text_of(federated_rooms.memberships, [("!r", "@u")]): _memberships,

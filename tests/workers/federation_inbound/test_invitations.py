@@ -129,6 +129,29 @@ def test_who_may_end_an_invite(database_url: str) -> None:
     play(database_url, scenario)
 
 
+@pytest.mark.parametrize("version", ["7", "12"])
+def test_a_knock_is_taken_back_where_it_was_made_and_refused_from_there(database_url: str, version: str) -> None:
+    """Also where the room's id does not name a server, and where nobody tells of the create event, which no event
+    cites since version 12."""
+
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room(version, join_rule="knock")
+        rooms, content = world.outgoing.rooms, {"membership": "knock"}
+        await rooms.knock(room.room_id, ALICE, content, [FAR])
+        assert await rooms.leave(room.room_id, ALICE, {"membership": "leave"})
+        assert room.state[("m.room.member", ALICE)].membership == "leave"
+        await rooms.knock(room.room_id, ALICE, content, [FAR])
+        by_eve = room.compose("m.room.member", {"membership": "leave"}, sender="@eve:evil.example", state_key=ALICE)
+        refused = room.member(ALICE, "leave", sender=room.creator)
+        cited = [dict(room.events[one].pdu) for one in refused.auth_event_ids]
+        world.far.answers[v1("event_auth")] = lambda path, query: {"auth_chain": cited}
+        assert "error" in (await world.send(by_eve))[by_eve.event_id]
+        assert await world.send(refused) == {refused.event_id: {}}
+        assert await world.membership(room.room_id) == "leave"
+
+    play(database_url, scenario)
+
+
 @pytest.mark.parametrize("version", ["1", "12"])
 def test_nobody_is_invited_who_is_in_the_room(database_url: str, version: str) -> None:
     """As the invite itself says; one that cites a kick that has not come yet is signed."""
