@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 
 from hs_common.matrix.event import Event
 
+ANNOTATION = "m.annotation"
 REFERENCE = "m.reference"
 REPLACE = "m.replace"
 THREAD = "m.thread"

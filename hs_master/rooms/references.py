@@ -13,37 +13,26 @@ from hs_common.matrix.identifiers import domain_of
 from hs_common.matrix.mentions import parse_mentions
 from hs_common.matrix.power_levels import PowerLevels
 from hs_common.matrix.redaction import redact
+from hs_common.matrix.relations import ANNOTATION, THREAD, parse_relation
 from hs_common.replication.calls import Intent
 from hs_common.replication.items import Relation
 from hs_master import found_tables, tables
 from hs_master.rooms.head import RoomDraft
 from hs_master.step import Annotation, KnownEvent, Step
 
-# Longest annotation key and relation type kept: both are indexed.
-MAXIMUM_KEY_BYTES = 255
-
 
 def relation_of(content: object) -> Relation | None:
     """The relation that an event's content declares, if it is well-formed."""
-    relates_to = content.get("m.relates_to") if isinstance(content, dict) else None
-    if not isinstance(relates_to, dict):
+    declared = parse_relation(content) if isinstance(content, dict) else None
+    if declared is None:
         return None
-    parent_id, rel_type, key = (_fitting(relates_to.get(name)) for name in ("event_id", "rel_type", "key"))
-    if parent_id is None or rel_type is None:
-        return None
-    return Relation(parent_id, rel_type, key if rel_type == "m.annotation" else None)
-
-
-def _fitting(value: object) -> str | None:
-    if isinstance(value, str) and 0 < len(value.encode("utf-8", "surrogatepass")) <= MAXIMUM_KEY_BYTES:
-        return value
-    return None
+    return Relation(declared.event_id, declared.rel_type, declared.key if declared.rel_type == ANNOTATION else None)
 
 
 def annotation_of(intent: Intent) -> Annotation | None:
     """What must be unique if the intent is an annotation."""
     relation = relation_of(intent.content)
-    if relation is None or relation.rel_type != "m.annotation" or relation.key is None:
+    if relation is None or relation.rel_type != ANNOTATION or relation.key is None:
         return None
     return (relation.parent_id, intent.sender, intent.type, relation.key)
 
@@ -57,7 +46,7 @@ def check_relation(step: Step, intent: Intent) -> None:
     if annotation is not None and step.annotation(annotation) is not None:
         raise MatrixError(400, "M_DUPLICATE_ANNOTATION", "You have annotated this event so already")
     relation = relation_of(intent.content)
-    if relation is not None and relation.rel_type == "m.thread":
+    if relation is not None and relation.rel_type == THREAD:
         parent = step.known_event(relation.parent_id)
         if parent is not None and relation_of(parent.event.content) is not None:
             raise MatrixError(400, "M_UNKNOWN", "A thread cannot start from an event that has a relation itself")
@@ -67,7 +56,7 @@ def thread_root(step: Step, relation: Relation | None) -> str | None:
     """The thread that an event with this relation belongs to; None: the main timeline."""
     if relation is None:
         return None
-    if relation.rel_type == "m.thread":
+    if relation.rel_type == THREAD:
         return relation.parent_id
     parent = step.known_event(relation.parent_id)
     return None if parent is None else parent.thread_root
