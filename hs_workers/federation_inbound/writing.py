@@ -1,6 +1,6 @@
 """Puts together what other servers send: transactions, joins, knocks, departures, invitations."""
 
-from collections.abc import Callable, Collection, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,8 @@ WRITING_CLASSES: tuple[type, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class WritingOutside:
-    """What the parts use of their process. `me` is the process' id; `colleagues` are the ids of those of its role."""
+    """What the parts use of their process. `me` is the process' id; `colleagues` are the ids of those of its role,
+    `is_valid_key(url, key)` asks an identity server about a key of its."""
 
     db: Queries
     master: Link
@@ -62,6 +63,7 @@ class WritingOutside:
     colleagues: Callable[[], Collection[str]]
     on_fetch: Callable[[str], None]
     accounts: Accounts
+    is_valid_key: Callable[[str, str], Awaitable[bool]]
     queries: ServiceQueries | None = None
 
 
@@ -127,7 +129,9 @@ class WritingParts:
         yield from (InvitesV1(invitations), InvitesV2(invitations), JoinsV1(templates, joins), joins)
         yield from (Knocks(templates, handshakes, answers), LeavingV1(templates, handshakes), LeavingV2(handshakes))
         sending = Sending(db, master, self._policy_servers, outgoing.invites)
-        third_party = ThirdPartyInvites(db, sending, outgoing.others.remote, self._admission, name)
+        third_party = ThirdPartyInvites(
+            db, sending, outgoing.others.remote, self._admission, name, self._outside.is_valid_key
+        )
         yield from (ThirdPartyInvite(third_party), Transactions(intake))
 
     def subscription(self) -> Subscription:

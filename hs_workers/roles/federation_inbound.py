@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from hs_common.federation.signs_of_life import SignsOfLife
+from hs_workers.federation_inbound.key_validity import KeyValidity
 from hs_workers.federation_inbound.wiring import ENDPOINT_CLASSES as FEDERATION_INBOUND
 from hs_workers.federation_inbound.wiring import Outside as InboundOutside
 from hs_workers.federation_inbound.wiring import inbound_endpoints
@@ -43,6 +44,7 @@ def _receiving(parts: RoleParts) -> Iterable[object]:
         colleagues=lambda: [member.id for member in node.living if "federation-inbound" in member.roles],
         on_fetch=node.metrics.federation_fetched,
         accounts=parts.federation.accounts,
+        is_valid_key=KeyValidity(parts.egress),
         queries=parts.service_queries,
     )
     made = WritingParts(outside)

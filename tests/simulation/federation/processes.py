@@ -163,6 +163,7 @@ class Inbound(WorkerLife):
                 lambda: [self.id],
                 self._fetches,
                 Accounts(self.process.seconds),
+                _no_identity_server,
             )
         )
         policies = PolicyServers(db, self.outgoing.policy_server, self.process.seconds)
@@ -235,3 +236,7 @@ class Sender(WorkerLife):
 
 def _count(world: Surroundings, pdus: int, edus: int, failed: bool) -> None:
     world.counts["transactions failed" if failed else "transactions received"] += 1
+
+
+async def _no_identity_server(url: str, public_key: str) -> bool:
+    raise AssertionError("nobody here is invited by an address")

@@ -1,15 +1,23 @@
 """Invites of addresses become invites of users, ours and others'."""
 
-from typing import Any
+from typing import Any, cast
 
+import pytest
+
+from hs_common.http.egress.client import EgressClient, Fetched
+from hs_common.http.egress.failures import TimedOut
+from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.room_versions import ROOM_VERSIONS
 from hs_common.matrix.signing import SigningKey, sign, sign_event
+from hs_workers.federation_inbound.key_validity import KeyValidity
 from tests.common.federation.far_server import key_of
 from tests.master.harness import SERVER
+from tests.reactor import run
 from tests.workers.federation_inbound.writing_world import ALICE, FAR, WritingWorld, play, v1
 
 BOB = f"@bob:{FAR}"
 IDENTITY = SigningKey("0", b"\x05" * 32)
+PUBLIC = IDENTITY.verify_key.to_base64()
 ONBIND = "/_matrix/federation/v1/3pid/onbind"
 INVALID = (400, "M_INVALID_PARAM")
 FORBIDDEN = (403, "M_FORBIDDEN")
@@ -20,9 +28,9 @@ def _signed(user_id: str, token: str = "token", key: SigningKey = IDENTITY) -> J
     return sign({"mxid": user_id, "token": token}, "identity.example", key)
 
 
-async def _room(world: WritingWorld) -> str:
+async def _room(world: WritingWorld, **changes: Any) -> str:
     room_id = await world.master.create_room(ALICE)
-    content = {"display_name": "b…@example", "public_key": IDENTITY.verify_key.to_base64(), "key_validity_url": "x"}
+    content = {"display_name": "b…@example", "public_key": PUBLIC, "key_validity_url": "x", **changes}
     await world.master.event(room_id, ALICE, "m.room.third_party_invite", content, state_key="token")
     return room_id
 
@@ -57,10 +65,74 @@ def test_another_server_exchanges_an_invite(database_url: str) -> None:
         for body, error in wrong:
             assert await world.refused("PUT", path, body) == error, body
         world.far.answers["/_matrix/federation/v2/invite"] = _sign_invite
+        assert world.keys_asked == [], "nobody is asked about a key that did not sign"
+        world.withdrawn.add(PUBLIC)
+        assert await world.refused("PUT", path, _event(room_id)) == FORBIDDEN
+        assert await _membership(world, room_id, BOB) is None
+        world.withdrawn.clear()
         assert await world.ask("PUT", path, _event(room_id)) == {}
+        assert world.keys_asked == [("x", PUBLIC)] * 2
         assert await _membership(world, room_id, BOB) == "invite"
 
     play(database_url, scenario)
+
+
+def test_of_several_keys_one_that_signed_must_be_valid(database_url: str) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        world.far.answers["/_matrix/federation/v2/invite"] = _sign_invite
+        world.withdrawn.add(PUBLIC)
+        other = SigningKey("0", b"\x06" * 32).verify_key.to_base64()
+        listed = [{"public_key": PUBLIC, "key_validity_url": "y"}, {"public_key": other}, 5]
+        refused = await _room(world, public_keys=listed)
+        path = v1("exchange_third_party_invite", refused)
+        assert await world.refused("PUT", path, _event(refused)) == FORBIDDEN
+        assert world.keys_asked == [("x", PUBLIC), ("y", PUBLIC)]
+        room_id = await _room(world, public_keys=[*listed, {"public_key": PUBLIC}])
+        await world.ask("PUT", v1("exchange_third_party_invite", room_id), _event(room_id))
+        row = await world.db.fetch_one("SELECT json FROM events WHERE room_id = %s ORDER BY pos DESC", (room_id,))
+        assert row is not None
+        assert "b…@example" in row[0], "it is called as the room calls it"
+
+    play(database_url, scenario)
+
+
+def test_who_asks_about_a_key() -> None:
+    """What is not an answer of yes or no says nothing."""
+    asked: list[str] = []
+
+    class Egress:
+        async def fetch(self, purpose: Any, method: str, url: str, limits: Any) -> Fetched:
+            asked.append(url)
+            if not answers[0]:
+                raise TimedOut("no answer")
+            status, body = answers[0]
+            return Fetched(status, [], body, url)
+
+    async def scenario() -> None:
+        is_valid = KeyValidity(cast(EgressClient, Egress()))
+        for answer, expected in (
+            ((200, b'{"valid": true}'), True),
+            ((200, b'{"valid": false}'), False),
+            ((200, b'{"valid": "yes"}'), False),
+            ((200, b"[]"), None),
+            ((200, b"<html>"), None),
+            ((500, b'{"valid": true}'), None),
+            ((), None),
+        ):
+            answers[0] = answer
+            if expected is None:
+                with pytest.raises(MatrixError) as refused:
+                    await is_valid("https://id.example/isvalid?a=b", "k+/=")
+                assert refused.value.status == 502
+            else:
+                assert await is_valid("https://id.example/isvalid?a=b", "k+/=") is expected, answer
+        answers[0] = (200, b"{}")
+        await is_valid("https://id.example/isvalid", "k")
+
+    answers: list[Any] = [()]
+    run(scenario())
+    assert asked[0] == "https://id.example/isvalid?a=b&public_key=k%2B%2F%3D"
+    assert asked[-1] == "https://id.example/isvalid?public_key=k"
 
 
 def _sign_invite(path: str, body: Any) -> Any:

@@ -63,6 +63,8 @@ class WritingWorld:
         self.link = Link(m)
         self.background = Background()
         self.fetched: list[str] = []
+        self.keys_asked: list[tuple[str, str]] = []  # (URL, key) of identity servers
+        self.withdrawn: set[str] = set()
         self.accounts = Accounts(reactor.seconds)
         others = OtherServers(
             remote=self.servers,
@@ -87,12 +89,17 @@ class WritingWorld:
                 colleagues=lambda: [],
                 on_fetch=self.fetched.append,
                 accounts=self.accounts,
+                is_valid_key=self._is_valid_key,
             )
         )
         self.router = Router()
         for instance in self.parts.endpoints():
             self.router.add(instance, role="federation-inbound")
         self._transactions = count()
+
+    async def _is_valid_key(self, url: str, public_key: str) -> bool:
+        self.keys_asked.append((url, public_key))
+        return public_key not in self.withdrawn
 
     async def ask(self, method: str, path: str, body: Json | None = None, origin: str = FAR, **query: Any) -> Any:
         """The JSON of an answer. Raises MatrixError."""
