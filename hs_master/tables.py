@@ -72,7 +72,7 @@ EVENT_STORED = _with_rows(
 EVENT_STATE = _insert(
     "event_state",
     "event_state",
-    (("event_id", "text"), *_ROOM, ("state_pos", "bigint"), ("delta_id", "bigint")),
+    (("event_id", "text"), *_ROOM, ("state_pos", "bigint"), ("delta_id", "bigint"), ("absent", "text")),
     "ON CONFLICT (event_id) DO NOTHING",
 )
 STATE_DELTA = _insert(
@@ -87,12 +87,21 @@ OUTGOING_EDU = _insert("outgoing_edu", "outgoing_edus", (("destination", "text")
 # The events wanted, one space between them; none: the gap is closed.
 GAP = _with_rows(
     "gap",
-    (*_ROOM, ("before_pos", "bigint"), ("next_sub", "integer"), ("wanted", "text")),
+    (
+        *_ROOM,
+        ("before_pos", "bigint"),
+        ("next_sub", "integer"),
+        ("wanted", "text"),
+        ("in_vain", "smallint"),
+        ("again_ms", "bigint"),
+    ),
     "WITH gaps AS (SELECT * FROM {new}), ended AS (DELETE FROM room_gap USING gaps "
     "WHERE room_gap.room_id = gaps.room_id AND room_gap.before_pos = gaps.before_pos AND gaps.wanted = '') "
-    "INSERT INTO room_gap (room_id, before_pos, next_sub, wanted) "
-    "SELECT room_id, before_pos, next_sub, string_to_array(wanted, ' ') FROM gaps WHERE wanted <> '' "
-    "ON CONFLICT (room_id, before_pos) DO UPDATE SET next_sub = excluded.next_sub, wanted = excluded.wanted",
+    "INSERT INTO room_gap (room_id, before_pos, next_sub, wanted, in_vain, again_ms) "
+    "SELECT room_id, before_pos, next_sub, string_to_array(wanted, ' '), in_vain, again_ms "
+    "FROM gaps WHERE wanted <> '' "
+    "ON CONFLICT (room_id, before_pos) DO UPDATE SET next_sub = excluded.next_sub, wanted = excluded.wanted, "
+    "in_vain = excluded.in_vain, again_ms = excluded.again_ms",
 )
 TIMELINE = _insert(
     "timeline",

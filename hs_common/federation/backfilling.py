@@ -1,8 +1,12 @@
 """Fills gaps in timelines with history of other servers, when somebody reads there.
 
 A gap is filled by one request at a time, whoever waits for it. Of each page the events are checked by themselves and by
-their auth events; the state before the oldest of them is asked for as far as readers need it. What none of the servers
-can give ends the gap; where one does not answer, or refuses, it stays for the next reader.
+their auth events; the state before the oldest of them is asked for as far as readers need it.
+
+Where one does not answer, or refuses, a gap stays for the next reader. Where all of those asked answer that they know
+no more, they may have the same gap, and fill it while we ask; others may know, or come back to the room. So what is
+here as mere state takes its place, as far as that leads back; else the gap is asked for again, of others too, later and
+later. Only what nobody knew time and again ends it.
 
 Spec: server-server API, #backfilling-and-retrieving-missing-events.
 """
@@ -20,8 +24,9 @@ from hs_common.matrix.auth_rules import CREATE_KEY, AuthError, authorise, state_
 from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.event import Event
 from hs_common.matrix.identifiers import domain_of
-from hs_common.matrix.received_pdu import ReceivedPdu
+from hs_common.matrix.received_pdu import ReceivedPdu, read_pdu
 from hs_common.matrix.room_versions import ROOM_VERSIONS
+from hs_common.reading.missing_events import missing_from_timeline
 from hs_common.replication.federation_calls import HistoryInserted, InsertHistory, Pdu
 from hs_common.replication.link_interface import Link
 from hs_common.storage import federated_rooms, room_forks, room_gaps, room_state
@@ -36,22 +41,31 @@ PAGES: Final = 3
 PASSED: Final = 10
 """Gaps that do not move, behind which older ones are filled for one reader."""
 SERVERS: Final = 4
+"""Asked for one page; the next ones when these knew no more."""
+AGAIN_S: Final = (60.0, 600.0, 3600.0, 24 * 3600.0)
+"""After which a gap is worth asking for again, of which nobody knew more; once more in vain it ends."""
+MAXIMUM_SERVERS: Final = SERVERS * (len(AGAIN_S) + 1) + 1
+"""Of a room, those that can have their turn, and our own."""
 SECONDS: Final = 15.0
 """After which no further server is asked for one page: somebody waits."""
 SINGLE_EVENTS: Final = 40
 """Auth events and state of old that are asked for one by one; what is missing beyond is done without."""
-MAXIMUM_ASIDE: Final = 10
-"""Rejected and soft failed events in a row behind which history is looked for: mostly one."""
 READ_STATE: Final = ("m.room.create", "m.room.power_levels", "m.room.join_rules", "m.room.history_visibility")
 
 _log = Logger()
 
 
 class Backfilling:
-    """Asks for history. `server_name` is this server's, `seconds` a clock that never goes back."""
+    """Asks for history. `server_name` is this server's, `seconds` a clock that never goes back, `now_ms` the time."""
 
     def __init__(
-        self, db: Queries, master: Link, fetching: Fetching, server_name: str, seconds: Callable[[], float]
+        self,
+        db: Queries,
+        master: Link,
+        fetching: Fetching,
+        server_name: str,
+        seconds: Callable[[], float],
+        now_ms: Callable[[], int],
     ) -> None:
         self._db = db
         self._master = master
@@ -59,6 +73,7 @@ class Backfilling:
         self._storing = Storing(master)
         self._server_name = server_name
         self._seconds = seconds
+        self._now_ms = now_ms
         self._under_way = UnderWay[tuple[str, int]]()
 
     async def fill(self, room_id: str, start: Place, stop: Place, wanted: int) -> None:
@@ -85,7 +100,7 @@ class Backfilling:
         reader, and hides none of the older ones."""
         pages, passed, until = PAGES, PASSED, self._seconds() + SECONDS
         while pages and passed and self._seconds() < until:
-            gap = await room_gaps.newest_gap(self._db, room_id, start, stop)
+            gap = await room_gaps.newest_gap(self._db, room_id, start, stop, self._now_ms())
             if gap is None or await is_done(gap):
                 return
             if await self._fill(room_id, gap):
@@ -108,13 +123,13 @@ class Backfilling:
 
     async def _ask(self, room_id: str, gap: Gap) -> bool:
         version = await room_state.room_version(self._db, room_id)
-        servers = await room_state.servers(self._db, room_id, SERVERS + 1)
-        if version is None or self._server_name not in servers:
+        servers = await room_state.servers(self._db, room_id, MAXIMUM_SERVERS)
+        if version is None or not await room_state.server_is_in_room(self._db, room_id, self._server_name):
             return False
         room, until = Room(room_id, ROOM_VERSIONS[version]), self._seconds() + SECONDS
         if not await self._missing(room, set(gap.wanted)):  # it has come otherwise, and is shown elsewhere
             return await self._call(room_id, gap, [], [], [], is_end=True)
-        others, failed = [one for one in servers if one != self._server_name][:SERVERS], False
+        others, failed = _turn([one for one in servers if one != self._server_name], gap.in_vain), False
         for server in others:
             if self._seconds() > until:
                 return False
@@ -126,9 +141,33 @@ class Backfilling:
             except MatrixError as error:
                 _log.info("{server} does not tell history: {error}", server=server, error=error)
                 failed = True
-        if others and not failed:  # nobody has more; who cannot or does not want to tell now may have it
+        if not others or failed:  # who cannot or does not want to tell now may have it
+            return False
+        known = await self._known_as_state(room, gap.wanted)
+        return await self._insert(others[0], room, gap, known) if known else await self._note_in_vain(gap, room_id)
+
+    async def _note_in_vain(self, gap: Gap, room_id: str) -> bool:
+        """Nobody knows more by now."""
+        if gap.in_vain >= len(AGAIN_S):
             await self._call(room_id, gap, [], [], [], is_end=True)
+        else:
+            again_ms = self._now_ms() + int(AGAIN_S[gap.in_vain] * 1000)
+            await self._call(room_id, gap, [], [], gap.wanted, is_end=False, in_vain=gap.in_vain + 1, again_ms=again_ms)
         return False
+
+    async def _known_as_state(self, room: Room, wanted: Iterable[str]) -> list[ReceivedPdu]:
+        """Those that lead back from the wanted events and are here without state, as they were told as state or auth
+        events, the newest first: now it is known where they belong."""
+        known: dict[str, ReceivedPdu] = {}
+        waiting = set(wanted)
+        while waiting and len(known) < PAGE:
+            rows = await room_forks.events(self._db, sorted(waiting))
+            pdus = [orjson.loads(json) for _, status, json in rows if status == room_forks.WITHOUT_STATE]
+            read = [read_pdu(pdu, room.version) for pdu in pdus]
+            new = [one for one in read if one.event.room_id == room.room_id][: PAGE - len(known)]
+            known.update((one.event_id, one) for one in new)
+            waiting = {cited for one in new for cited in one.event.prev_event_ids}.difference(known)
+        return cited_first(known.values())[::-1]
 
     async def _connected(self, found: Sequence[ReceivedPdu], wanted: Iterable[str]) -> list[ReceivedPdu]:
         """Those that lead back from the wanted events, the newest first; what is in the timeline already ends a way."""
@@ -153,21 +192,8 @@ class Backfilling:
         return await self._call(room.room_id, gap, allowed, state, sorted(missing), is_end=not missing)
 
     async def _missing(self, room: Room, event_ids: set[str]) -> set[str]:
-        """What of these is in no timeline; of what is soft failed or rejected here, which nobody is shown, what of the
-        events that it cites."""
-        missing: set[str] = set()
-        seen: set[str] = set()
-        for _ in range(MAXIMUM_ASIDE):
-            event_ids = event_ids - seen
-            if not event_ids:
-                break
-            seen |= event_ids
-            here = {row[0]: row for row in await room_forks.events(self._db, sorted(event_ids))}
-            missing |= {one for one in event_ids if one not in here or here[one][1] == room_forks.WITHOUT_STATE}
-            aside = [row for row in here.values() if row[1] in room_forks.ASIDE]
-            read = [Event.from_pdu(orjson.loads(json), room.version, one) for one, _, json in aside]
-            event_ids = {one for event in read for one in event.prev_event_ids}
-        return missing
+        """What of these is in no timeline; behind what is soft failed or rejected here, what is missing there."""
+        return set(await missing_from_timeline(self._db, room.version, event_ids))
 
     async def _allowed(self, server: str, room: Room, events: Sequence[ReceivedPdu]) -> list[ReceivedPdu]:
         """The events that their auth events allow; the others are not shown, but what they cite may be."""
@@ -220,6 +246,8 @@ class Backfilling:
         wanted: list[str],
         *,
         is_end: bool,
+        in_vain: int = 0,
+        again_ms: int = 0,
     ) -> bool:
         call = InsertHistory(
             room_id=room_id,
@@ -229,6 +257,8 @@ class Backfilling:
             state=state,
             wanted=wanted,
             is_end=is_end,
+            in_vain=in_vain,
+            again_ms=again_ms,
         )
         try:
             answer = await self._master.call(call)
@@ -238,6 +268,12 @@ class Backfilling:
             return True  # others have filled of it meanwhile
         assert isinstance(answer, HistoryInserted), "a call is answered by what it names"
         return True
+
+
+def _turn(servers: Sequence[str], in_vain: int) -> list[str]:
+    """Whom to ask this time: the next ones, and the first again when all had their turn."""
+    start = in_vain * SERVERS % max(len(servers), 1)
+    return [*servers[start:], *servers[:start]][:SERVERS]
 
 
 def _is_allowed(event: Event, auth: dict[str, Event]) -> bool:

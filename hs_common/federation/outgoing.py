@@ -53,5 +53,7 @@ class Outgoing:
             *(db, master, remote, templates, self.checks, self.fetching, others.clock, others.uuid, others.on_told)
         )
         memberships = RemoteMemberships(master, remote, templates, self.fetching)
-        self.backfilling = Backfilling(db, master, Fetching(others.quick, self.checks), name, others.clock.seconds)
+        self.backfilling = Backfilling(
+            db, master, Fetching(others.quick, self.checks), name, others.clock.seconds, others.now_ms
+        )
         self.rooms = OutsideRooms(db, self.joins, memberships, name)

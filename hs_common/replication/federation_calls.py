@@ -154,7 +154,8 @@ class InsertHistory(Call, frozen=True, kw_only=True):
     `before_pos` names the gap (`room_gap`). `state` are ids of the state before the oldest event, as far as it is
     needed for reading (create, power levels, join rules, history visibility, members of senders, targets and our
     users), all stored with `StoreEvents`. `wanted` are the prev events that are still not here: empty where the history
-    ends or meets what is here. `is_end`: nothing older can be had, so the gap is closed.
+    ends or meets what is here. `is_end`: nothing older can be had, so the gap is closed. `in_vain`: how often by now
+    nobody knew more, and `again_ms` when it is worth to ask again; nothing of both when something was found.
     Errors: M_NOT_FOUND (no such gap), M_CONFLICT 409 (others filled of it meanwhile: read it again).
     """
 
@@ -166,6 +167,8 @@ class InsertHistory(Call, frozen=True, kw_only=True):
     state: list[str]
     wanted: list[str]
     is_end: bool = False
+    in_vain: int = 0
+    again_ms: int = 0
 
 
 class WakeDestinations(Call, frozen=True, kw_only=True):

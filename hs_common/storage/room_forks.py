@@ -30,6 +30,16 @@ async def events(db: Queries, event_ids: Sequence[str]) -> list[Row]:
     )
 
 
+async def citing(db: Queries, event_ids: Sequence[str]) -> list[Row]:
+    """Rows (event_id, status, json, absent or NULL): as `events`; of those that are kept aside, what is missing behind
+    them (ids, one space between), where that was noted."""
+    return await db.fetch(
+        "SELECT e.event_id, e.status, e.json, a.absent FROM events AS e"
+        " LEFT JOIN event_state AS a ON a.event_id = e.event_id WHERE e.event_id = ANY(%s) AND e.status <> 5",
+        [list(event_ids)],
+    )
+
+
 async def places(db: Queries, event_ids: Sequence[str]) -> list[Row]:
     """Rows (event_id, status, json, pos or NULL, state_pos, delta_id) of events whose state before them is known.
 

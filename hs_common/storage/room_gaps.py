@@ -9,22 +9,26 @@ Place = tuple[int, int]
 
 
 class Gap(NamedTuple):
-    """Before the place (before_pos, next_sub) the events `wanted`, and what they cite, are missing."""
+    """Before the place (before_pos, next_sub) the events `wanted`, and what they cite, are missing.
+
+    `in_vain`: how often nobody who was asked knew more."""
 
     before_pos: int
     next_sub: int
     wanted: list[str]
+    in_vain: int = 0
 
 
-async def newest_gap(db: Queries, room_id: str, below: Place, above: Place) -> Gap | None:
-    """The gap that is met first when one reads backwards from a place to another."""
+async def newest_gap(db: Queries, room_id: str, below: Place, above: Place, now_ms: int) -> Gap | None:
+    """The gap that is met first when one reads backwards from a place to another, of those that are worth asking for
+    by now."""
     row = await db.fetch_one(
-        "SELECT before_pos, next_sub, wanted FROM room_gap WHERE room_id = %s"
-        " AND (before_pos, next_sub) < (%s, %s) AND (before_pos, next_sub) >= (%s, %s)"
+        "SELECT before_pos, next_sub, wanted, in_vain FROM room_gap WHERE room_id = %s"
+        " AND (before_pos, next_sub) < (%s, %s) AND (before_pos, next_sub) >= (%s, %s) AND again_ms <= %s"
         " ORDER BY before_pos DESC LIMIT 1",
-        (room_id, *below, *above),
+        (room_id, *below, *above, now_ms),
     )
-    return None if row is None else Gap(row[0], row[1], list(row[2]))
+    return None if row is None else Gap(row[0], row[1], list(row[2]), row[3])
 
 
 async def rooms_with_gaps(db: Queries, room_ids: Sequence[str]) -> set[str]:

@@ -203,7 +203,7 @@ class _Adoption:
         self._step.row(tables.TIMELINE, *timeline, None, 0, before_join, None, None, None)
         # The one newest event of the room is now this join, whatever was known of its branches.
         self._step.upsert(tables.FORK, (room_id,), room_id, "", 0)
-        self._step.row(tables.GAP, room_id, pos, -1, " ".join(join.prev_event_ids))
+        self._step.row(tables.GAP, room_id, pos, -1, " ".join(join.prev_event_ids), 0, 0)
 
     def _write_services(self, pos: int) -> None:
         services = self._step.services

@@ -77,7 +77,8 @@ class InsertHistoryDecider:
         self._write(call, step, loaded, events)
         next_sub = call.next_sub - len(events)
         wanted = "" if call.is_end else " ".join(call.wanted)
-        step.upsert(tables.GAP, (call.room_id, str(call.before_pos)), call.room_id, call.before_pos, next_sub, wanted)
+        gap = (call.room_id, call.before_pos, next_sub, wanted, call.in_vain, call.again_ms)
+        step.upsert(tables.GAP, (call.room_id, str(call.before_pos)), *gap)
         return HistoryInserted(pos=step.pos, inserted=len(events))
 
     def _write(self, call: InsertHistory, step: Step, loaded: _Loaded, events: Sequence[tuple[Event, bytes]]) -> None:

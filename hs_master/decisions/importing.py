@@ -123,7 +123,7 @@ class ImportHistoryDecider:
                 raise invalid_param(f"{one.event.event_id} is an event of another room")
         if loaded.gap is not None:
             key = (call.room_id, str(before_pos))
-            step.upsert(tables.GAP, key, call.room_id, before_pos, next_sub, loaded.gap[1])
+            step.upsert(tables.GAP, key, call.room_id, before_pos, next_sub, loaded.gap[1], 0, 0)
         return Imported(pos=step.pos, event_ids=[one.event.event_id for one in loaded.composed])
 
     @staticmethod

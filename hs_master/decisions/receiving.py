@@ -18,6 +18,7 @@ from hs_common.matrix.event import Event, StateKey
 from hs_common.matrix.policy_server import POLICY_KEY
 from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
 from hs_common.matrix.stripped_state import STRIPPED_STATE_KEYS
+from hs_common.reading.missing_events import missing_from_timeline
 from hs_common.replication.calls import AppendedEvents, AppendReady
 from hs_common.replication.federation_calls import IncomingEvent, Received, ReceiveEvents, Verdict
 from hs_common.storage import room_forks, room_state
@@ -35,8 +36,6 @@ from hs_master.step import Knowledge, Step
 
 # Events of one call: one item of a batch stays small.
 MAXIMUM_EVENTS: Final = 200
-MAXIMUM_ASIDE: Final = 10
-"""Rejected and soft failed events, in a row and beside each other, behind which a gap is looked for: mostly one."""
 MAXIMUM_HELD: Final = 50
 """Redactions of one event that came before it: who has no right to redact it may send some too."""
 
@@ -185,19 +184,9 @@ class Preparing:
 
 async def _absent(db: Queries, event: Event, placed: Placement, *, is_told: bool) -> list[str]:
     """What is missing from the timeline just before an event: of what it cites, if it was told the state before it, and
-    of what rejected and soft failed ones before it cite. Nobody is shown these, so a gap before them is one here."""
-    citing = [*([event] if is_told else []), *placed.kept_aside]
-    found: dict[str, None] = {}
-    for _ in range(MAXIMUM_ASIDE):
-        cited = sorted({event_id for one in citing for event_id in one.prev_event_ids})
-        if not cited:
-            break
-        here = {event_id: (status, json) for event_id, status, json in await room_forks.events(db, cited)}
-        # What is here without state has no place in the timeline either.
-        found.update((one, None) for one in cited if one not in here or here[one][0] == room_forks.WITHOUT_STATE)
-        aside = [(one, json) for one, (status, json) in here.items() if status in room_forks.ASIDE][:MAXIMUM_ASIDE]
-        citing = [Event.from_pdu(orjson.loads(json), event.room_version, one) for one, json in aside]
-    return list(found)[: limits.MAX_PREV_EVENTS]
+    before rejected and soft failed ones that it cites. Nobody is shown these, so a gap before them is one here."""
+    cited = event.prev_event_ids if is_told else [one.event_id for one in placed.kept_aside]
+    return [*await missing_from_timeline(db, event.room_version, cited)][: limits.MAX_PREV_EVENTS]
 
 
 def _auth_keys(head: RoomHead, event: Event) -> list[StateKey]:
@@ -295,6 +284,7 @@ class _Receiving:
 
     def _decide(self, event: Event, encoded: bytes, placed: "Placed") -> Verdict:
         room = self._room
+        absent = self._ready.absent.get(event.event_id, [])
         judgement = judge(room, event, self._ready.auth, placed.placement)
         if judgement.status == "accepted" and references.is_vain(self._step, room, event):
             judgement = Judgement("soft_failed", "its sender may not redact that event")
@@ -303,12 +293,11 @@ class _Receiving:
             held = next((one for one in redactions if references.takes_effect(room, one.sender, event)), None)
             source, pos = Source(is_received=True, introduced=self._introduced), self._step.next_pos()
             enter(self._step, self._room, event, encoded, self._server_name, source, placed.place, held)
-            absent = self._ready.absent.get(event.event_id)
             if absent:
-                self._step.row(tables.GAP, event.room_id, pos, -1, " ".join(absent))
+                self._step.row(tables.GAP, event.room_id, pos, -1, " ".join(absent), 0, 0)
             self._branch = placed
         else:
-            keep_aside(self._step, self._room, event, encoded, judgement.status, placed.place)
+            keep_aside(self._step, self._room, event, encoded, judgement.status, placed.place, absent)
         self._taken.add(event.event_id)
         self._ready.auth.add(event, judgement.status == "rejected")
         return Verdict(event_id=event.event_id, status=judgement.status, reason=judgement.reason)

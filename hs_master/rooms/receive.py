@@ -5,6 +5,8 @@ room's current state. Nothing waits: what is looked at was prepared (`Prepared`)
 Spec: server-server-api.md#checks-performed-on-receipt-of-a-pdu, #rejection, #soft-failure.
 """
 
+from collections.abc import Sequence
+
 from hs_common.matrix import canonical_json
 from hs_common.matrix.event import Event
 from hs_common.matrix.policy_server import POLICY_KEY, policy_of
@@ -64,13 +66,22 @@ def place_of(step: Step, room: RoomDraft, event: Event, placement: Placement, po
     return Place(columns[0], columns[1], placement.changes, replaces, placement.extremities)
 
 
-def keep_aside(step: Step, room: RoomDraft, event: Event, encoded: bytes, status: Status, place: Place | None) -> None:
-    """A rejected or soft failed event: others may cite it, nobody is shown it."""
+def keep_aside(
+    step: Step,
+    room: RoomDraft,
+    event: Event,
+    encoded: bytes,
+    status: Status,
+    place: Place | None,
+    absent: Sequence[str] = (),
+) -> None:
+    """A rejected or soft failed event: others may cite it, nobody is shown it. `absent`: what is missing before it, so
+    that who builds on it has that gap before him, however many were kept aside in between."""
     step.pos += 1  # it has a position like any other event, though no item tells of it
     code = room_forks.REJECTED if status == "rejected" else room_forks.SOFT_FAILED
     step.row(tables.EVENT_RECEIVED, event.event_id, event.room_id, step.pos, code, None, None, encoded.decode())
     state_pos, delta_id = (room.state_pos, None) if place is None else (place.state_pos, place.delta_id)
-    step.row(tables.EVENT_STATE, event.event_id, event.room_id, state_pos, delta_id)
+    step.row(tables.EVENT_STATE, event.event_id, event.room_id, state_pos, delta_id, " ".join(absent))
 
 
 def enter(

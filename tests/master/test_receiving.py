@@ -13,6 +13,7 @@ from hs_common.matrix import canonical_json
 from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.event import StateMap
 from hs_common.matrix.signing import SigningKey, sign_event
+from hs_common.reading.missing_events import missing_from_timeline
 from hs_common.replication.federation_calls import (
     AdoptRoom,
     ComposeTemplate,
@@ -189,18 +190,23 @@ def test_a_gap_before_what_nobody_is_shown_is_one_before_what_builds_on_it(datab
             ban = graph.add(BOB, "m.room.member", {"membership": "ban"}, CAROL, prevs=[join])
             unseen = graph.send(CAROL, "this never comes", [join])
             late = graph.send(CAROL, "nobody is shown this", [unseen])
-            later = graph.send(CAROL, "nor this", [late])
+            row = [late]
+            for number in range(30):
+                row.append(graph.send(CAROL, f"nor this {number}", row[-1:]))
             await receive_all(m, graph, [ban])
             verdicts = await receive(m, graph, late, state=list(late.before.values()))
             assert [one.status for one in verdicts] == ["soft_failed"]
             assert await m.db.fetch("SELECT FROM room_gap WHERE wanted = %s", [[unseen.event_id]]) == []
-            upon = graph.send(BOB, "upon both", [ban, later])
-            assert await receive_all(m, graph, [later, upon]) == {
-                later.event_id: "soft_failed",
-                upon.event_id: "accepted",
-            }
-            gap = await room_gaps.newest_gap(m.db, graph.room_id, (2**62, 0), (0, -(2**31)))
-            assert gap == ((await places(m, upon))[3], -1, [unseen.event_id])
+            upon = graph.send(BOB, "upon all", [ban, row[-1]])
+            statuses = await receive_all(m, graph, [*row[1:], upon])
+            assert statuses.pop(upon.event_id) == "accepted"
+            assert set(statuses.values()) == {"soft_failed"}
+            gap = await room_gaps.newest_gap(m.db, graph.room_id, (2**62, 0), (0, -(2**31)), 0)
+            assert gap == room_gaps.Gap((await places(m, upon))[3], -1, [unseen.event_id])
+            # Of before that was noted, a few in a row are looked at.
+            await m.db.execute("UPDATE event_state SET absent = NULL")
+            for aside, found in ((row[5], {unseen.event_id: None}), (row[-1], {})):
+                assert await missing_from_timeline(m.db, graph.version, [aside.event_id]) == found
 
     run(play())
 

@@ -148,7 +148,7 @@ def _everything_came(world: World, home: Homeserver, other: Homeserver, room: Ro
     }
     join, known = _entered_by(home, room), home.tables.status
     # What was not told when it was asked for is a gap of the timeline, which is filled when somebody reads there.
-    gaps = [one for (room_id, _), (_, wanted) in home.tables.gaps.items() if room_id == room.room_id for one in wanted]
+    gaps = [one for (room_id, _), row in home.tables.gaps.items() if room_id == room.room_id for one in row.wanted]
     before = _ancestors(pdus, [*gaps, *([] if join is None else [join])], room)
     depth = 0 if join is None else pdus[join]["depth"]
     since = other.tables.servers[room.room_id][other.name][-1].from_pos
@@ -179,7 +179,7 @@ def _history_came(home: Homeserver, other: Homeserver, room: Room) -> Iterator[s
     lacking = [one.event_id for one in shown if one.event_id in past and known.get(one.event_id, 3) > SOFT_FAILED]
     if lacking:
         kinds = [pdus[one]["type"] for one in lacking[:3]]
-        gaps = [wanted for (room_id, _), (_, wanted) in home.tables.gaps.items() if room_id == room.room_id]
+        gaps = [row.wanted for (room_id, _), row in home.tables.gaps.items() if room_id == room.room_id]
         yield (
             f"{home.name} has no history of {room.room_id}: it lacks {len(lacking)} events that {other.name} shows, "
             f"{lacking[:3]} {kinds}, and has gaps before {gaps[:3]}"

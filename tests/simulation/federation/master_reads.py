@@ -54,6 +54,10 @@ def _events(db: Db, args: Any) -> list[Row]:
     return [(one, tables.status[one], tables.events[one][1]) for one in dict.fromkeys(args[0]) if tables.has(one)]
 
 
+def _citing(db: Db, args: Any) -> list[Row]:
+    return [(*row, db.tables.absent.get(row[0])) for row in _events(db, args)]
+
+
 def _places(db: Db, args: Any) -> list[Row]:
     tables = db.tables
     found: list[Row] = []
@@ -133,7 +137,7 @@ def _servers(db: Db, args: Any) -> list[Row]:
 
 def _gap(db: Db, args: Any) -> list[Row]:
     found = db.tables.gaps.get((args[0], args[1]))
-    return [] if found is None else [found]
+    return [] if found is None else [found[:2]]
 
 
 def _state_pos_at(db: Db, args: Any) -> list[Row]:
@@ -229,6 +233,7 @@ MASTER: Final = {
     text_of(room_heads.known_events, _ONE): _known_events,
     text_of(room_forks.standings, _ONE): _standings,
     text_of(room_forks.events, _ONE): _events,
+    text_of(room_forks.citing, _ONE): _citing,
     text_of(room_forks.places, _ONE): _places,
     text_of(room_forks.deltas, [1]): _deltas,
     text_of(room_forks.changed_since, "!r", 1): _changed_since,

@@ -140,6 +140,16 @@ def _history() -> AbstractContextManager[Any]:
     return mock.patch.object(Backfilling, "_missing", nothing)
 
 
+def _known_as_state() -> AbstractContextManager[Any]:
+    """Of the past only that counts which others tell as such."""
+    return mock.patch.object(Backfilling, "_known_as_state", return_value=[])
+
+
+def _behind_soft_failed() -> AbstractContextManager[Any]:
+    """What is missing before an event that nobody is shown is missed by nobody."""
+    return mock.patch("hs_common.reading.missing_events._behind", return_value=())
+
+
 def _resolution() -> AbstractContextManager[Any]:
     """Where branches disagree the newest counts."""
 
@@ -227,6 +237,8 @@ RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "who lets somebody in signs for it": _lets_in,
     "who is denied is kept out": _acl,
     "history is read to its beginning": _history,
+    "what is known as state is history": _known_as_state,
+    "gaps behind soft failed events are noted": _behind_soft_failed,
     "branches are resolved": _resolution,
     "judged by the state before": _state_before,
     "receipts are told again": _receipts_are_looked_for,

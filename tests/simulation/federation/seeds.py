@@ -16,6 +16,7 @@ from tests.simulation.world import failures_noted
 CALLS_LIMIT = 2_000_000
 TIMING = Timing(look_s=2.5, renew_s=2.5)  # seldom: most of what an idle world does is to look
 _WAITS = {
+    "hs_common.federation.backfilling.AGAIN_S": (2.0, 2.0),  # a reader comes back for three seconds at the earliest
     "hs_common.federation.join_leases.LONGEST_S": 300.0,
     "hs_common.federation.states_before.PATIENT_TRIES": 5,  # others are away for longer than five tries take here
     "hs_workers.federation_inbound.room_queues.RETRY_S": 3.0,

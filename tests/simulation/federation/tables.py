@@ -43,6 +43,15 @@ class ReceiptRow(NamedTuple):
     pos: int
 
 
+class GapRow(NamedTuple):
+    """A row of `room_gap`."""
+
+    next_sub: int
+    wanted: list[str]
+    in_vain: int
+    again_ms: int
+
+
 class FederationTables(Tables):
     """The master's tables."""
 
@@ -53,7 +62,8 @@ class FederationTables(Tables):
         self.aside: dict[str, tuple[str, int, int | None]] = {}  # event → (room, state_pos, delta_id)
         self.deltas: dict[int, list[tuple[str, str, str | None]]] = defaultdict(list)
         self.forks: dict[str, tuple[list[str], int]] = {}
-        self.gaps: dict[tuple[str, int], tuple[int, list[str]]] = {}
+        self.absent: dict[str, str] = {}  # by event of `aside`
+        self.gaps: dict[tuple[str, int], GapRow] = {}
         self.history: dict[str, list[TimelineRow]] = defaultdict(list)  # by room, beside `timeline`
         self.held: dict[str, str] = {}  # target → redaction
         self.outgoing: list[tuple[str, int, str, str | None]] = []  # (room, pos, event, target)
@@ -153,7 +163,8 @@ class FederationTables(Tables):
         self.replaces[str(row[0])] = row[4]
 
     def _event_state(self, row: Row) -> None:
-        event_id, room_id, state_pos, delta_id = row
+        event_id, room_id, state_pos, delta_id, absent = row
+        self.absent.setdefault(str(event_id), str(absent))
         self.aside.setdefault(str(event_id), (str(room_id), int(state_pos), delta_id))  # type: ignore[arg-type]
 
     def _state_delta(self, row: Row) -> None:
@@ -181,10 +192,10 @@ class FederationTables(Tables):
         self.receipts_ever[key][int(ts)] = str(event_id)  # type: ignore[arg-type]
 
     def _gap(self, row: Row) -> None:
-        room_id, before_pos, next_sub, wanted = row
+        room_id, before_pos, next_sub, wanted, in_vain, again_ms = row
         place = (str(room_id), int(before_pos))  # type: ignore[arg-type]
         if wanted:
-            self.gaps[place] = (int(next_sub), str(wanted).split())  # type: ignore[arg-type]
+            self.gaps[place] = GapRow(int(next_sub), str(wanted).split(), int(in_vain), int(again_ms))  # type: ignore[arg-type]
         else:
             self.gaps.pop(place, None)
 

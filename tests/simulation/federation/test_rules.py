@@ -11,6 +11,8 @@ FIRST = {
     "transactions are repeated": 20,  # mostly what was lost is fetched when something cites it
     "who lets somebody in signs for it": 630,
     "who is denied is kept out": 45,
+    "what is known as state is history": 1500,
+    "gaps behind soft failed events are noted": 1660,
     "receipts wait for their events": 45,
     "the newest receipt counts": 200,
 }

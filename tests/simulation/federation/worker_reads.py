@@ -263,8 +263,8 @@ def _overrides(db: Db, args: Any) -> list[Row]:
 
 def _newest_gap(db: Db, args: Any) -> list[Row]:
     room_id, below, above = args[0], tuple(args[1:3]), tuple(args[3:5])
-    gaps = [(pos, sub, wanted) for (one, pos), (sub, wanted) in db.tables.gaps.items() if one == room_id]
-    return sorted((gap for gap in gaps if above <= gap[:2] < below), reverse=True)[:1]
+    gaps = [(pos, *row) for (one, pos), row in db.tables.gaps.items() if one == room_id and row.again_ms <= args[5]]
+    return [gap[:4] for gap in sorted((gap for gap in gaps if above <= gap[:2] < below), reverse=True)[:1]]
 
 
 def _count_between(db: Db, args: Any) -> list[Row]:
@@ -380,7 +380,7 @@ WORKER: Final = {
     text_of(room_events.events, "!r", _ONE): _timeline_events,
     text_of(room_events.page, "!r", (0, 0), (1, 0), forwards=False, limit=1, senders=None): _page_back,
     text_of(room_views.overrides, [1], ""): _overrides,
-    text_of(room_gaps.newest_gap, "!r", (0, 0), (0, 0)): _newest_gap,
+    text_of(room_gaps.newest_gap, "!r", (0, 0), (0, 0), 0): _newest_gap,
     text_of(room_gaps.count_between, "!r", (0, 0), (0, 0), 1): _count_between,
     text_of(room_gaps.in_timeline, _ONE): _in_timeline,
     text_of(inbound_pdus.stage, [1], [_PDU]): _stage,

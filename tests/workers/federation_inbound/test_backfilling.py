@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from hs_common.federation import backfilling
@@ -12,6 +13,7 @@ from tests.workers.federation_inbound.writing_world import FAR, WritingWorld, pl
 
 NEWEST = (2**62, 0)
 OLDEST = (0, -(2**31))
+BACKFILL = "/_matrix/federation/v1/backfill"
 
 
 async def _fill(world: WritingWorld, room: FarRoom, wanted: int = 1000) -> None:
@@ -55,8 +57,7 @@ def test_what_does_not_belong_is_left_out(database_url: str) -> None:
         honest = world.far.ask("GET", f"/_matrix/federation/v1/backfill/{room.room_id}", _before(room), None)["pdus"]
         forged_pdu = {**forged.pdu, "signatures": {"other.example": {"ed25519:k1": "A" * 86}}}
         told = [pdu if pdu["content"].get("body") != "forged" else forged_pdu for pdu in honest]
-        path = "/_matrix/federation/v1/backfill"
-        world.far.answers[path] = lambda path, query: {"pdus": [dict(stray.pdu), *told, {"no": "event"}]}
+        world.far.answers[BACKFILL] = lambda path, query: {"pdus": [dict(stray.pdu), *told, {"no": "event"}]}
         await _fill(world, room)
         here = await world.timeline(room.room_id)
         assert stray.event_id not in here
@@ -72,7 +73,7 @@ def _before(room: FarRoom) -> dict[str, object]:
     return {"v": list(join.prev_event_ids), "limit": 100}
 
 
-def test_a_gap_stays_while_nobody_can_be_asked_and_ends_when_nobody_has_more(database_url: str) -> None:
+def test_a_gap_stays_while_nobody_can_be_asked_and_ends_when_nobody_has_more_time_and_again(database_url: str) -> None:
     async def scenario(world: WritingWorld) -> None:
         room = world.far.room()
         room.say("old")
@@ -81,15 +82,119 @@ def test_a_gap_stays_while_nobody_can_be_asked_and_ends_when_nobody_has_more(dat
         await _fill(world, room)
         assert await _gaps(world) == 1
         world.servers.down.clear()
-        world.far.answers["/_matrix/federation/v1/backfill"] = _refuse
+        world.far.answers[BACKFILL] = _refuse
         await _fill(world, room)
         assert await _gaps(world) == 1
-        world.far.answers["/_matrix/federation/v1/backfill"] = lambda path, query: {"pdus": []}
-        await _fill(world, room)
+        world.far.answers[BACKFILL] = _nothing
+        for _ in backfilling.AGAIN_S:
+            assert await _asked(world, room) > 0
+            assert await _gaps(world) == 1
+            assert await _asked(world, room) == 0, "as nobody knew just now"
+            await _wait_long(world)
+        assert await _asked(world, room) > 0
         assert await _gaps(world) == 0
-        count = len(world.servers.asked)
+        assert await _asked(world, room) == 0
+
+    play(database_url, scenario)
+
+
+async def _asked(world: WritingWorld, room: FarRoom) -> int:
+    """How many requests it takes to read back."""
+    before = len(world.servers.asked)
+    await _fill(world, room)
+    return len(world.servers.asked) - before
+
+
+async def _wait_long(world: WritingWorld) -> None:
+    await world.db.execute("UPDATE room_gap SET again_ms = 0")
+
+
+def _nothing(path: str, query: object) -> object:
+    return {"pdus": []}
+
+
+def test_who_had_the_same_gap_is_asked_again_when_he_may_have_filled_it(database_url: str) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room()
+        room.say("old")
+        await world.enter(room)
+        world.far.answers[BACKFILL] = _nothing
         await _fill(world, room)
-        assert len(world.servers.asked) == count
+        del world.far.answers[BACKFILL]
+        await _wait_long(world)
+        await _fill(world, room)
+        assert await world.timeline(room.room_id) == list(room.events)
+        assert await _gaps(world) == 0
+
+    play(database_url, scenario)
+
+
+def test_others_are_asked_when_some_know_no_more(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room()
+        room.say("old")
+        await world.enter(room)
+        names = [FAR, *(f"server{number}.example" for number in range(2 * backfilling.SERVERS))]
+
+        async def servers(*asked: object) -> list[str]:
+            return names
+
+        monkeypatch.setattr(room_state, "servers", servers)
+        for name in names[1:]:
+            world.servers.servers[name] = world.far
+        world.far.answers[BACKFILL] = _nothing
+        for _ in range(3):
+            await _fill(world, room)
+            await _wait_long(world)
+        asked = [server for server, what in world.servers.asked if what == "backfill"]
+        assert asked == [*names, *names[: 3 * backfilling.SERVERS - len(names)]]
+
+    play(database_url, scenario)
+
+
+def test_what_is_here_as_mere_state_takes_its_place_where_nobody_gives_it(database_url: str) -> None:
+    """Who sent it may have left: then nobody in the room knows where it belongs, but by what cites it."""
+
+    async def scenario(world: WritingWorld) -> None:
+        room = world.far.room()
+        old = room.say("old")
+        for number in range(3):
+            room.send("m.room.topic", {"topic": str(number)}, state_key=str(number))
+        await world.enter(room)
+
+        def answer(path: str, query: Any) -> object:
+            if old.event_id not in query["v"]:
+                return _nothing(path, query)
+            del world.far.answers[BACKFILL]
+            return world.far.ask("GET", path, query, None)
+
+        world.far.answers[BACKFILL] = answer
+        await _fill(world, room)
+        assert await world.timeline(room.room_id) == list(room.events)
+        assert await _gaps(world) == 0
+
+    play(database_url, scenario)
+
+
+def test_what_is_here_without_state_and_is_not_allowed_is_not_shown(database_url: str) -> None:
+    async def scenario(world: WritingWorld) -> None:
+        room, other = world.far.room(), world.far.room()
+        room.say("old")
+        await world.enter(room)
+        await world.enter(other)
+        stray = room.send("m.room.topic", {"topic": "not allowed"}, sender=f"@eve:{FAR}", state_key="")
+        topic = other.send("m.room.topic", {"topic": "of another room"}, state_key="")
+        for one, of in ((stray, room), (topic, other)):
+            await world.db.execute(
+                "INSERT INTO events (event_id, room_id, pos, status, json) VALUES (%s, %s, 1, 3, %s)",
+                (one.event_id, of.room_id, orjson.dumps(one.pdu).decode()),
+            )
+        before = await world.timeline(room.room_id)
+        wanted = [stray.event_id, topic.event_id]
+        await world.db.execute("UPDATE room_gap SET wanted = %s WHERE room_id = %s", [wanted, room.room_id])
+        world.far.answers[BACKFILL] = _nothing
+        await _fill(world, room)
+        assert await world.timeline(room.room_id) == before
 
     play(database_url, scenario)
 
@@ -108,7 +213,7 @@ def test_a_gap_stays_while_somebody_who_may_have_more_does_not_tell(
         async def with_another(*asked: object) -> list[str]:
             return [*servers, "another.example"]
 
-        world.far.answers["/_matrix/federation/v1/backfill"] = lambda path, query: {"pdus": []}
+        world.far.answers[BACKFILL] = _nothing
         monkeypatch.setattr(room_state, "servers", with_another)
         world.servers.down.add("another.example")
         await _fill(world, room)
@@ -137,7 +242,7 @@ def test_a_gap_that_does_not_move_hides_no_older_one(database_url: str) -> None:
         room = world.far.room()
         room.say("old")
         await world.enter(room)
-        path, answers = "/_matrix/federation/v1/backfill", world.far.answers
+        path, answers = BACKFILL, world.far.answers
 
         def answer(asked: str, query: Any) -> object:
             if "$newer" in query["v"]:
