@@ -2,7 +2,9 @@
 
 What it may not see is not left out but redacted, so that the graph of events stays whole. Power levels are told whole:
 with the state of later events they are anyway, and before room version 11 a redacted copy has lost one of them
-(`invite`), so that whoever has that judges what was allowed as forbidden, and all that builds on it.
+(`invite`), so that whoever has that judges what was allowed as forbidden, and all that builds on it. So is other state
+that held while the server was in the room: it is asked for one by one as well, and who keeps a redacted copy has a room
+without a name, or one whose access control list lets nobody speak.
 
 Spec: client-server API, #room-history-visibility; server-server API, #backfilling-and-retrieving-missing-events.
 """
@@ -43,10 +45,15 @@ class ServerView:
         self._invited = invited
         self._visibilities = visibilities
         self._overrides: dict[int, str | None] = {}
+        self._told: set[str] = set()
 
     def learn(self, overrides: Mapping[int, str | None]) -> None:
         """The visibility on forks, by delta."""
         self._overrides.update(overrides)
+
+    def learn_told(self, event_ids: Iterable[str]) -> None:
+        """Of these state events the server is told with the state of others."""
+        self._told.update(event_ids)
 
     def unknown_deltas(self, events: Iterable[StoredEvent]) -> set[int]:
         """The forks among the events that `learn` was not told of."""
@@ -74,7 +81,8 @@ class ServerView:
     def pdu(self, event: StoredEvent) -> bytes:
         """The event as the server gets it."""
         is_judged_by = event.type == "m.room.power_levels" and event.state_key == ""
-        if is_judged_by or (self.may_see(event) and not event.is_withheld):
+        is_visible = event.event_id in self._told or self.may_see(event)
+        if is_judged_by or (is_visible and not event.is_withheld):
             return event.json.encode()
         return encode_lenient(redact(event.event.pdu, self.version))
 
@@ -115,6 +123,14 @@ class ServerViews:
             is_erased = event.sender in erased and is_personal(event.type, event.state_key, event.sender)
             if is_erased and not view.knew(event, erased[event.sender]):
                 event.withhold()
+        await self._learn_deltas(view, events)
+        hidden = [event for event in events if event.is_state and not view.may_see(event)]
+        if hidden:
+            keys = sorted({(event.type, event.state_key or "") for event in hidden})
+            ids = [event.event_id for event in hidden]
+            view.learn_told(await server_views.told_as_state(self._db, hidden[0].room_id, view.server, keys, ids))
+
+    async def _learn_deltas(self, view: ServerView, events: Sequence[StoredEvent]) -> None:
         unknown = view.unknown_deltas(events)
         if not unknown:
             return

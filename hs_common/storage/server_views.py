@@ -3,6 +3,8 @@
 What a bridge imported under ids of its own (status 4) is this server's alone: others are never told of it.
 """
 
+from collections.abc import Sequence
+
 from hs_common.storage.queries import Queries, Row
 
 
@@ -49,6 +51,22 @@ async def invited_spans(db: Queries, room_id: str, server: str) -> list[Row]:
         " AND right(state_key, %s) = %s ORDER BY from_pos",
         (room_id, len(server) + 1, f":{server}"),
     )
+
+
+async def told_as_state(
+    db: Queries, room_id: str, server: str, keys: Sequence[tuple[str, str]], event_ids: list[str]
+) -> set[str]:
+    """Those of the state events, which set these (type, state_key), that were in the room's resolved state while a
+    server had joined users in it."""
+    types, state_keys = zip(*keys, strict=True)
+    rows = await db.fetch(
+        "SELECT DISTINCT s.event_id FROM unnest(%s::text[], %s::text[]) AS k (type, state_key)"
+        " JOIN state AS s ON s.room_id = %s AND s.type = k.type AND s.state_key = k.state_key"
+        " JOIN room_servers AS r ON r.room_id = s.room_id AND r.server = %s"
+        " AND r.from_pos <= s.to_pos AND s.from_pos <= r.to_pos WHERE s.event_id = ANY(%s)",
+        (list(types), list(state_keys), room_id, server, event_ids),
+    )
+    return {event_id for (event_id,) in rows}
 
 
 async def event_room(db: Queries, event_id: str) -> str | None:

@@ -189,17 +189,25 @@ def test_what_was_before_the_server_came_is_redacted(pair: Pair) -> None:
             ("rooms", room.room_id, "state", "m.room.history_visibility"), {"history_visibility": "joined"}
         )
         secret = await room.alice.send(room.room_id, "secret")
+        replaced = await room.alice.set_state(room.room_id, "m.room.name", {"name": "replaced before"})
+        name = await room.alice.set_state(room.room_id, "m.room.name", {"name": "it still is when c.test comes"})
+        lists = {"allow": ["*"], "deny": ["nobody"]}
+        acl = await room.alice.set_state(room.room_id, "m.room.server_acl", lists)
         pair.run_at_a(
             "INSERT INTO room_servers (room_id, server, from_pos) SELECT %s, %s, max(pos) FROM outbox", room.room_id, C
         )
         await room.alice.set_state(room.room_id, "m.room.topic", {"topic": "c.test came with a change of the state"})
         told = await room.alice.send(room.room_id, "told")
-        found = room.ask("backfill/{room}", v=told, limit=8)["pdus"]
+        found = room.ask("backfill/{room}", v=told, limit=11)["pdus"]
         by_id = {event_of(pdu).event_id: pdu for pdu in found}
         assert by_id[told]["content"]["body"] == "told"
         assert by_id[secret]["content"] == {}
         assert by_id[room.messages[4]]["content"]["body"] == "message 4"  # history was shared then
         assert room.ask(f"event/{quote(secret)}")["pdus"][0]["content"] == {}
+        assert by_id[replaced]["content"] == {}
+        # With the state of later events it is told whole, so it must be the same when it is asked for alone.
+        assert by_id[name]["content"]["name"] == "it still is when c.test comes"
+        assert room.ask(f"event/{quote(acl)}")["pdus"][0]["content"] == lists
 
     play(pair, steps, inside=False)
 

@@ -199,6 +199,16 @@ def _visibilities(db: Db, args: Any) -> list[Row]:
     return [(row.from_pos, row.to_pos, db.tables.events[row.event_id][1]) for row in rows]
 
 
+def _told_as_state(db: Db, args: Any) -> list[Row]:
+    types, state_keys, room_id, server, event_ids = args
+    stays = db.tables.servers.get(room_id, {}).get(server, ())
+    rows = [row for key in zip(types, state_keys, strict=True) for row in db.tables.state.get(room_id, {}).get(key, ())]
+    told = {
+        row.event_id for row in rows for stay in stays if row.from_pos <= stay.to_pos and stay.from_pos <= row.to_pos
+    }
+    return [(one,) for one in sorted(told.intersection(event_ids))]
+
+
 def _invited_spans(db: Db, args: Any) -> list[Row]:
     room_id, _, suffix = args
     return sorted(
@@ -373,6 +383,7 @@ WORKER: Final = {
     text_of(server_views.joined_spans, "!r", "s"): _joined_spans,
     text_of(server_views.visibilities, "!r"): _visibilities,
     text_of(server_views.invited_spans, "!r", "s"): _invited_spans,
+    text_of(server_views.told_as_state, "!r", "s", [("t", "k")], _ONE): _told_as_state,
     text_of(server_views.event_room, "$e"): _event_room,
     text_of(server_views.event_json, "!r", _ONE): _event_json,
     text_of(server_views.without_imported, _ONE): _nothing,  # nobody here imports
