@@ -34,9 +34,13 @@ async def matches(
     upto: int | None,
     limit: int,
     by_rank: bool,
+    first: int,
+    told: int,
 ) -> list[Row]:
-    """(event_id, room_id, sender, whether the user may see whatever was said in the room, the log's last position) of
-    the newest `limit` matches in rooms that are not encrypted by now, the newest or best first.
+    """(event_id, room_id, sender, whether the user may see whatever was said in the room, the match's place, 1, the
+    log's last position) of the newest `limit` matches in rooms that are not encrypted by now, the newest or best first:
+    of `told` places from `first` on, and wherever the user may not see whatever was said. Of other matches a row for
+    each sender: (NULL, one of their rooms, sender, true, NULL, how many there are, the log's last position).
 
     `scope` may be empty. `room_ids` None: all rooms that the user has been in. `upto` None: whatever is there. Nothing
     matches a term without words. The statement is a function, whose plan a session keeps.
@@ -44,8 +48,9 @@ async def matches(
     asked = "websearch_to_tsquery('viaduct', %(term)s)"
     scoped = f"{asked} && %(scope)s::tsquery" if scope else asked
     return await db.fetch(
-        f"SELECT event, room, author, is_whole, head FROM search_matches({asked}, {scoped}, %(user)s,"
-        " %(rooms)s::text[], %(unwanted)s::text[], %(keys)s::smallint[], %(upto)s::bigint, %(best)s, %(limit)s)",
+        f"SELECT event, room, author, is_whole, number, matches, head FROM search_page({asked}, {scoped}, %(user)s,"
+        " %(rooms)s::text[], %(unwanted)s::text[], %(keys)s::smallint[], %(upto)s::bigint, %(best)s, %(limit)s,"
+        " %(first)s, %(told)s)",
         {
             "term": term,
             "scope": scope,
@@ -56,6 +61,8 @@ async def matches(
             "upto": upto,
             "best": by_rank,
             "limit": limit,
+            "first": first,
+            "told": told,
         },
     )
 

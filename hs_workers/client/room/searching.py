@@ -9,7 +9,7 @@ Spec: client-server API, #server-side-search.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
@@ -26,6 +26,7 @@ from hs_common.storage.queries import Queries, Row
 from hs_workers.client.room.answers import array
 from hs_workers.client.room.found_neighbours import Around, NeighbourReading
 from hs_workers.client.room.reading import reader_of
+from hs_workers.client.room.search_matches import Match, Matches
 from hs_workers.client.room.search_scope import MAXIMUM_NAMED, ROOM, Place, positive, scope
 
 MAXIMUM_CANDIDATES: Final = 5_000
@@ -63,10 +64,10 @@ class Wanted:
 
 @dataclass(slots=True)
 class _Found:
-    """What a page has: views by room, and results with their candidates' rows. `upto`: candidates looked at."""
+    """What a page has: views by room, and results with their matches. `upto`: the place behind the last looked at."""
 
     views: dict[str, RoomView]
-    results: list[tuple[Row, StoredEvent]] = field(default_factory=list)
+    results: list[tuple[Match, StoredEvent]] = field(default_factory=list)
     upto: int = 0
 
 
@@ -84,21 +85,20 @@ class Searching:
         place = wanted.place
         views: dict[str, RoomView] = {}
         rooms = await self._rooms(requester, wanted, place, views)
-        rows = [] if rooms == [] else await self._matches(requester.user_id, rooms, wanted, place)
-        if place.upto is None and rows:  # a new search is of what is there now, and so are its further pages
-            place = Place(0, rows[0][4])
-        found = await self._page(requester, rows, wanted, place.offset, views)
+        matches, found = await self._found(requester, rooms, wanted, place, views)
+        if place.upto is None and matches.head is not None:
+            # A new search is of what is there now, and so are its further pages.
+            place = Place(0, matches.head)
         ranks, highlights = await self._ranked(wanted.term, [event for _, event in found.results])
-        others = [*rows[: place.offset], *rows[found.upto :]]
         answer: dict[str, Any] = {
-            "count": len(found.results) + await self._counted(requester, others, found.views),
+            "count": len(found.results) + await self._counted(requester, matches, place.offset, found),
             "highlights": highlights,
             "results": await self._results([event for _, event in found.results], ranks, found.views, wanted),
         }
-        if found.upto < len(rows):
+        if found.upto < matches.total:
             answer["next_batch"] = str(Place(found.upto, place.upto, place.groups))
         if wanted.group_by:
-            answer["groups"] = {key: _groups(key, rows, found, place) for key in wanted.group_by}
+            answer["groups"] = {key: _groups(key, matches.page, found, place) for key in wanted.group_by}
         if wanted.include_state:
             answer["state"] = await self._state(found)
         return answer
@@ -145,14 +145,37 @@ class Searching:
 
     # --- what ---
 
-    async def _matches(self, user_id: str, rooms: list[str] | None, wanted: Wanted, place: Place) -> list[Row]:
+    async def _found(
+        self,
+        requester: Requester,
+        rooms: list[str] | None,
+        wanted: Wanted,
+        place: Place,
+        views: dict[str, RoomView],
+    ) -> tuple[Matches, _Found]:
+        """The matches, and those of them that the page has. Mostly so many suffice as are wanted; groups need all."""
+        end = place.offset + MAXIMUM_EXAMINED
+        if wanted.group_by:
+            matches = await self._matches(requester.user_id, rooms, wanted, place, 0, MAXIMUM_CANDIDATES)
+        else:
+            matches = await self._matches(requester.user_id, rooms, wanted, place, place.offset, wanted.limit)
+        found = await self._page(requester, matches, wanted, place.offset, views)
+        if len(found.results) < wanted.limit and found.upto == matches.end < min(matches.total, end):
+            same = replace(place, upto=matches.head if place.upto is None else place.upto)
+            matches = await self._matches(requester.user_id, rooms, wanted, same, place.offset, MAXIMUM_EXAMINED)
+            found = await self._page(requester, matches, wanted, place.offset, views)
+        return matches, found
+
+    async def _matches(
+        self, user_id: str, rooms: list[str] | None, wanted: Wanted, place: Place, first: int, told: int
+    ) -> Matches:
         senders = wanted.filter.senders.wanted
         within = [value for key, value in place.groups if key != ROOM]
         if within:
             senders = frozenset(within) if senders is None else senders.intersection(within)
-        if senders is not None and (not senders or len(within) > 1):
-            return []
-        return await search.matches(
+        if rooms == [] or (senders is not None and (not senders or len(within) > 1)):
+            return Matches([], first, told)
+        rows = await search.matches(
             self._db,
             positive(wanted.term),
             scope=scope(rooms, senders, wanted.filter.senders.unwanted),
@@ -163,35 +186,39 @@ class Searching:
             upto=place.upto,
             limit=MAXIMUM_RANKED if wanted.by_rank else MAXIMUM_CANDIDATES,
             by_rank=wanted.by_rank,
+            first=first,
+            told=told,
         )
+        return Matches(rows, first, told)
 
     async def _page(
-        self, requester: Requester, rows: Sequence[Row], wanted: Wanted, offset: int, views: dict[str, RoomView]
+        self, requester: Requester, matches: Matches, wanted: Wanted, offset: int, views: dict[str, RoomView]
     ) -> _Found:
-        found = _Found(views, upto=min(offset, len(rows)))
-        last = min(len(rows), offset + MAXIMUM_EXAMINED)
+        found = _Found(views, upto=min(offset, matches.total))
+        last = min(matches.end, offset + MAXIMUM_EXAMINED)
         while found.upto < last and len(found.results) < wanted.limit:
             missing = wanted.limit - len(found.results)
             together = missing if found.upto == offset else max(missing, LEAST_LOOKED_AT)
-            some = rows[found.upto : min(found.upto + together, last)]
+            begin = found.upto - matches.first
+            some = matches.page[begin : min(begin + together, last - matches.first)]
             seen = await self._seen(requester, some, found.views)
-            for row in some:
+            for match in some:
                 if len(found.results) == wanted.limit:
                     break
                 found.upto += 1
-                event = seen.get(row[0])
+                event = seen.get(match.event_id)
                 if event is not None and _passes(wanted.filter, event):
-                    found.results.append((row, event))
+                    found.results.append((match, event))
         return found
 
     async def _seen(
-        self, requester: Requester, rows: Sequence[Row], views: dict[str, RoomView]
+        self, requester: Requester, matches: Sequence[Match], views: dict[str, RoomView]
     ) -> dict[str, StoredEvent]:
         """Those of the events that the reader is shown, by id."""
-        unknown = list(dict.fromkeys(room_id for _, room_id, *_ in rows if room_id not in views))
+        unknown = list(dict.fromkeys(match.room_id for match in matches if match.room_id not in views))
         if unknown:
             views |= await self._readable(requester, unknown)
-        readable = [event_id for event_id, room_id, *_ in rows if room_id in views]
+        readable = [match.event_id for match in matches if match.room_id in views]
         stored = await self._events.stored_of_rooms(views, readable)
         return {
             event_id: event
@@ -199,17 +226,17 @@ class Searching:
             if event.redacted_by is None and not event.is_withheld and views[event.room_id].shows(event)
         }
 
-    async def _counted(self, requester: Requester, rows: Sequence[Row], views: dict[str, RoomView]) -> int:
-        """How many of the candidates that are not on the page the reader could be shown, as far as it can be told."""
-        doubtful = [row for row in rows if not row[3]]
-        unknown = [room_id for room_id in dict.fromkeys(room_id for _, room_id, *_ in doubtful) if room_id not in views]
-        if not views:  # any view tells whom the reader ignores
-            unknown += [row[1] for row in rows if row[3]][:1]
+    async def _counted(self, requester: Requester, matches: Matches, offset: int, found: _Found) -> int:
+        """How many of the matches that are not on the page the reader could be shown, as far as it can be told."""
+        others, views = matches.others(offset, found.upto), found.views
+        unknown = list(dict.fromkeys(match.room_id for match in others.doubtful if match.room_id not in views))
+        if not views and others.room_id is not None:  # any view tells whom the reader ignores
+            unknown.append(others.room_id)
         if unknown:
             views |= await self._readable(requester, unknown[:MAXIMUM_COUNTED_ROOMS])
         ignored = next((view.ignored for view in views.values()), frozenset[str]())
-        plain = sum(row[3] and row[2] not in ignored for row in rows)
-        looked_at = [row for row in doubtful if row[1] in views][:MAXIMUM_EXAMINED]
+        plain = sum(count for sender, count in others.plain.items() if sender not in ignored)
+        looked_at = [match for match in others.doubtful if match.room_id in views][:MAXIMUM_EXAMINED]
         return plain + (len(await self._seen(requester, looked_at, views)) if looked_at else 0)
 
     # --- how it is told ---
@@ -261,14 +288,14 @@ class Searching:
         ]
 
 
-def _groups(key: str, rows: Sequence[Row], found: _Found, place: Place) -> dict[str, Any]:
-    """The results by room or sender, and where each group goes on."""
-    column = 1 if key == ROOM else 2
-    looked_at = Counter(row[column] for row in rows[: found.upto])
-    left = {row[column] for row in rows[found.upto :]}
+def _groups(key: str, matches: Sequence[Match], found: _Found, place: Place) -> dict[str, Any]:
+    """The results by room or sender, and where each group goes on; `matches` are all."""
+    values = [match.room_id if key == ROOM else match.sender for match in matches]
+    looked_at = Counter(values[: found.upto])
+    left = set(values[found.upto :])
     groups: dict[str, dict[str, Any]] = {}
-    for row, event in found.results:
-        group = groups.setdefault(row[column], {"order": len(groups) + 1, "results": []})
+    for match, event in found.results:
+        group = groups.setdefault(values[match.place], {"order": len(groups) + 1, "results": []})
         group["results"].append(event.event_id)
     for value in groups.keys() & left:
         groups[value]["next_batch"] = str(place.within(key, value, looked_at[value]))

@@ -1,5 +1,6 @@
 """Searching: whose events, by which words, in which order, page by page."""
 
+from collections import Counter
 from typing import Any
 from urllib.parse import quote
 
@@ -9,6 +10,7 @@ from hs_common.matrix.errors import MatrixError
 from hs_common.reading.room_view import Reader, RoomViews
 from hs_common.storage import search as search_words
 from hs_workers.client.room import searching
+from hs_workers.client.room.search_matches import Matches
 from hs_workers.client.room.search_scope import Place, parse_place, positive, scope
 from tests.workers.client.room_world import Json, RoomWorld, User, play, room_path
 from tests.workers.client.test_room_upgrades import upgrade
@@ -66,6 +68,7 @@ def test_not_even_how_much_was_said_is_told_to_strangers(database_url: str) -> N
         assert (await search(alice, "secret", stolen))["count"] == 1
         assert (await search(carol, "secret", filter={"rooms": [room_id]}))["count"] == 0
         assert (await search(carol, "secret", stolen))["count"] == 0
+        assert (await search(alice, "secret", str(Place(2**31 - 1, 2**62))))["results"] == []
 
     play(database_url, scenario)
 
@@ -143,7 +146,53 @@ def test_the_database_and_a_view_agree_where_everything_may_be_seen(database_url
 
 
 async def _whole(world: RoomWorld, user_id: str) -> dict[str, bool]:
-    rows = await search_words.matches(
+    rows = await _rows(world, user_id, by_rank=True, first=0, told=100)
+    return {room_id: is_whole for _, room_id, _, is_whole, *_ in rows}
+
+
+def test_a_page_is_a_part_of_all_matches_and_the_rest_is_counted(database_url: str) -> None:
+    """Against the function that tells every match."""
+
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        rooms = [await alice.create(preset="public_chat") for _ in range(3)]
+        await alice.set_state(rooms[1], "m.room.history_visibility", {"history_visibility": "joined"})
+        for room_id in rooms:
+            await bob.join(room_id)
+        for number in range(6):
+            await (alice, bob)[number % 2].send(rooms[number % 3], "wombat " * (number % 4 + 1))
+        await bob.ok("POST", room_path(rooms[2], "leave"), {})
+        for user in (alice, bob):
+            for by_rank in (False, True):
+                every = await world.db.fetch(
+                    "SELECT event, room, author, is_whole, head FROM search_matches(websearch_to_tsquery('wombat'),"
+                    " websearch_to_tsquery('wombat'), %s, NULL, '{}', '{0}', NULL, %s, 100)",
+                    (user.user_id, by_rank),
+                )
+                assert len(every) == 6
+                for first in range(8):
+                    for told in (1, 3, 10):
+                        _expect_page(every, await _rows(world, user.user_id, by_rank, first, told), first, told)
+
+    play(database_url, scenario)
+
+
+def _expect_page(every: list[Any], rows: list[Any], first: int, told: int) -> None:
+    matches = Matches(rows, first, told)
+    assert [match[:4] for match in matches.page] == [row[:4] for row in every[first : first + told]]
+    assert matches.head == every[0][4]
+    assert matches.total == len(every)
+    end = min(first + max(told - 1, 1), len(every))  # of the page not all was looked at
+    left = every[:first] + every[end:]
+    others = matches.others(first, end)
+    assert [match[:4] for match in others.doubtful] == [row[:4] for row in left if not row[3]]
+    assert others.plain == Counter(row[2] for row in left if row[3])
+    assert (others.room_id is None) == (not others.plain)
+    assert others.room_id in {None, *(row[1] for row in left if row[3])}
+
+
+async def _rows(world: RoomWorld, user_id: str, by_rank: bool, first: int, told: int) -> list[Any]:
+    return await search_words.matches(
         world.db,
         "wombat",
         scope="",
@@ -153,9 +202,10 @@ async def _whole(world: RoomWorld, user_id: str) -> dict[str, bool]:
         keys=[0],
         upto=None,
         limit=100,
-        by_rank=True,
+        by_rank=by_rank,
+        first=first,
+        told=told,
     )
-    return {room_id: is_whole for _, room_id, _, is_whole, _ in rows}
 
 
 def test_somebody_in_many_rooms_finds_the_same(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
