@@ -5,7 +5,7 @@ the reader's to say, who counts what it gets. Nothing of HTTP is known here.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -36,13 +36,12 @@ class BodyStream:
 
     # The connection's side
 
-    def feed(self, pieces: Iterable[bytes]) -> None:
-        """Some have come. Their reader takes them at once if it waits."""
+    def feed(self, pieces: Sequence[bytes], size: int) -> None:
+        """Some have come, `size` bytes in all. Their reader takes them at once if it waits."""
         if self._discarded:
             return
-        for piece in pieces:
-            self._pieces.append(piece)
-            self._buffered += len(piece)
+        self._pieces.extend(pieces)
+        self._buffered += size
         self._wake()
         if self._buffered >= BUFFERED_BYTES and not self.is_paused:
             self.is_paused = True
@@ -64,6 +63,24 @@ class BodyStream:
 
     async def read(self) -> bytes:
         """The next piece; empty at the end. Raises BodyDiscarded."""
+        if not self._pieces or self._discarded:
+            await self._wait()
+        if not self._pieces:
+            return b""
+        piece = self._pieces.popleft()
+        self._took(len(piece))
+        return piece
+
+    async def read_pieces(self) -> Sequence[bytes]:
+        """All that wait; none at the end. Raises BodyDiscarded."""
+        if not self._pieces or self._discarded:
+            await self._wait()
+        pieces = list(self._pieces)
+        self._pieces.clear()
+        self._took(self._buffered)
+        return pieces
+
+    async def _wait(self) -> None:
         while not self._pieces and not self.complete and not self._discarded:
             self._waiting = Deferred()
             try:
@@ -72,11 +89,6 @@ class BodyStream:
                 self._waiting = None
         if self._discarded:
             raise BodyDiscarded
-        if not self._pieces:
-            return b""
-        piece = self._pieces.popleft()
-        self._took(len(piece))
-        return piece
 
     def _took(self, size: int) -> None:
         self._buffered -= size

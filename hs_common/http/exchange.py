@@ -98,7 +98,7 @@ class Exchange(http.Request):
             if self._discarded_bytes > DISCARDED_BODY_LIMIT_BYTES:
                 self.channel.transport.abortConnection()
         elif self._stream is not None:
-            self._stream.feed((data,))
+            self._stream.feed((data,), len(data))
         elif self._received_bytes > self._body_limit:
             self._refuse(too_large(f"The body is larger than {self._body_limit} bytes"), reads_on=False)
         else:
@@ -108,11 +108,11 @@ class Exchange(http.Request):
         """Whether the next pieces of the body may be given to `take_pieces`: somebody reads them while they come."""
         return self._stream is not None and not (self._refused or self._stream.is_paused or self._gone)
 
-    def take_pieces(self, pieces: Sequence[bytes]) -> None:
-        """Several pieces of the body, not the last one."""
+    def take_pieces(self, pieces: Sequence[bytes], size: int) -> None:
+        """Several pieces of the body, `size` bytes in all, not the last one."""
         assert self._stream is not None, "nobody reads the body while it comes"
-        self._received_bytes += sum(map(len, pieces))
-        self._stream.feed(pieces)
+        self._received_bytes += size
+        self._stream.feed(pieces, size)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """The request is complete: starts the work for it, unless that began before the body."""

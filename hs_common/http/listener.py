@@ -118,16 +118,15 @@ class Channel(HTTPChannel):
         if type(decoder) is not _IdentityTransferDecoder or self._buffer or not request.takes_pieces():
             return data
         pieces, left, taken = [], decoder.contentLength, 0
-        while 0 < len(data) < left:
+        while 0 < (size := len(data)) < left - taken:
             pieces.append(data)
-            left -= len(data)
-            taken += len(data)
+            taken += size
             data = b"" if taken >= BUFFERED_BYTES else read_now(self.transport)
         if not pieces:
             return data
-        decoder.contentLength = left
+        decoder.contentLength = left - taken
         self.resetTimeout()  # type: ignore[no-untyped-call]
-        request.take_pieces(pieces)
+        request.take_pieces(pieces, taken)
         return data
 
     def _is_too_slow(self, more: int) -> bool:

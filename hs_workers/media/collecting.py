@@ -5,7 +5,7 @@ of a thread for each piece costs more than it gives.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from hs_workers.media.blobs import Digest, Piece, Receiving
@@ -27,21 +27,28 @@ class Collecting:
         self._held = 0
         self.size = 0
 
-    async def add(self, data: bytes) -> None:
-        """More of it. Raises StorageFailed."""
-        self._hash.update(data)
-        self.size += len(data)
-        if self._held and self._held + len(data) > self._held_bytes():
-            pieces, self._pieces, self._held = self._pieces, [], 0
-            await self._receiving.write(pieces)
-        self._held += len(data)
+    async def add(self, pieces: Sequence[bytes], size: int) -> None:
+        """More of it, `size` bytes in all. Raises StorageFailed."""
+        update = self._hash.update
+        for piece in pieces:
+            update(piece)
+        self.size += size
+        if self._held and self._held + size > self._held_bytes():
+            held, self._pieces, self._held = self._pieces, [], 0
+            await self._receiving.write(held)
+        self._held += size
+        for piece in pieces:
+            if len(piece) >= SMALL_BYTES:
+                self._pieces.append(piece)
+            else:
+                self._add_small(piece)
+
+    def _add_small(self, piece: bytes) -> None:
         last = self._pieces[-1] if self._pieces else None
-        if len(data) >= SMALL_BYTES:
-            self._pieces.append(data)
-        elif isinstance(last, bytearray) and len(last) < SMALL_BYTES:
-            last += data
+        if isinstance(last, bytearray) and len(last) < SMALL_BYTES:
+            last += piece
         else:
-            self._pieces.append(bytearray(data))
+            self._pieces.append(bytearray(piece))
 
     def digest(self) -> Digest:
         """Of all that came."""

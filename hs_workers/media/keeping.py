@@ -6,7 +6,7 @@ nobody points at; they are thrown away here, or by the sweeper. Bytes that were 
 somebody else's same ones were, are put in place once more.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -58,13 +58,23 @@ class Incoming:
         self, read: Callable[[], Awaitable[bytes]], limit_bytes: int, *, wants_head: bool = False
     ) -> Digest:
         """Reads until nothing more comes. Raises ReceivedTooMuch, StorageFailed, and what `read` raises."""
-        content = self._content
-        while data := await read():
-            if content.size + len(data) > limit_bytes:
-                raise ReceivedTooMuch
+
+        async def read_pieces() -> Sequence[bytes]:
+            data = await read()
             if wants_head and len(self.head) < HEAD_BYTES:
                 self.head += data[: HEAD_BYTES - len(self.head)]
-            await content.add(data)
+            return (data,) if data else ()
+
+        return await self.receive_pieces(read_pieces, limit_bytes)
+
+    async def receive_pieces(self, read: Callable[[], Awaitable[Sequence[bytes]]], limit_bytes: int) -> Digest:
+        """The same, where `read` gives several pieces at a time."""
+        content = self._content
+        while pieces := await read():
+            size = sum(map(len, pieces))
+            if content.size + size > limit_bytes:
+                raise ReceivedTooMuch
+            await content.add(pieces, size)
         return content.digest()
 
     async def keep(self, digest: Digest, record: Callable[[int | None], Awaitable[bool]]) -> None:

@@ -24,8 +24,10 @@ class LocalBlobs:
     """The folder. `random(n)` gives n random bytes; `seconds` is the time of day, as files are dated by."""
 
     def __init__(self, folder: Path, disk: Disk, random: Callable[[int], bytes], seconds: Callable[[], float]) -> None:
-        self._blobs = folder / "blobs"
-        self._incoming = folder / "incoming"
+        self._folder = folder
+        # As strings: pathlib takes longer to put a name together than the system to open the file.
+        self._blobs = str(folder / "blobs")
+        self._incoming = str(folder / "incoming")
         self._disk = disk
         self._random = random
         self._seconds = seconds
@@ -33,13 +35,13 @@ class LocalBlobs:
     async def start(self) -> None:
         """Makes the folders. OSError if that cannot be done."""
         for prefix in range(PREFIXES):
-            (self._blobs / f"{prefix:02x}").mkdir(parents=True, exist_ok=True)
-        self._incoming.mkdir(exist_ok=True)
+            os.makedirs(f"{self._blobs}/{prefix:02x}", exist_ok=True)
+        os.makedirs(self._incoming, exist_ok=True)
         sync_folder(self._blobs)
-        sync_folder(self._blobs.parent)
+        sync_folder(str(self._folder))
 
     def receive(self) -> Receiving:
-        return LocalReceiving(self._incoming / self._random(16).hex(), self._path, self._disk)
+        return LocalReceiving(f"{self._incoming}/{self._random(16).hex()}", self._path, self._disk)
 
     async def open(self, sha256: bytes) -> Blob | None:
         path = self._path(sha256)
@@ -54,12 +56,12 @@ class LocalBlobs:
 
     async def delete(self, sha256: bytes) -> None:
         path = self._path(sha256)
-        await self._disk.run(lambda: path.unlink(missing_ok=True))
+        await self._disk.run(lambda: _unlink(path))
 
     async def contents(self, prefix: int) -> Sequence[Found]:
-        return await self._disk.run(lambda: self._list(self._blobs / f"{prefix:02x}"))
+        return await self._disk.run(lambda: self._list(f"{self._blobs}/{prefix:02x}"))
 
-    def _list(self, folder: Path) -> list[Found]:
+    def _list(self, folder: str) -> list[Found]:
         found = []
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -73,22 +75,28 @@ class LocalBlobs:
 
     def _delete_unfinished(self, minimum_age_s: float) -> int:
         deleted = 0
-        for path in list(self._incoming.iterdir()):
+        for name in os.listdir(self._incoming):
+            path = f"{self._incoming}/{name}"
             with suppress(FileNotFoundError):  # it was finished just now
-                if self._seconds() - path.stat().st_mtime >= minimum_age_s:
-                    path.unlink()
+                if self._seconds() - os.stat(path).st_mtime >= minimum_age_s:
+                    os.unlink(path)
                     deleted += 1
         return deleted
 
-    def _path(self, sha256: bytes) -> Path:
+    def _path(self, sha256: bytes) -> str:
         name = sha256.hex()
-        return self._blobs / name[:2] / name
+        return f"{self._blobs}/{name[:2]}/{name}"
+
+
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 class _Descriptor:
     """An open file, closed when nobody has it any more: also not a thread that is reading while its client goes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.size = os.fstat(self.number).st_size
 

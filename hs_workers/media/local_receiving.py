@@ -9,8 +9,8 @@ memory or in a file, so that it can be put in its place again.
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from io import FileIO
-from pathlib import Path
 from typing import Final
 
 from hs_workers.media.blobs import Digest, Piece
@@ -22,7 +22,7 @@ COPIED_BYTES: Final = 1024 * 1024
 class LocalReceiving:
     """`path` is the unfinished file's; `place_of` says where a digest belongs."""
 
-    def __init__(self, path: Path, place_of: Callable[[bytes], Path], disk: Disk) -> None:
+    def __init__(self, path: str, place_of: Callable[[bytes], str], disk: Disk) -> None:
         self._path = path
         self._place_of = place_of
         self._disk = disk
@@ -70,10 +70,10 @@ class LocalReceiving:
             place = self._place_of(digest.sha256)
             if not _has_size(place, digest.size):
                 os.fdatasync(self._whole(rest).fileno())  # bytes and size; only its date is not
-                self._path.rename(place)
+                os.rename(self._path, place)
                 self._is_placed = True
             # Also where it was there already: whoever put it there may not have come this far yet.
-            sync_folder(place.parent)
+            sync_folder(os.path.dirname(place))
 
     def _whole(self, rest: Sequence[Piece]) -> FileIO:
         """An unfinished file with all of it."""
@@ -93,7 +93,8 @@ class LocalReceiving:
     def _discard(self) -> None:
         with self._lock:
             if self._file is not None and not self._is_placed and not self._ended:
-                self._path.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    os.unlink(self._path)
             self._end()
 
     def _end(self) -> None:
@@ -102,14 +103,14 @@ class LocalReceiving:
             self._file.close()
 
 
-def _has_size(path: Path, size: int) -> bool:
+def _has_size(path: str, size: int) -> bool:
     try:
-        return path.stat().st_size == size
+        return os.stat(path).st_size == size
     except FileNotFoundError:
         return False
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str) -> None:
     """Makes the names in a folder survive a crash."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -115,7 +115,7 @@ class Mover:
         content = Collecting(places.new.receive())
         try:
             while data := await blob.read(content.size, PIECE_BYTES):
-                await content.add(data)
+                await content.add((data,), len(data))
             if content.digest().sha256 != sha256:
                 raise _Broken
             await content.keep()

@@ -54,7 +54,7 @@ class Uploading:
         await self._check_announced(user_id, stream.length)
         try:
             async with self._keeping.incoming() as incoming:
-                digest = await incoming.receive(stream.read, self._config.upload_bytes)
+                digest = await incoming.receive_pieces(stream.read_pieces, self._config.upload_bytes)
                 content = Content(
                     sha256=digest.sha256,
                     size=digest.size,

@@ -250,10 +250,10 @@ def test_a_client_that_goes_away_within_its_body_is_noticed(through_another: boo
 def test_what_waits_is_bounded() -> None:
     said: list[str] = []
     stream = BodyStream(None, lambda: said.append("pause"), lambda: said.append("resume"))
-    stream.feed([b"x" * (BUFFERED_BYTES - 1)])
+    stream.feed([b"x" * (BUFFERED_BYTES - 1)], BUFFERED_BYTES - 1)
     assert said == []
-    stream.feed([b"xx", b"yy"])
-    stream.feed([b"zz"])
+    stream.feed([b"xx", b"yy"], 4)
+    stream.feed([b"zz"], 2)
     assert said == ["pause"]
     assert [len(run(stream.read())) for _ in range(3)] == [BUFFERED_BYTES - 1, 2, 2]
     assert said == ["pause"]
@@ -261,6 +261,24 @@ def test_what_waits_is_bounded() -> None:
     assert said == ["pause", "resume"]
     stream.end()
     assert run(stream.read()) == b""
+
+
+def test_all_that_waits_can_be_taken_at_once() -> None:
+    said: list[str] = []
+    stream = BodyStream(None, lambda: said.append("pause"), lambda: said.append("resume"))
+    read: list[Any] = []
+    Deferred.fromCoroutine(stream.read_pieces()).addCallback(read.append)
+    stream.feed([b"x"], 1)
+    assert read == [[b"x"]]
+    stream.feed([b"y" * BUFFERED_BYTES, b"z"], BUFFERED_BYTES + 1)
+    assert said == ["pause"]
+    assert list(map(len, run(stream.read_pieces()))) == [BUFFERED_BYTES, 1]
+    assert said == ["pause", "resume"]
+    stream.end()
+    assert run(stream.read_pieces()) == []
+    stream.discard()
+    with pytest.raises(BodyDiscarded):
+        run(stream.read_pieces())
 
 
 def test_a_discarded_body_is_read_by_nobody() -> None:
@@ -271,7 +289,7 @@ def test_a_discarded_body_is_read_by_nobody() -> None:
     failures: list[Any] = []
     reading.addErrback(failures.append)
     assert failures[0].check(BodyDiscarded)
-    stream.feed([b"x" * BUFFERED_BYTES])
+    stream.feed([b"x" * BUFFERED_BYTES], BUFFERED_BYTES)
     assert said == []
 
 

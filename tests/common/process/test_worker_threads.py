@@ -1,9 +1,10 @@
 """Work in threads: results and errors come back, and the queue is bounded."""
 
 import threading
+from functools import partial
 
 import pytest
-from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.defer import CancelledError, ensureDeferred, gatherResults
 
 from hs_common.matrix.errors import MatrixError
 from hs_common.process.worker_threads import WorkerThreads
@@ -50,3 +51,35 @@ def test_what_does_not_fit_in_the_queue_is_told_to_come_back() -> None:
 
 def test_threads_that_were_never_needed_are_closed_like_others() -> None:
     WorkerThreads(reactor, 1, "test").close()
+
+
+def test_work_that_nobody_waits_for_any_more_takes_its_thread_until_it_ends() -> None:
+    threads = WorkerThreads(reactor, 2, "test", queue_limit=0)
+    go = threading.Event()
+
+    async def crowd() -> None:
+        left = ensureDeferred(threads.run(go.wait))
+        left.cancel()
+        with pytest.raises(CancelledError):
+            await left
+        assert await threads.run(lambda: 5) == 5  # in another thread
+        stuck = ensureDeferred(threads.run(go.wait))
+        with pytest.raises(MatrixError):
+            await threads.run(lambda: 6)
+        go.set()
+        assert await stuck
+
+    try:
+        run(crowd())
+    finally:
+        go.set()
+        threads.close()
+
+
+def test_closing_waits_for_what_was_to_be_done() -> None:
+    threads = WorkerThreads(reactor, 1, "test")
+    done: list[int] = []
+    for number in range(3):
+        ensureDeferred(threads.run(partial(done.append, number)))
+    threads.close()
+    assert done == [0, 1, 2]
