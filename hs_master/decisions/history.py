@@ -1,5 +1,5 @@
 """Deciding on history that is found later: it comes before the live event that its gap stands before, and is told to
-nobody; who reads backwards finds it.
+nobody; who reads backwards finds it. What was redacted here before it came stays so, whoever gives it whole.
 
 Of the state before it only what reading looks at is known: it is written as overrides against the state that held where
 the gap begins. Spec: server-server-api.md#backfilling-and-retrieving-missing-events.
@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import orjson
+
+from hs_common.matrix.auth_rules import CREATE_KEY, POWER_LEVELS_KEY
 from hs_common.matrix.errors import MatrixError, not_found
 from hs_common.matrix.event import Event, StateKey
 from hs_common.matrix.room_versions import ROOM_VERSIONS, RoomVersion
@@ -16,8 +19,9 @@ from hs_common.replication.federation_calls import HistoryInserted, InsertHistor
 from hs_common.storage import room_forks, room_state
 from hs_common.storage.queries import Queries
 from hs_master import tables
-from hs_master.decisions.receiving import parsed
+from hs_master.decisions.receiving import MAXIMUM_HELD, parsed
 from hs_master.rooms import references
+from hs_master.rooms.receive import redacted
 from hs_master.rooms.search import write_search
 from hs_master.step import Step
 
@@ -35,6 +39,16 @@ class _Loaded:
     placed: set[str] = field(default_factory=set)
     rejected: set[str] = field(default_factory=set)
     overrides: dict[StateKey, str] = field(default_factory=dict)
+    redactions: dict[str, list[Event]] = field(default_factory=dict)  # by event: those that came first
+    authority: dict[StateKey, Event] = field(default_factory=dict)  # of the current state, what redacting needs
+
+    def redaction_of(self, event: Event) -> Event | None:
+        """The redaction of an event that came first and counts."""
+        create, levels = self.authority.get(CREATE_KEY), self.authority.get(POWER_LEVELS_KEY)
+        for redaction in self.redactions.get(event.event_id, ()):
+            if create is not None and references.takes_effect_in(create, levels, redaction.sender, event):
+                return redaction
+        return None
 
 
 class InsertHistoryDecider:
@@ -53,14 +67,26 @@ class InsertHistoryDecider:
             return None
         state_pos = await room_forks.state_pos_at(db, call.room_id, call.before_pos)
         loaded = _Loaded(ROOM_VERSIONS[version], gap[0], state_pos)
-        event_ids = [pdu.event_id for pdu in call.events]
-        for event_id, status in (await room_forks.standings(db, event_ids)).items():
-            if status != room_forks.WITHOUT_STATE:
+        for event_id, status, redaction, json in await room_forks.arrivals(db, [pdu.event_id for pdu in call.events]):
+            if status not in (None, room_forks.WITHOUT_STATE):
                 loaded.placed.add(event_id)
+            if redaction is not None:
+                held = loaded.redactions.setdefault(event_id, [])
+                if len(held) < MAXIMUM_HELD:
+                    held.append(Event.from_pdu(orjson.loads(json), loaded.version, redaction))
+        if loaded.redactions:
+            await self._read_authority(call.room_id, loaded, db)
         for event_id, status, event_type, state_key, _ in await room_forks.state_facts(db, call.state):
             if status != room_forks.REJECTED and state_key is not None:
                 loaded.overrides[event_type, state_key] = event_id
         return loaded
+
+    @staticmethod
+    async def _read_authority(room_id: str, loaded: _Loaded, db: Queries) -> None:
+        rows = await room_forks.current_entries(db, room_id, [CREATE_KEY, POWER_LEVELS_KEY])
+        for event_id, _, json in await room_forks.events(db, [event_id for _, _, event_id in rows]):
+            event = Event.from_pdu(orjson.loads(json), loaded.version, event_id)
+            loaded.authority[event.key] = event
 
     def decide(self, call: InsertHistory, step: Step, loaded: _Loaded | None) -> HistoryInserted:
         if loaded is None:
@@ -89,7 +115,8 @@ class InsertHistoryDecider:
             if delta_id is None and overrides:
                 delta_id = self._write_delta(step, overrides)
             step.pos += 1
-            self._write_event(step, call, event, encoded, oldest_sub + number, (loaded.state_pos, delta_id))
+            state, redaction = (loaded.state_pos, delta_id), loaded.redaction_of(event)
+            self._write_event(step, call, event, encoded, oldest_sub + number, state, redaction)
             if event.is_state and self._is_followed(event.key):
                 overrides[event.key] = event.event_id
                 delta_id = None
@@ -109,12 +136,22 @@ class InsertHistoryDecider:
 
     @staticmethod
     def _write_event(
-        step: Step, call: InsertHistory, event: Event, encoded: bytes, sub: int, state: tuple[int, int | None]
+        step: Step,
+        call: InsertHistory,
+        event: Event,
+        encoded: bytes,
+        sub: int,
+        state: tuple[int, int | None],
+        redaction: Event | None,
     ) -> None:
+        if redaction is not None:
+            event, encoded = redacted(event)
+            step.row(tables.HELD_REDACTION_END, event.event_id)
+        redacted_by = None if redaction is None else redaction.event_id
         room_id, event_id, before_pos = call.room_id, event.event_id, call.before_pos
         relation = references.relation_of(event.content) if not event.is_state else None
         root = relation.parent_id if relation is not None and relation.rel_type == "m.thread" else None
-        step.row(tables.EVENT_RECEIVED, event_id, room_id, step.pos, 0, None, None, encoded.decode())
+        step.row(tables.EVENT_RECEIVED, event_id, room_id, step.pos, 0, None, redacted_by, encoded.decode())
         place = (room_id, before_pos, sub, event_id, event.sender, event.type, event.state_key, event.origin_server_ts)
         step.row(tables.TIMELINE, *place, root, 0, *state, None, None)
         references.write_relation(step, event, relation, before_pos, sub)

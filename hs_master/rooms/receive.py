@@ -84,6 +84,12 @@ def keep_aside(
     step.row(tables.EVENT_STATE, event.event_id, event.room_id, state_pos, delta_id, " ".join(absent))
 
 
+def redacted(event: Event) -> tuple[Event, bytes]:
+    """The event as it is kept after its redaction, and its JSON."""
+    pdu = redact(dict(event.pdu), event.room_version)
+    return Event.from_pdu(pdu, event.room_version, event.event_id), canonical_json.encode(pdu)
+
+
 def enter(
     step: Step,
     room: RoomDraft,
@@ -96,8 +102,7 @@ def enter(
 ) -> None:
     """An accepted event enters the timeline. `held`: the redaction of it that came first and counts."""
     if held is not None:
-        pdu = redact(dict(event.pdu), room.version)
-        encoded = canonical_json.encode(pdu)
+        event, encoded = redacted(event)
         source = Source(
             source.device_id,
             source.txn_id,
@@ -105,6 +110,5 @@ def enter(
             introduced=source.introduced,
             redacted_by=held.event_id,
         )
-        event = Event.from_pdu(pdu, room.version, event.event_id)
         step.row(tables.HELD_REDACTION_END, event.event_id)
     append(step, room, event, encoded, server_name, source, place)

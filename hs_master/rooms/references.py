@@ -130,6 +130,11 @@ def takes_effect(room: RoomDraft, sender: str, target: Event) -> bool:
     return domain_of(target.sender) == domain_of(sender) or _has_redact_level(room, sender)
 
 
+def takes_effect_in(create: Event, power_levels: Event | None, sender: str, target: Event) -> bool:
+    """The same in a room of which no more than these is at hand."""
+    return domain_of(target.sender) == domain_of(sender) or _is_redact_level(create, power_levels, sender)
+
+
 def is_vain(step: Step, room: RoomDraft, event: Event) -> bool:
     """Whether this is a redaction that others sent without the right to it: clients would take it at its word if they
     were shown it. Spec: rooms/v3.md#handling-redactions."""
@@ -142,7 +147,11 @@ def is_vain(step: Step, room: RoomDraft, event: Event) -> bool:
 def _has_redact_level(room: RoomDraft, sender: str) -> bool:
     create = room.entry(CREATE_KEY)
     assert create is not None, "a room that can be appended to has a create event"
-    levels = PowerLevels(create, room.entry(POWER_LEVELS_KEY))
+    return _is_redact_level(create, room.entry(POWER_LEVELS_KEY), sender)
+
+
+def _is_redact_level(create: Event, power_levels: Event | None, sender: str) -> bool:
+    levels = PowerLevels(create, power_levels)
     return levels.user_level(sender) >= levels.redact
 
 

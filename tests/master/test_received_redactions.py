@@ -5,8 +5,9 @@ Spec: rooms/v3.md#handling-redactions.
 
 from typing import Final
 
+from hs_common.replication.federation_calls import InsertHistory
 from tests.master.harness import master
-from tests.master.test_receiving import BOB, adopt, new_room, receive, receive_all
+from tests.master.test_receiving import BOB, adopt, new_room, pdu, places, receive, receive_all
 from tests.reactor import run
 
 DAVE: Final = "@dave:else"
@@ -30,6 +31,42 @@ def test_redactions_that_come_first_are_held(database_url: str) -> None:
             assert "secret" not in row[0]
             assert row[1] == redaction.event_id
             assert await m.db.fetch("SELECT 1 FROM held_redactions") == []
+
+    run(play())
+
+
+def test_history_that_was_redacted_before_it_came_stays_so(database_url: str) -> None:
+    async def play() -> None:
+        async with master(database_url) as m:
+            graph, _ = new_room()
+            newest = list(graph.nodes.values())[-2]
+            secret = graph.send(BOB, "secret", [newest])
+            word = graph.send(BOB, "a word", [secret])
+            join = graph.join("@dora:test", [word])
+            await adopt(m, graph, join)
+            entry = graph.join(DAVE, [join])
+            in_vain = graph.add(DAVE, "m.room.redaction", {"redacts": word.event_id}, prevs=[entry])
+            redaction = graph.add(BOB, "m.room.redaction", {"redacts": secret.event_id}, prevs=[in_vain])
+            await receive_all(m, graph, [entry, in_vain, redaction])
+            page = InsertHistory(
+                room_id=graph.room_id,
+                before_pos=(await places(m, join))[3],
+                next_sub=-1,
+                events=[pdu(word), pdu(secret)],
+                state=list(secret.before.values()),
+                wanted=[],
+                is_end=True,
+            )
+            await m.call(page)
+            rows = await m.db.fetch(
+                "SELECT event_id, json, redacted_by FROM events WHERE event_id = ANY(%s)",
+                [[secret.event_id, word.event_id]],
+            )
+            kept = {event_id: (json, redacted_by) for event_id, json, redacted_by in rows}
+            assert "secret" not in kept[secret.event_id][0]
+            assert kept[secret.event_id][1] == redaction.event_id
+            assert "a word" in kept[word.event_id][0]
+            assert kept[word.event_id][1] is None
 
     run(play())
 
