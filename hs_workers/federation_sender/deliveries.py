@@ -338,9 +338,12 @@ class Deliveries:
         for name, sender in self._senders.items():
             if shard_of(name) in clean:
                 sender.missed()
-        lowest = min(clean.values())
-        behind = await destinations.behind(self._db)
-        concerned = await destinations.concerned_since(self._db, self._suffix, lowest)
+        try:
+            behind = await destinations.behind(self._db)
+            concerned = await destinations.concerned_since(self._db, self._suffix, min(clean.values()))
+        except Exception:  # else they would count as looked at when this is tried again
+            self._clean = {shard: pos for shard, pos in self._clean.items() if shard not in clean}
+            raise
         self._wake(server for server in dict.fromkeys((*behind, *concerned)) if shard_of(server) in clean)
 
     async def _clean_on(self) -> None:

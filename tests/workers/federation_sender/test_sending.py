@@ -19,6 +19,7 @@ from hs_common.replication.calls import (
 )
 from hs_common.replication.ephemeral import Presence, Typing
 from hs_common.storage import destinations
+from hs_common.storage.queries import CONNECTION_LOST, DatabaseUnavailable, Queries
 from hs_workers.federation_sender import ephemeral
 from tests.master.harness import SERVER
 from tests.reactor import run, sleep, until
@@ -89,6 +90,30 @@ def test_what_waited_while_no_worker_ran_is_found(database_url: str) -> None:
             w.start_worker()
             await until(lambda: w.elsewhere.bodies("there") == sent)
             assert [len(body["pdus"]) for body in w.elsewhere.transactions["there"].values()] == [50, 21]
+
+    run(play())
+
+
+def test_what_waits_is_looked_for_again_when_the_database_was_away(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, fails = destinations.behind, [True]
+
+    async def behind(db: Queries) -> list[str]:
+        if fails:
+            fails.pop()
+            raise DatabaseUnavailable(CONNECTION_LOST, "away")
+        return await looked(db)
+
+    monkeypatch.setattr(destinations, "behind", behind)
+
+    async def play() -> None:
+        async with world(database_url) as w:
+            room = await w.shared_room(BOB)
+            await w.master.send(room, ALICE, "nobody runs")
+            w.start_worker()
+            await until(lambda: w.elsewhere.bodies("there") == ["nobody runs"])
+            assert not fails
 
     run(play())
 
@@ -247,7 +272,7 @@ def test_what_was_read_while_no_worker_ran_is_told(database_url: str) -> None:
             await w.kill(first)
             await read(w, room, event)
             w.start_worker()
-            await until(lambda: receipts_of(w, "there") == [event], timeout=60)
+            await until(lambda: receipts_of(w, "there") == [event])
 
     run(play(), 90)
 
@@ -278,7 +303,7 @@ def test_receipts_that_did_not_fit_are_told_by_the_next_worker(database_url: str
             assert receipts_of(w, "there") == events[:2]
             await w.kill(worker)
             w.start_worker()
-            await until(lambda: {*receipts_of(w, "there")} == {*events}, timeout=60)
+            await until(lambda: {*receipts_of(w, "there")} == {*events})
             assert unchanged(w)
 
     run(play(), 90)
@@ -302,7 +327,7 @@ def test_receipts_for_which_there_is_no_room_are_read_from_the_tables(
             for number, event_id in enumerate(events):
                 await read(w, room, event_id, f"${number}")
             gate.callback(None)
-            await until(lambda: {*receipts_of(w, "there")} == {*events}, timeout=60)
+            await until(lambda: {*receipts_of(w, "there")} == {*events})
 
     run(play(), 90)
 
@@ -342,7 +367,7 @@ def test_news_that_are_in_no_row_yet_are_not_taken_to_be_received(
             await w.kill(worker)
             hangs.clear()
             w.start_worker()
-            await until(lambda: w.elsewhere.bodies("there") == ["one", "two"], timeout=60)
+            await until(lambda: w.elsewhere.bodies("there") == ["one", "two"])
 
     run(play(), 90)
 
