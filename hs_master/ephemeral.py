@@ -55,7 +55,7 @@ class EphemeralDesk:
         if isinstance(call, SetTyping):
             return self._take_typing(call)
         if isinstance(call, SetPresence):
-            given = (call.status_msg, call.status_msg_given, call.by_sync)
+            given = (call.status_msg, call.status_msg_given, call.by_sync, call.device_id)
             self._tell(self._state.set_presence(call.user_id, call.presence, now_ms, *given))
         elif isinstance(call, SetRemotePresence):
             for update in call.updates:

@@ -14,10 +14,11 @@ from hs_common.storage.queries import Queries
 
 @dataclass(frozen=True, slots=True)
 class DeviceLists:
-    """User ids, each list in order."""
+    """User ids, each list in order. `came`: those of the changed who came to share a room."""
 
     changed: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    came: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.changed or self.left)
@@ -42,4 +43,4 @@ async def device_lists_between(db: Queries, reader_id: str, since: int, upto: in
     went -= changed | {reader_id}
     if went:
         went -= await device_lists.sharing(db, reader_id, sorted(went), upto)
-    return DeviceLists(tuple(sorted(changed)), tuple(sorted(went)))
+    return DeviceLists(tuple(sorted(changed)), tuple(sorted(went)), frozenset(came - {reader_id}))

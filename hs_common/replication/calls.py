@@ -463,12 +463,11 @@ class SetPresence(Call, frozen=True, kw_only=True):
     status_msg: str | None = None
     status_msg_given: bool = False  # /sync changes presence and leaves the message as it is
     by_sync: bool = False
+    device_id: str = ""  # that syncs
 
 
 class HintKeyCounts(Call, frozen=True, kw_only=True):
-    """The number of one-time keys or the use of fallback keys changed, of these (user id, device id)."""
-
-    devices: list[tuple[str, str]]
+    devices: list[tuple[str, str]]  # (user, device) whose number of one-time keys, or use of fallback keys, changed
 
 
 _CALLS: Final[tuple[type[Call], ...]] = (

@@ -9,7 +9,7 @@ Spec: client-server API, #typing-notifications and #presence.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -25,6 +25,7 @@ IDLE_MS: Final = 300_000  # online without activity becomes unavailable
 OFFLINE_MS: Final = 60_000  # without a sync for two usual long polls: offline
 REMOTE_OFFLINE_MS: Final = 45 * 60_000
 """Servers repeat their users' presence about twice an hour; one that says nothing for longer is taken to be gone."""
+ONLINE_DEVICES_LIMIT: Final = 50  # of a user, by their syncs; one that is not counted may be taken to be idle
 USERS_LIMIT: Final = 100_000  # users whose presence is held; the longest silent are forgotten
 
 
@@ -94,6 +95,7 @@ class _User:
     told_ms: int
     is_remote: bool = False  # another server says what his presence is
     is_idle: bool = False  # unavailable because nothing was done for long, not because a client says so
+    online_devices: dict[str, int] = field(default_factory=dict)  # when each last synced and said it was online
 
 
 class EphemeralState:
@@ -132,14 +134,21 @@ class EphemeralState:
         status_msg: str | None = None,
         status_msg_given: bool = False,
         by_sync: bool = False,
+        device_id: str = "",
     ) -> list[tuple[int, Message]]:
         """`user_id` says what its presence is. Without `status_msg_given` the status message stays as it is.
 
-        `by_sync`: a client polls, which is a sign of life, but nothing that the user has done.
+        `by_sync`: a client polls, which is a sign of life, but nothing that the user has done. While another of his
+        devices says so that he is online, one that is idle changes nothing.
         """
         user = self._users.get(user_id)
         old = Presence(user_id, "offline", 0, False, None) if user is None else user.value
-        if by_sync and presence == "online" and user is not None and (user.is_idle or old.presence == "online"):
+        devices = {} if user is None else user.online_devices
+        if by_sync:
+            devices = _online_devices(devices, device_id, presence, now_ms)
+        is_no_news = user is not None and (user.is_idle or old.presence == "online")
+        if by_sync and user is not None and is_no_news and devices:
+            user.online_devices = devices
             user.seen_ms = now_ms
             self._users[user_id] = user  # one more sign of life: the last to be forgotten
             return []
@@ -148,7 +157,7 @@ class EphemeralState:
         status = status_msg if status_msg_given else old.status_msg
         value = Presence(user_id, presence, last_active_ms, active, status)
         told_ms = now_ms if user is None else user.told_ms
-        self._users[user_id] = user = _User(value, now_ms, told_ms)
+        self._users[user_id] = user = _User(value, now_ms, told_ms, online_devices=devices)
         return [] if same_presence(old, value) else [self._tell_user(user, now_ms)]
 
     def active(self, user_id: str, now_ms: int) -> list[tuple[int, Message]]:
@@ -207,6 +216,14 @@ class EphemeralState:
         counter = self._next
         self._next += 1
         return counter, message
+
+
+def _online_devices(before: dict[str, int], device_id: str, presence: str, now_ms: int) -> dict[str, int]:
+    """Those that said not long ago that they are online, now that one of them says its presence."""
+    devices = {one: at for one, at in before.items() if one != device_id and now_ms - at < OFFLINE_MS}
+    if presence == "online" and len(devices) < ONLINE_DEVICES_LIMIT:
+        devices[device_id] = now_ms
+    return devices
 
 
 def _decay(user: _User, now_ms: int) -> str:

@@ -6,7 +6,7 @@ hence the windows (pure); timelines; the state that goes with them; the rest; th
 Spec: client-server API, #get_matrixclientv3sync.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from hs_common.reading.device_lists import device_lists_between
 from hs_common.reading.load_unread import UnreadCounter
 from hs_common.reading.settings import PUSH_RULES, Settings, push_rules_content
 from hs_common.reading.unread import RoomUnread, rows_to_keep
-from hs_common.replication.ephemeral_view import EphemeralView
+from hs_common.replication.ephemeral_view import Changes, EphemeralView
 from hs_common.storage import device_lists, sync_personal, sync_rooms, unread
 from hs_common.storage.queries import Queries
 from hs_workers.sync import ephemeral, windows
@@ -93,7 +93,10 @@ class GeneralWay:
         states = await load_states(self._db, self._summaries, told, question.wishes, question.reader.user_id, known)
         rooms = await reading.rooms(told, states)
         parts = Parts(list(rooms.values()), plan.invites, plan.knocks)
-        await self._add_ephemeral(question, parts, changes)
+        if question.start is not None:
+            lists = await device_lists_between(self._db, question.reader.user_id, question.start, question.now)
+            parts.device_lists = {"changed": lists.changed, "left": lists.left}
+        await self._add_ephemeral(question, parts, changes, () if question.start is None else lists.came)
         await reading.add_receipts(rooms, told)
         await reading.add_account_data(parts, rooms)
         counts = await reading.add_unread(parts)
@@ -101,9 +104,6 @@ class GeneralWay:
             rows = reading.to_keep
             self._background("keep unread counts", unread.keep(self._db, question.reader.user_id, rows))
         question.device.add_to(parts)
-        if question.start is not None:
-            lists = await device_lists_between(self._db, question.reader.user_id, question.start, question.now)
-            parts.device_lists = {"changed": lists.changed, "left": lists.left}
         next_batch = ephemeral.with_counter(question.now, question.device.next_number(question.since), counter)
         answer = assemble(
             parts,
@@ -141,8 +141,7 @@ class GeneralWay:
             plan = replace(plan, windows=[_with_spans(window, spans) for window in plan.windows])
         return plan
 
-    async def _add_ephemeral(self, question: Question, parts: Parts, changes: Any) -> None:
-        incremental = question.since is not None
+    async def _add_ephemeral(self, question: Question, parts: Parts, changes: Changes, came: Collection[str]) -> None:
         joined = {room.window.room_id: room for room in parts.rooms if not room.window.is_left}
         fresh = {room_id for room_id, room in joined.items() if room.window.fresh}
         typing = ephemeral.typing_events(
@@ -155,15 +154,24 @@ class GeneralWay:
         )
         for room_id, event in typing.items():
             joined[room_id].typing = event
-        wanted = question.wishes.filter.presence
-        if changes.user_ids and wanted.types.allows("m.presence"):
-            me = question.reader.user_id
-            unwanted = question.settings.ignored | {me}
-            others = [one for one in changes.user_ids if one not in unwanted and wanted.senders.allows(one)]
-            watched = await device_lists.sharing(self._db, me, others, question.now) if others else set()
-            own = {me} if wanted.senders.allows(me) else set()
-            shown = [user_id for user_id in changes.user_ids if user_id in watched | own]
-            parts.presence = ephemeral.presence_events(self._view, shown, self._now_ms(), incremental=incremental)
+        if question.wishes.filter.presence.types.allows("m.presence"):
+            parts.presence = await self._presence(question, changes.user_ids, came)
+
+    async def _presence(self, question: Question, changed: list[str], came: Collection[str]) -> list[dict[str, Any]]:
+        """Of those whose presence changed, and of those who came to share a room, unless they are offline: that is what
+        the client assumes."""
+        me, allows = question.reader.user_id, question.wishes.filter.presence.senders.allows
+        unwanted = question.settings.ignored | {me}
+        others = [one for one in changed if one not in unwanted and allows(one)]
+        watched = await device_lists.sharing(self._db, me, others, question.now) if others else set()
+        own = {me} if allows(me) else set()
+        shown = [user_id for user_id in changed if user_id in watched | own]
+        now_ms, incremental = self._now_ms(), question.since is not None
+        new = sorted(one for one in came if one not in unwanted and one not in watched and allows(one))
+        return [
+            *ephemeral.presence_events(self._view, shown, now_ms, incremental=incremental),
+            *ephemeral.presence_events(self._view, new, now_ms, incremental=False),
+        ]
 
 
 class _Reading:

@@ -16,7 +16,9 @@ from hs_common.replication.link_interface import Link
 
 # Without a sync for a minute a user counts as offline; so one that was told is told again after half of it.
 TOLD_AGAIN_SECONDS: Final = 25.0
-MAXIMUM_USERS: Final = 20_000
+MAXIMUM_DEVICES: Final = 20_000
+
+_Device = tuple[str, str | None]  # user and device; None: of an application service without one
 
 _log = Logger()
 
@@ -28,26 +30,27 @@ class PresenceBySync:
         self._master = master
         self._background = background
         self._seconds = seconds
-        self._told = Bounded[str, tuple[str, float]](MAXIMUM_USERS)
+        self._told = Bounded[_Device, tuple[str, float]](MAXIMUM_DEVICES)
 
-    def is_news(self, user_id: str, presence: str) -> bool:
+    def is_news(self, user_id: str, device_id: str | None, presence: str) -> bool:
         """Whether `syncs` would tell it."""
         if presence == "offline":
             return False
-        told, at = self._told.get(user_id, ("", 0.0))
+        told, at = self._told.get((user_id, device_id), ("", 0.0))
         return told != presence or self._seconds() - at >= TOLD_AGAIN_SECONDS
 
-    def syncs(self, user_id: str, presence: str) -> None:
-        """A client of the user syncs with this `set_presence`; `offline` means that it does not count."""
-        if not self.is_news(user_id, presence):
+    def syncs(self, user_id: str, device_id: str | None, presence: str) -> None:
+        """A device of the user syncs with this `set_presence`; `offline` means that it does not count."""
+        if not self.is_news(user_id, device_id, presence):
             return
-        self._told[user_id] = (presence, self._seconds())
-        self._background("presence by sync", self._tell(user_id, presence))
+        self._told[user_id, device_id] = (presence, self._seconds())
+        self._background("presence by sync", self._tell(user_id, device_id, presence))
 
-    async def _tell(self, user_id: str, presence: Any) -> None:
+    async def _tell(self, user_id: str, device_id: str | None, presence: Any) -> None:
         value = cast(Literal["online", "unavailable"], presence)
         try:
-            await self._master.call(SetPresence(user_id=user_id, presence=value, by_sync=True))
+            call = SetPresence(user_id=user_id, presence=value, by_sync=True, device_id=device_id or "")
+            await self._master.call(call)
         except MatrixError as error:  # the next sync tells it again
-            self._told.pop(user_id, None)
+            self._told.pop((user_id, device_id), None)
             _log.info("presence was not told: {error}", error=error)

@@ -244,6 +244,6 @@ class _Poll:
         return is_last and not question.device.messages
 
     def _note_presence(self) -> None:
-        user_id, presence = self.reader.user_id, self._parameters.set_presence
-        if self._presence.is_news(user_id, presence):
-            self._exchange.on_its_behalf(lambda: self._presence.syncs(user_id, presence))
+        there = (self.reader.user_id, self.reader.device_id, self._parameters.set_presence)
+        if self._presence.is_news(*there):
+            self._exchange.on_its_behalf(lambda: self._presence.syncs(*there))

@@ -69,7 +69,7 @@ class SlidingSync:
         reader = Reader(requester.user_id, requester.device_id, requester.token_hash)
 
         def is_there() -> None:
-            self._presence.syncs(reader.user_id, question.set_presence)
+            self._presence.syncs(reader.user_id, reader.device_id, question.set_presence)
 
         return Encoded(await self._answering.answer(reader, question, is_there))
 

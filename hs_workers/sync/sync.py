@@ -51,7 +51,7 @@ class Sync:
         wishes = Wishes(filter, parameters.full_state, parameters.use_state_after)
 
         def is_there() -> None:
-            self._presence.syncs(reader.user_id, parameters.set_presence)
+            self._presence.syncs(reader.user_id, reader.device_id, parameters.set_presence)
 
         if parameters.since is None or not parameters.waits:
             is_there()

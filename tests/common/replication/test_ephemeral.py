@@ -130,6 +130,25 @@ def test_who_only_polls_becomes_idle_and_comes_back_when_he_does_something() -> 
     ]
 
 
+def test_a_device_that_is_idle_does_not_speak_for_one_that_is_online() -> None:
+    state = EphemeralState(0, 0)
+    online = Presence("@a", "online", 0, True, None)
+    assert told(state.set_presence("@a", "online", 0, by_sync=True, device_id="PHONE")) == [online]
+    said: list[Message] = []
+    for now_ms in range(0, 3 * OFFLINE_MS, OFFLINE_MS // 4):
+        said += told(state.set_presence("@a", "unavailable", now_ms, by_sync=True, device_id="DESK"))
+        said += told(state.pass_time(now_ms))
+        if now_ms < OFFLINE_MS:
+            said += told(state.set_presence("@a", "online", now_ms, by_sync=True, device_id="PHONE"))
+    assert said == [Presence("@a", "unavailable", 0, False, None)], "once the other device has been gone for long"
+    assert told(state.set_presence("@a", "online", now_ms, by_sync=True, device_id="DESK")) == [
+        Presence("@a", "online", now_ms, True, None)
+    ]
+    assert told(state.set_presence("@a", "unavailable", now_ms, by_sync=True, device_id="DESK")) == [
+        Presence("@a", "unavailable", now_ms, False, None)
+    ]
+
+
 def test_nothing_is_made_up_of_who_was_never_there() -> None:
     state = EphemeralState(0, 0)
     assert state.active("@ghost", 0) == []

@@ -414,6 +414,26 @@ def test_typing_and_presence_come_from_the_view(play: Play) -> None:
     play(scenario)
 
 
+def test_who_comes_to_share_a_room_is_shown_as_he_is(play: Play) -> None:
+    """However long ago that changed, and whoever of them came."""
+
+    async def scenario(w: World) -> None:
+        room, other = await w.m.create_room(ALICE), await w.m.create_room(CAROL)
+        for counter, user in ((10, BOB), (11, ALICE), (12, CAROL)):
+            w.view.apply(counter, encode_message(Presence(user, "online", NOW_MS, True, None)), NOW_MS)
+        w.view.apply(13, encode_message(Presence(CAROL, "offline", NOW_MS, False, None)), NOW_MS)
+        alice, bob = [(await w.sync(user))["next_batch"] for user in (ALICE, BOB)]
+        await w.m.member(room, BOB, "join")
+        await w.m.member(other, BOB, "join")
+        for user, since, sees in ((ALICE, alice, BOB), (BOB, bob, ALICE)):
+            body = await w.sync(user, since)
+            assert [event["sender"] for event in body["presence"]["events"]] == [sees]
+            assert "presence" not in await w.sync(user, body["next_batch"])
+            assert "presence" not in await w.sync(user, since, filter={"presence": {"not_senders": [sees]}})
+
+    play(scenario)
+
+
 def test_what_encryption_will_fill_is_there_in_its_empty_form(play: Play) -> None:
     async def scenario(w: World) -> None:
         first = await w.sync(ALICE)

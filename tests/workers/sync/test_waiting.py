@@ -318,7 +318,7 @@ def test_who_syncs_is_there(play: Play) -> None:
         since = (await bob.ask("set_presence=unavailable"))["next_batch"]
         await bob.ask("set_presence=offline")
         await bob.ask("set_presence=unavailable")
-        assert live.link.calls == [SetPresence(user_id=BOB, presence="unavailable", by_sync=True)]
+        assert live.link.calls == [SetPresence(user_id=BOB, presence="unavailable", by_sync=True, device_id="DEVICE")]
         poll = bob.poll(since, "&set_presence=unavailable")
         await bob.waits(poll)
         live.clock.advance(29.9)
