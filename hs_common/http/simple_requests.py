@@ -22,8 +22,9 @@ HEADERS_LIMIT: Final = 100
 REMEMBERED_LIMIT: Final = 10_000
 """As many as connections; some 500 bytes each."""
 
-REQUEST_ID: Final = re.compile(rb"(?:^|(?<=\n))x-request-id: ?([!-~]+)\r\n", re.IGNORECASE)
-"""The line that differs between requests of one client."""
+REQUEST_ID: Final = re.compile(rb"^x-request-id: ?([!-~]+)\r\n", re.IGNORECASE | re.MULTILINE)
+"""The line that differs between requests of one client. The beginning of a line is looked for in no other way: as what
+stands behind a line feed it takes four times as long, a tenth of what reading a request costs."""
 DECLINED: Final = frozenset(
     (b"content-length", b"expect", b"te", b"trailer", b"transfer-encoding", b"upgrade", REQUEST_ID_HEADER)
 )

@@ -21,7 +21,7 @@ from hs_common.http.simple_requests import (
 
 _LINE: Final = re.compile(rb"(GET|PUT|POST|DELETE) ((/[!->@-~]*)(?:\?([!-~]+))?) HTTP/1\.1")
 # As a request's number, it differs between requests of one client.
-_LENGTH: Final = re.compile(rb"(?:^|(?<=\n))content-length: ?([0-9]{1,6})\r\n", re.IGNORECASE)
+_LENGTH: Final = re.compile(rb"^content-length: ?([0-9]{1,6})\r\n", re.IGNORECASE | re.MULTILINE)
 
 T = TypeVar("T")
 

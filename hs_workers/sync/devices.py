@@ -118,7 +118,9 @@ class Devices:
         if reader.device_id is None:
             return NOTHING
         device = self._of_known(reader.user_id, reader.device_id, since.to_device)
-        if device is None or device.told is None or device.told != device.counts:
+        if device is None or device.told is None:
+            return None
+        if device.told is not device.counts and device.told != device.counts:
             return None
         assert device.reading is not None, "it is known"
         device.is_read_out = bool(device.reading.messages)

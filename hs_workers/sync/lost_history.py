@@ -18,12 +18,14 @@ class LostHistory:
         self._epoch = epoch
         self._read_in: int | None = None
         self._gaps: Sequence[tuple[int, int]] = ()
+        self._last_first = 0  # nothing from there on was lost
 
     async def before(self, position: int, *, anew: bool = False) -> int | None:
         """The head that survived below a lost position; None for a position that was not lost."""
         epoch = self._epoch()
         if anew or self._read_in != epoch:
             self._gaps = [(prev, first) for prev, first in await epochs.take_overs(self._db)]
+            self._last_first = max((first for _, first in self._gaps), default=0)
             self._read_in = epoch
         return self._head_below(position)
 
@@ -32,6 +34,6 @@ class LostHistory:
         return None if self._read_in != self._epoch() else self._head_below(position) is not None
 
     def _head_below(self, position: int) -> int | None:
-        if not self._gaps:
+        if position >= self._last_first:
             return None
         return min((prev for prev, first in self._gaps if prev < position < first), default=None)

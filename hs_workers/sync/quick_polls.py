@@ -18,12 +18,13 @@ from hs_common.http.request import Query
 from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.tokens import SyncToken
 from hs_common.reading.reader_settings import ReaderSettings
+from hs_common.reading.settings import Settings
 from hs_common.replication.ephemeral_view import EphemeralView
 from hs_workers.sync import ephemeral
 from hs_workers.sync.answering import SLICE_SECONDS, Log, empty
 from hs_workers.sync.audience import Audience, TrackedUser
 from hs_workers.sync.client_filters import ClientFilters
-from hs_workers.sync.devices import Devices
+from hs_workers.sync.devices import DeviceNews, Devices
 from hs_workers.sync.fast_lane import FastLane
 from hs_workers.sync.general import Question
 from hs_workers.sync.lost_history import LostHistory
@@ -115,9 +116,11 @@ class _Poll:
         "_exchange",
         "_is_waiting",
         "_memory",
+        "_now",
         "_parameters",
         "_presence",
         "_seconds",
+        "_settings",
         "_since",
         "_user",
         "_waiting",
@@ -125,6 +128,8 @@ class _Poll:
         "reader",
     )
     _user: TrackedUser
+    _settings: Settings
+    _now: int
     _presence: PresenceBySync
 
     def __init__(
@@ -151,12 +156,12 @@ class _Poll:
 
     def take(self, presence: PresenceBySync) -> bool:
         """The first look: False if the request must go the long way."""
-        question = self._question()
-        if question is None:
+        device = self._device()
+        if device is None:
             return False
         body = b""
-        if not self._is_nothing_new(question):
-            answer = self._memory.fast.answer(question, self._user)
+        if not self._is_nothing_new(device):
+            answer = self._memory.fast.answer(self._question(device), self._user)
             if answer is None:
                 return False
             self._since = answer.next_batch
@@ -204,7 +209,8 @@ class _Poll:
     # --- looking ---
 
     def _look(self, why: Wake) -> None:
-        question = self._question()
+        device = self._device()
+        question = None if device is None else self._question(device)
         if question is not None and why is Wake.END:
             self._exchange.answer(empty(question, self._since).body)
             return
@@ -220,8 +226,8 @@ class _Poll:
             self._since = answer.next_batch
             self._wait(left_s)
 
-    def _question(self) -> Question | None:
-        """What is to be answered at this process' position; None if it takes more than memory to know."""
+    def _device(self) -> DeviceNews | None:
+        """What is to be told of the device; None if it takes more than memory to answer at this process' position."""
         memory, since, reader = self._memory, self._since, self.reader
         follower = memory.follower()
         now = follower.position.pos
@@ -231,17 +237,18 @@ class _Poll:
             return None
         if memory.lost.is_lost(since.position) is not False:
             return None
-        device = memory.devices.unchanged(reader, since)
-        if device is None:
-            return None
-        self._user = user
-        return Question(reader, self._wishes, settings, since, now, device=device)
+        self._user, self._settings, self._now = user, settings, now
+        return memory.devices.unchanged(reader, since)
 
-    def _is_nothing_new(self, question: Question) -> bool:
+    def _question(self, device: DeviceNews) -> Question:
+        """What is to be answered, right after `_device`."""
+        return Question(self.reader, self._wishes, self._settings, self._since, self._now, False, device)
+
+    def _is_nothing_new(self, device: DeviceNews) -> bool:
         """Whether there is nothing after the token that could be looked at."""
         memory, since = self._memory, self._since
         is_last = memory.recent.is_last(since.position) and memory.view.position <= ephemeral.counter_of(since)
-        return is_last and not question.device.messages
+        return is_last and not device.messages
 
     def _note_presence(self) -> None:
         there = (self.reader.user_id, self.reader.device_id, self._parameters.set_presence)
