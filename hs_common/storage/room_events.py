@@ -64,29 +64,15 @@ async def around(
 ) -> list[Row]:
     """(number of the stretch, whether it is after, …): the nearest events on both sides of places.
 
-    Each stretch is (room_id, low, place, high): events with low < … < place, and with place < … <= high.
+    Each stretch is (room_id, low, place, high): events with low < … < place, and with place < … <= high. The statement
+    is a function, whose plan a session keeps.
     """
     room_ids, lows, places, highs = zip(*stretches, strict=True)
-    sides = " UNION ALL ".join(
-        f"SELECT w.number, {side}, {COLUMNS} FROM wanted AS w CROSS JOIN LATERAL (SELECT * FROM timeline"
-        f" WHERE room_id = w.room_id AND (order_pos, order_sub) {above} AND (order_pos, order_sub) {below}"
-        f" ORDER BY order_pos {order}, order_sub {order} LIMIT %({side})s) AS t"
-        " JOIN events AS e ON e.event_id = t.event_id"
-        for side, above, below, order in (
-            ("false", "> (w.low_pos, w.low_sub)", "< (w.pos, w.sub)", "DESC"),
-            ("true", "> (w.pos, w.sub)", "<= (w.high_pos, w.high_sub)", "ASC"),
-        )
-    )
-    arguments: dict[str, object] = {"rooms": list(room_ids), "false": before, "true": after}
-    for name, column in (("low", lows), ("place", places), ("high", highs)):
-        arguments[f"{name}_pos"] = [pos for pos, _ in column]
-        arguments[f"{name}_sub"] = [sub for _, sub in column]
+    columns = [[place[number] for place in column] for column in (lows, places, highs) for number in (0, 1)]
     return await db.fetch(
-        "WITH wanted AS (SELECT * FROM unnest(%(rooms)s::text[], %(low_pos)s::bigint[], %(low_sub)s::bigint[],"
-        " %(place_pos)s::bigint[], %(place_sub)s::bigint[], %(high_pos)s::bigint[], %(high_sub)s::bigint[])"
-        " WITH ORDINALITY AS u (room_id, low_pos, low_sub, pos, sub, high_pos, high_sub, number))"
-        f" SELECT * FROM ({sides}) AS found",
-        arguments,
+        "SELECT * FROM events_around(%s::text[], %s::bigint[], %s::integer[], %s::bigint[], %s::integer[],"
+        " %s::bigint[], %s::integer[], %s, %s)",
+        (list(room_ids), *columns, before, after),
     )
 
 

@@ -81,16 +81,13 @@ async def entries(db: Queries, room_id: str, keys: Sequence[tuple[str, str]], at
 
 
 async def members_of_rooms(db: Queries, wanted: Sequence[tuple[str, str, int]]) -> list[Row]:
-    """(room_id, user_id, position, json): the member events of (room_id, user_id) at positions, where there are."""
+    """(room_id, user_id, position, json): the member events of (room_id, user_id) at positions, where there are. The
+    statement is a function, whose plan a session keeps."""
     if not wanted:
         return []
     room_ids, user_ids, positions = (list(column) for column in zip(*wanted, strict=True))
     return await db.fetch(
-        "SELECT w.room_id, w.user_id, w.pos, e.json"
-        " FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS w (room_id, user_id, pos)"
-        " CROSS JOIN LATERAL (SELECT event_id FROM state WHERE room_id = w.room_id AND type = 'm.room.member'"
-        " AND state_key = w.user_id AND to_pos + 0 > w.pos AND from_pos <= w.pos OFFSET 0) AS s"
-        " JOIN events AS e ON e.event_id = s.event_id",
+        "SELECT room, member, at, event FROM members_at(%s::text[], %s::text[], %s::bigint[])",
         (room_ids, user_ids, positions),
     )
 

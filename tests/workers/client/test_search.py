@@ -8,6 +8,7 @@ import pytest
 
 from hs_common.matrix.errors import MatrixError
 from hs_common.reading.room_view import Reader, RoomViews
+from hs_common.storage import room_views
 from hs_common.storage import search as search_words
 from hs_workers.client.room import searching
 from hs_workers.client.room.search_matches import Matches
@@ -206,6 +207,32 @@ async def _rows(world: RoomWorld, user_id: str, by_rank: bool, first: int, told:
         first=first,
         told=told,
     )
+
+
+def test_a_view_of_many_rooms_has_of_each_what_is_its_own(database_url: str) -> None:
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        rooms = sorted([await alice.create(preset="public_chat") for _ in range(5)])
+        for room_id in rooms[1:4]:
+            await bob.join(room_id)
+        await bob.ok("POST", room_path(rooms[2], "leave"), {})
+        await bob.ok("POST", room_path(rooms[3], "leave"), {})
+        await bob.ok("POST", room_path(rooms[3], "forget"), {})
+        await bob.join(rooms[2])
+        views = await RoomViews(world.db).views([*rooms, *rooms, "!unknown"], Reader(bob.user_id))
+        told = [(views[room_id].membership, views[room_id].forgotten) for room_id in rooms]
+        assert told == [(None, False), ("join", False), ("join", False), ("leave", True), (None, False)]
+        for reader in (bob, alice):
+            rows = await room_views.room_views(world.db, [*rooms, *rooms, "!unknown"], reader.user_id)
+            members = await world.db.fetch(
+                "SELECT room_id, 'member', membership, from_pos, to_pos FROM state"
+                " WHERE type = 'm.room.member' AND state_key = %s",
+                (reader.user_id,),
+            )
+            assert sorted(row for row in rows if row[1] == "member") == sorted(members)
+            assert sorted(row[0] for row in rows if row[1] == "visibility") == rooms
+
+    play(database_url, scenario)
 
 
 def test_somebody_in_many_rooms_finds_the_same(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
