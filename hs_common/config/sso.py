@@ -18,7 +18,9 @@ class OidcProvider(Section, frozen=True, forbid_unknown_fields=True):
         Literal["client_secret_basic", "client_secret_post"], describe("How the secret is sent.")
     ] = "client_secret_basic"
     scopes: Annotated[tuple[str, ...], describe("What is asked for; openid is.")] = ("openid", "profile")
-    icon: Annotated[str, describe("An mxc:// URI of its picture.", pattern=r"|mxc://.+")] = ""
+    icon: Annotated[
+        str, describe("An mxc:// URI of its picture, which can be had without a token.", pattern=r"|mxc://.+")
+    ] = ""
     brand: Annotated[str, describe("A brand that clients may know, such as github.", pattern=r"[a-z0-9_.-]*")] = ""
     localpart_claim: Annotated[str, describe("The claim that a new user's name is suggested from.")] = (
         "preferred_username"

@@ -74,8 +74,10 @@ class Downloading:
         accesses: Accesses,
         metrics: MediaMetrics,
         serves_public: bool,
+        shown_before_login: frozenset[tuple[str, str]],
     ) -> None:
-        """`serves_public`: whether media can be had without a token that are not known yet."""
+        """`serves_public`: whether media can be had without a token that are not known yet. `shown_before_login`, by
+        server name and media id: media that can always be had so."""
         self._server_name = server_name
         self._store = store
         self._arrivals = arrivals
@@ -83,6 +85,7 @@ class Downloading:
         self._accesses = accesses
         self._metrics = metrics
         self._serves_public = serves_public
+        self._shown_before_login = shown_before_login
         self._log = Logger()
 
     async def find(self, request: Request, *, public_only: bool) -> FoundMedia:
@@ -95,6 +98,7 @@ class Downloading:
         if not is_server_name(server_name) or not is_media_id(media_id):
             raise invalid_param("That is not the address of media")
         timeout_ms = request.query.integer("timeout_ms", WAIT_DEFAULT_MS, minimum=0, maximum=WAIT_LIMIT_MS)
+        public_only = public_only and (server_name, media_id) not in self._shown_before_login
         if server_name == self._server_name:
             return await self._find_local(media_id, timeout_ms, public_only)
         may_fetch = request.query.boolean("allow_remote", True) and (not public_only or self._serves_public)
@@ -130,7 +134,8 @@ class Downloading:
         except Unsatisfiable:
             size = blob.size
             blob.close()
-            return Response(416, b"", {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"})
+            error = {"errcode": "M_UNKNOWN", "error": f"The file has {size} bytes, and none of them is in that range"}
+            return Response(416, error, {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"})
         if part is None:
             return Streamed(200, headers, blob.size, SentBlob(blob, 0, self._metrics))
         headers["Content-Range"] = f"bytes {part.first}-{part.first + part.length - 1}/{blob.size}"

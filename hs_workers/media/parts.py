@@ -66,6 +66,8 @@ class Outside:
     now_ms: Callable[[], int]
     random: Callable[[int], bytes]
     shared_secret: str
+    shown_before_login: frozenset[tuple[str, str]] = frozenset()
+    """Media that who has no token may have, frozen or not: server names and media ids."""
     wrap: Callable[[BlobStore], BlobStore] = lambda store: store
     thumbnail_time_limit_s: float = TIME_LIMIT_S
 
@@ -103,6 +105,7 @@ class MediaParts:
             accesses=self.accesses,
             metrics=metrics,
             serves_public=config.unauthenticated_access,
+            shown_before_login=outside.shown_before_login,
         )
         downloads = AuthedContentRepo(config, downloading, self.thumbnails, self.previewing)
         self.stored_bytes = StoredBytes(outside.db, outside.reactor, bool(config.total_bytes))

@@ -12,7 +12,7 @@ from typing import Final
 from PIL import Image, ImageOps, ImageSequence
 
 from hs_workers.media.thumbnail_protocol import Answer, Job, Kind, PipeEnded, Size, encode_size, read_job, write_answer
-from hs_workers.media.thumbnail_sizes import cropped, scaled
+from hs_workers.media.thumbnail_sizes import LARGEST_MADE, WHOLE, cropped, scaled
 
 _TYPES: Final = {
     "PNG": "image/png",
@@ -54,13 +54,17 @@ def make(job: Job) -> Answer:
 def _thumbnail(image: Image.Image, job: Job) -> Answer:
     orientation = image.getexif().get(_ORIENTATION, 1)
     upright = (image.height, image.width) if orientation >= 5 else image.size
-    box = (job.width, job.height)
-    size, part = cropped(*upright, box) if job.crop else (scaled(*upright, box), None)
+    is_whole = (job.width, job.height) == WHOLE
+    box = (LARGEST_MADE, LARGEST_MADE) if is_whole else (job.width, job.height)
+    size, part = cropped(*upright, box) if job.crop and not is_whole else (scaled(*upright, box), None)
     content_type = _TYPES[image.format or ""]
     is_animated = image.format != "MPO" and getattr(image, "is_animated", False)
     if job.animated and is_animated and _is_small_animation(image, size):
         return _animated(image, size, part)
-    if upright[0] <= box[0] and upright[1] <= box[1] and orientation == 1 and not is_animated:
+    is_small = upright[0] <= box[0] and upright[1] <= box[1]
+    # A large one is told as it is, also where it lies on its side. One that moves has to stand still: that is made, and
+    # is smaller then than was asked for.
+    if not is_animated and (orientation == 1 if is_small else is_whole):
         image.load()  # a broken one is no thumbnail
         return Answer(Kind.ORIGINAL, content_type)
     if image.format in ("JPEG", "MPO") and not job.crop:

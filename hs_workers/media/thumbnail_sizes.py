@@ -6,17 +6,23 @@ Pure. Spec: client-server-api/#thumbnails.
 from typing import Final
 
 SCALE_BOXES: Final = ((320, 240), (640, 480), (800, 600), (1600, 1200), (4096, 4096))
-"""The first three are the specification's; above the last one nothing is made."""
+"""The first three are the specification's; nothing larger than the last one is made."""
 CROP_EDGES: Final = (32, 96, 192, 320, 480, 640, 800, 1600, 4096)
 """The longer edge of a cropped thumbnail; the first two are the specification's."""
+LARGEST_MADE: Final = 4096
+WHOLE: Final = (LARGEST_MADE + 1, LARGEST_MADE + 1)
+"""The step above both: the picture itself, as a thumbnail must not be smaller than was asked for where the picture is
+not, and the largest of pictures need not be scaled for it."""
 
 
 def rounded(method: str, width: int, height: int) -> tuple[int, int]:
-    """The box that is made for a wanted one: at least as large, if there is such a step; a crop keeps its aspect."""
-    if method == "scale":
-        return next((box for box in SCALE_BOXES if width <= box[0] and height <= box[1]), SCALE_BOXES[-1])
+    """The box that is made for a wanted one, at least as large; a crop keeps its aspect. Above all steps: WHOLE."""
     longer = max(width, height)
-    edge = next((edge for edge in CROP_EDGES if longer <= edge), CROP_EDGES[-1])
+    if longer > LARGEST_MADE:
+        return WHOLE
+    if method == "scale":
+        return next(box for box in SCALE_BOXES if width <= box[0] and height <= box[1])
+    edge = next(edge for edge in CROP_EDGES if longer <= edge)
     return max(1, -(-width * edge // longer)), max(1, -(-height * edge // longer))
 
 

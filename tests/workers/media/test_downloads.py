@@ -6,9 +6,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hs_workers.media.disposition import INLINE_TYPES
+from hs_workers.media.wiring import provider_icons
 from tests.common.http.served import compose
 from tests.reactor import run, until
 from tests.workers.media.conftest import Playing
+from tests.workers.media.pictures import picture
 from tests.workers.media.world import ALICE, AUTHED, NAME, V3, World, media_worker
 
 DATA = bytes(range(200)) * 5
@@ -64,6 +66,7 @@ def test_parts(play: Playing) -> None:
         assert part.headers["etag"] == (await world.download(media_id)).headers["etag"]
         behind = await world.download(media_id, Range="bytes=1000-")
         assert (behind.status, behind.headers["content-range"]) == (416, "bytes */1000")
+        assert behind.errcode == "M_UNKNOWN"
         assert (await world.download(media_id, Range="bytes=0-1,5-6")).body == DATA
         stale = await world.download(media_id, Range="bytes=10-19", If_Range='"other"')
         assert (stale.status, stale.body) == (200, DATA)
@@ -148,6 +151,25 @@ def test_without_a_token_only_what_was_uploaded_while_that_was_allowed(play: Pla
 
     play(unfrozen, unauthenticated_access=True)
     play(frozen)
+
+
+def test_what_is_shown_before_login_can_be_had_without_a_token(play: Playing) -> None:
+    """The specification excludes the icons of identity providers from the freeze."""
+    ids: list[str] = []
+
+    async def statuses(world: World) -> list[int]:
+        targets = [f"{V3}/{kind}/{NAME}/{media_id}" for kind in ("download", "thumbnail") for media_id in ids]
+        return [(await world.served.ask("GET", f"{target}?width=32&height=32")).status for target in targets]
+
+    async def before(world: World) -> None:
+        ids.extend([await world.uploaded(picture(64, 64), "image/png") for _ in range(2)])
+        assert await statuses(world) == [404] * 4
+
+    async def after(world: World) -> None:
+        assert await statuses(world) == [200, 404] * 2
+
+    play(before)
+    play(after, shown_before_login=provider_icons(["", "mxc://a b/c", f"mxc://{NAME}/{ids[0]}"]))
 
 
 def test_a_file_that_was_lost_is_an_error_and_an_alarm(play: Playing) -> None:

@@ -37,6 +37,25 @@ def test_scaled_and_cropped(play: Playing) -> None:
     play(scenario)
 
 
+def test_a_thumbnail_is_not_smaller_than_was_asked_for(play: Playing) -> None:
+    """Above what is made the picture itself is told; what may not move is made all the same."""
+
+    async def scenario(world: World) -> None:
+        for name, data, size in (
+            ("image/png", picture(5000, 30), (5000, 30)),
+            ("image/jpeg", turned(5000, 30, 6), (5000, 30)),
+            ("image/jpeg", turned(60, 30, 6), (30, 60)),
+            ("image/gif", animation(5000, 30, 2), (4096, 24)),
+        ):
+            media_id = await world.uploaded(data, name)
+            for method in ("scale", "crop"):
+                answer = await world.thumbnail(media_id, 4200, 4100, method=method)
+                assert (answer.status, opened(answer.body).size) == (200, size), name
+                assert getattr(opened(answer.body), "n_frames", 1) == 1
+
+    play(scenario)
+
+
 @pytest.mark.parametrize(
     ("kind", "mode", "made"),
     [

@@ -154,10 +154,12 @@ class OtherServers:
 async def media_worker(
     url: str, folder: Path, wrap: Callable[[BlobStore], BlobStore] = lambda store: store, **options: Any
 ) -> AsyncIterator[World]:
-    """`options` as in the config's table `media`, and `time_limit_s`, `limits`, `egress` and `federation`."""
+    """`options` as in the config's table `media`, and `time_limit_s`, `limits`, `egress`, `federation` and
+    `shown_before_login`."""
     egress: EgressClient | None = options.pop("egress", None)
     federation: FederationClient | None = options.pop("federation", None)
     time_limit_s, limits = options.pop("time_limit_s", 10.0), options.pop("limits", None)
+    shown_before_login = options.pop("shown_before_login", frozenset())
     config = msgspec.convert({"folder": str(folder), **options}, MediaConfig)
     moment = [round(time.time() * 1000)]  # proofs and signatures are dated by the real clock
     registry, background, db = CollectorRegistry(), Background(), Database(url, reactor, lambda: 0.5)
@@ -172,6 +174,7 @@ async def media_worker(
         now_ms=lambda: moment[0],
         random=random,
         shared_secret=SECRET,
+        shown_before_login=shown_before_login,
         wrap=wrap,
         thumbnail_time_limit_s=time_limit_s,
     )
