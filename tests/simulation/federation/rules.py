@@ -18,7 +18,7 @@ from hs_common.storage.inbound_pdus import StagedPdu
 from hs_master.ephemeral import EphemeralDesk
 from hs_master.rooms import receive
 from hs_master.rooms.judging import Judgement
-from hs_master.rooms.placing import Difference, Placer
+from hs_master.rooms.placing import MAXIMUM_EXTREMITIES, Difference, Placement, Placer
 from hs_workers.federation_inbound.handshakes import Handshakes
 from hs_workers.federation_inbound.remote_receipts import RemoteReceipts
 from hs_workers.federation_inbound.room_admission import RoomStanding
@@ -159,6 +159,20 @@ def _resolution() -> AbstractContextManager[Any]:
     return mock.patch.object(Placer, "_joined", joined)
 
 
+def _newest_go_on() -> AbstractContextManager[Any]:
+    """What an event cites that forks its room stays among the newest events."""
+
+    async def place(self: Placer, room: Any, event: Event, *more: Any, **others: Any) -> Any:
+        placed = await placer(self, room, event, *more, **others)
+        if not isinstance(placed, Placement):
+            return placed
+        newest = dict.fromkeys((*room.extremities, *placed.extremities))
+        return placed._replace(extremities=(*newest,)[-MAXIMUM_EXTREMITIES:])
+
+    placer = Placer.place
+    return mock.patch.object(Placer, "place", place)
+
+
 def _state_before() -> AbstractContextManager[Any]:
     """An event is judged by the current state of its room, not by the state before it."""
 
@@ -177,6 +191,17 @@ def _receipts_are_looked_for() -> AbstractContextManager[Any]:
         return []
 
     return mock.patch.object(DestinationSender, "_missed_receipts", nothing)
+
+
+def _receipts_are_noted() -> AbstractContextManager[Any]:
+    """Who takes over believes that all was told that users have read."""
+
+    async def claim(self: DestinationSender) -> None:
+        await claimed(self)
+        self._receipts_after = None
+
+    claimed = DestinationSender._claim
+    return mock.patch.object(DestinationSender, "_claim", claim)
 
 
 def _receipts_wait() -> AbstractContextManager[Any]:
@@ -241,7 +266,9 @@ RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "gaps behind soft failed events are noted": _behind_soft_failed,
     "branches are resolved": _resolution,
     "judged by the state before": _state_before,
+    "no newest event is followed by another": _newest_go_on,
     "receipts are told again": _receipts_are_looked_for,
+    "how far receipts are told is noted": _receipts_are_noted,
     "receipts wait for their events": _receipts_wait,
     "the newest receipt counts": _newest_receipt_counts,
     "typing ends": _typing_ends,
