@@ -71,6 +71,11 @@ class Human:
         """The median of some sends."""
         return median([await self.send() for _ in range(_USUAL_SENDS)])
 
+    async def connect(self) -> None:
+        """With all lanes: whoever is connected when the load comes does not wait for a connection in it."""
+        for lane in range(len(self._users)):
+            await self.send(lane)
+
     async def send(self, lane: int = 0) -> float:
         """One message; the milliseconds that it took."""
         began_s = time.monotonic()
@@ -100,6 +105,7 @@ class Human:
 async def push(name: str, senders: Sequence[Sender], seconds: float, human: Human, watch: Watch | None) -> Pushed:
     """All send as fast as they are let, while a human writes."""
     tally, human_ms, refused = Tally(), list[float](), list[Exception]()
+    await human.connect()
     began_s = time.monotonic()
     writing = asyncio.create_task(human.write(human_ms, refused))
     try:
