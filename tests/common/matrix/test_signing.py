@@ -153,7 +153,7 @@ def test_a_changed_event_does_not_verify(case: tuple[RoomVersion, dict[str, Any]
     room_version, composed = case
     pdu = seal(composed, room_version, "example.org", KEY).pdu
     verify_event(pdu, room_version, "example.org", KEYS)
-    replacement = {"hashes": {"sha256": "other"}, "prev_events": ["$other"], "depth": pdu["depth"] + 1}
+    replacement = {"hashes": {"sha256": "other"}, "prev_events": ["$other"], "depth": pdu["depth"] ^ 1}
     with pytest.raises(SignatureError):
         verify_event({**pdu, key: replacement.get(key, "other")}, room_version, "example.org", KEYS)
 
