@@ -288,7 +288,7 @@ def test_who_waited_in_vain_asks_again(shared_url: str) -> None:
             await remote_devices.mark_stale(world.db, BOB)
             world.elsewhere.users[BOB].change("NEW", False, False)
         told = [await one for one in asking]
-        assert told[1:] == [{BOB: {"D0", "NEW"}}] * 3
+        assert told.count({BOB: {"D0", "NEW"}}) >= 3, "all but who asked first, which need not be the first of them"
         assert len(world.asked()) <= 3, "one, and one for those who waited"
         await world.devices()
         assert world.asked() == []
