@@ -9,16 +9,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from hs_common.process.ongoing import Ongoing
-from hs_common.replication.calls import (
-    Answer,
-    AppendEvents,
-    Call,
-    HintKeyCounts,
-    SetPresence,
-    SetReceipts,
-    SetTyping,
-)
+from hs_common.replication.calls import Answer, AppendEvents, Call, SetPresence, SetReceipts, SetTyping
 from hs_common.replication.clock import Clock, pause
+from hs_common.replication.encryption_calls import HintKeyCounts
 from hs_common.replication.ephemeral import EphemeralState, Message, encode_message
 from hs_common.replication.remote_calls import SetRemotePresence
 from hs_master.members import Members

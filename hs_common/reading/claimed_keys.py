@@ -10,7 +10,7 @@ import orjson
 from twisted.logger import Logger
 
 from hs_common.matrix.errors import MatrixError
-from hs_common.replication.calls import HintKeyCounts
+from hs_common.replication.encryption_calls import HintKeyCounts
 from hs_common.replication.link_interface import Link
 from hs_common.storage.one_time_keys import Wanted, claim_fallback_keys, claim_one_time_keys
 from hs_common.storage.queries import Queries

@@ -34,14 +34,11 @@ async def missing_from_timeline(db: Queries, version: RoomVersion, event_ids: It
             break
         seen |= wanted
         here = {row[0]: row[1:] for row in await room_forks.citing(db, sorted(wanted))}
-        missing.update((one, None) for one in sorted(wanted) if one not in here or _has_no_state(here[one][0]))
+        stateless = {one for one, (status, *_) in here.items() if status == room_forks.WITHOUT_STATE}
+        missing.update((one, None) for one in sorted((wanted - here.keys()) | stateless))
         aside = [one for one in sorted(here) if here[one][0] in room_forks.ASIDE][:BESIDE_EACH_OTHER]
         wanted = {behind for one in aside for behind in _behind(version, one, *here[one][1:])}
     return missing
-
-
-def _has_no_state(status: int) -> bool:
-    return status == room_forks.WITHOUT_STATE
 
 
 def _behind(version: RoomVersion, event_id: str, json: str, absent: str | None) -> Iterable[str]:

@@ -13,6 +13,7 @@ import msgspec
 from hs_common.replication.call import Answer as Answer
 from hs_common.replication.call import Call as Call
 from hs_common.replication.delayed_calls import DELAYED_CALLS
+from hs_common.replication.encryption_calls import ENCRYPTION_CALLS
 from hs_common.replication.federation_calls import FEDERATION_CALLS
 from hs_common.replication.import_calls import IMPORT_CALLS
 from hs_common.replication.remote_calls import REMOTE_CALLS
@@ -390,64 +391,6 @@ class WakeAppService(Call, frozen=True, kw_only=True):
     service_id: str
 
 
-# --- end-to-end encryption ------------------------------------------------------------------------------------------
-
-
-class SetDeviceKeys(Call, frozen=True, kw_only=True):
-    """Publish a device's identity keys. Other keys than before end its one-time keys and signatures.
-
-    Errors: M_NOT_FOUND when the device is gone.
-    """
-
-    user_id: str
-    device_id: str
-    keys: bytes  # JSON object without `signatures` and `unsigned`
-    signatures: bytes  # JSON object
-
-
-class NewCrossSigningKey(msgspec.Struct, frozen=True, kw_only=True):
-    public_key: str
-    keys: bytes  # JSON object without `signatures` and `unsigned`
-    signatures: bytes  # JSON object
-
-
-class SetCrossSigningKeys(Call, frozen=True, kw_only=True):
-    """Publish cross-signing keys, by usage. A new master key ends the keys that do not come with it.
-
-    `expected` are the public keys by usage that the caller knows of; if others are published by now, 409 M_CONFLICT
-    (never shown to a client: the worker looks again whether the user has to authenticate).
-    Errors: M_FORBIDDEN when a device has a public key as its id.
-    """
-
-    user_id: str
-    keys: dict[str, NewCrossSigningKey]
-    expected: dict[str, str]
-
-
-class NewSignature(msgspec.Struct, frozen=True, kw_only=True):
-    user_id: str
-    target: str  # a device id, or the public key of a master key
-    key_id: str  # of the signing key
-    signature: str
-
-
-class AddSignatures(Call, frozen=True, kw_only=True):
-    """Publish signatures, checked already, of own devices, the own master key and other users' master keys."""
-
-    signer_id: str
-    signatures: list[NewSignature]
-
-
-class SendToDevice(Call, frozen=True, kw_only=True):
-    """Put a message into devices' inboxes: user → device id (`*`: all) → message as JSON (type, sender, content).
-
-    Devices that do not exist get nothing. A device that is named gets its own message, not the one for all.
-    """
-
-    sender: str
-    messages: dict[str, dict[str, bytes]]
-
-
 # --- ephemeral (no position in the log) -----------------------------------------------------------------------------
 
 
@@ -466,17 +409,12 @@ class SetPresence(Call, frozen=True, kw_only=True):
     device_id: str = ""  # that syncs
 
 
-class HintKeyCounts(Call, frozen=True, kw_only=True):
-    devices: list[tuple[str, str]]  # (user, device) whose number of one-time keys, or use of fallback keys, changed
-
-
 _CALLS: Final[tuple[type[Call], ...]] = (
     AppendEvents, CreateRoom, UpgradeRoom, ComposeEvent, AppendReady, ForgetRoom, SetAlias, DeleteAlias, SetDirectory,
     SetReceipts, RegisterUser, UpgradeGuest, OpenSession, RefreshSession, ConfirmRefresh, CloseSessions, RenameDevice,
     MakeDevice, SetPassword, SetUserState, DeactivateUser, SetProfile, SetAccountData, SetTyping, SetPresence,
-    SetDeviceKeys, SetCrossSigningKeys, AddSignatures, SendToDevice, HintKeyCounts,
     SetAppService, RemoveAppService, PauseAppService, WakeAppService, SetPusher, RemovePusher,
-    *FEDERATION_CALLS, *REMOTE_CALLS, *IMPORT_CALLS, *DELAYED_CALLS, *ROOM_CALLS, *SIGN_ON_CALLS,
+    *FEDERATION_CALLS, *REMOTE_CALLS, *IMPORT_CALLS, *DELAYED_CALLS, *ROOM_CALLS, *SIGN_ON_CALLS, *ENCRYPTION_CALLS,
 )  # fmt: skip
 CALLS: Final[dict[str, type[Call]]] = {call.__name__: call for call in _CALLS}
 

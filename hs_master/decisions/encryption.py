@@ -11,7 +11,8 @@ from typing import Final
 import orjson
 
 from hs_common.matrix.errors import MatrixError, forbidden, not_found
-from hs_common.replication.calls import AddSignatures, Answer, NewSignature, SetCrossSigningKeys, SetDeviceKeys
+from hs_common.replication.calls import Answer
+from hs_common.replication.encryption_calls import AddSignatures, NewSignature, SetCrossSigningKeys, SetDeviceKeys
 from hs_common.replication.items import PrivateKeysItem
 from hs_common.storage import master_reads
 from hs_common.storage.cross_signing import CrossSigningKey, cross_signing_keys

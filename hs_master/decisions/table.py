@@ -1,6 +1,6 @@
 """Which decider decides which call: the whole of what the master does, on one page."""
 
-from hs_common.replication import calls, delayed_calls, federation_calls, import_calls, remote_calls
+from hs_common.replication import calls, delayed_calls, encryption_calls, federation_calls, import_calls, remote_calls
 from hs_common.replication.room_calls import DeleteRoom
 from hs_common.replication.sign_on_calls import LogInAs, SetExternalIds
 from hs_master.decisions import (
@@ -54,7 +54,7 @@ def deciders(composer: Composer, server_name: str, preparing: Preparing) -> Deci
             DeleteRoom: delete_room.DeleteRoomDecider(server_name),
             EmptyRoom: EmptyRoomDecider(appender),
             PurgeRoom: PurgeRoomDecider(),
-            calls.SendToDevice: to_device.SendToDeviceDecider(server_name),
+            encryption_calls.SendToDevice: to_device.SendToDeviceDecider(server_name),
         },
         serial={
             calls.CreateRoom: create_room.CreateRoomDecider(composer, appender),
@@ -93,9 +93,9 @@ def deciders(composer: Composer, server_name: str, preparing: Preparing) -> Deci
             calls.CloseSessions: sessions.CloseSessionsDecider(),
             calls.RenameDevice: sessions.RenameDeviceDecider(),
             calls.MakeDevice: sessions.MakeDeviceDecider(),
-            calls.SetDeviceKeys: encryption.SetDeviceKeysDecider(),
-            calls.SetCrossSigningKeys: encryption.SetCrossSigningKeysDecider(),
-            calls.AddSignatures: encryption.AddSignaturesDecider(),
+            encryption_calls.SetDeviceKeys: encryption.SetDeviceKeysDecider(),
+            encryption_calls.SetCrossSigningKeys: encryption.SetCrossSigningKeysDecider(),
+            encryption_calls.AddSignatures: encryption.AddSignaturesDecider(),
             calls.SetPusher: pushers.SetPusherDecider(),
             calls.RemovePusher: pushers.RemovePusherDecider(),
             calls.SetAppService: appservices.SetAppServiceDecider(server_name),

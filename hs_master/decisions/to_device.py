@@ -12,7 +12,8 @@ from typing import Any, Final
 import orjson
 
 from hs_common.matrix.auth_rules import domain_of
-from hs_common.replication.calls import Answer, SendToDevice
+from hs_common.replication.calls import Answer
+from hs_common.replication.encryption_calls import SendToDevice
 from hs_common.replication.items import DestinationsItem, ToDeviceItem
 from hs_master import encryption_tables, tables
 from hs_master.rooms.needs import Needs

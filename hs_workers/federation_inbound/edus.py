@@ -16,7 +16,8 @@ from twisted.logger import Logger
 from hs_common.matrix import canonical_json
 from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.identifiers import domain_of, is_device_id, is_room_id, is_short, is_user_id
-from hs_common.replication.calls import SendToDevice, SetTyping
+from hs_common.replication.calls import SetTyping
+from hs_common.replication.encryption_calls import SendToDevice
 from hs_common.replication.keys import server_key
 from hs_common.replication.link_interface import CallOptions, Link
 from hs_common.replication.remote_calls import RemotePresence, SetRemotePresence

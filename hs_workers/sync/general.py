@@ -161,13 +161,13 @@ class GeneralWay:
         """Of those whose presence changed, and of those who came to share a room, unless they are offline: that is what
         the client assumes."""
         me, allows = question.reader.user_id, question.wishes.filter.presence.senders.allows
-        unwanted = question.settings.ignored | {me}
-        others = [one for one in changed if one not in unwanted and allows(one)]
-        watched = await device_lists.sharing(self._db, me, others, question.now) if others else set()
         own = {me} if allows(me) else set()
-        shown = [user_id for user_id in changed if user_id in watched | own]
+        others = {one for one in {*changed, *came} - question.settings.ignored - {me} if allows(one)}
+        asked = [one for one in changed if one in others]
+        watched = await device_lists.sharing(self._db, me, asked, question.now) if asked else set()
+        shown = [one for one in changed if one in watched | own]
         now_ms, incremental = self._now_ms(), question.since is not None
-        new = sorted(one for one in came if one not in unwanted and one not in watched and allows(one))
+        new = sorted(others.intersection(came) - watched)
         return [
             *ephemeral.presence_events(self._view, shown, now_ms, incremental=incremental),
             *ephemeral.presence_events(self._view, new, now_ms, incremental=False),

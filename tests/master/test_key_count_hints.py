@@ -2,7 +2,8 @@
 
 from twisted.internet.task import Clock
 
-from hs_common.replication.calls import Answer, HintKeyCounts
+from hs_common.replication.calls import Answer
+from hs_common.replication.encryption_calls import HintKeyCounts
 from hs_common.replication.ephemeral import KeyCounts, decode_message
 from hs_master.ephemeral import EphemeralDesk
 

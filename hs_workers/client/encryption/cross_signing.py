@@ -14,7 +14,7 @@ from hs_common.matrix.public_keys import (
     parse_cross_signing_key,
     verify_key,
 )
-from hs_common.replication.calls import NewCrossSigningKey, SetCrossSigningKeys
+from hs_common.replication.encryption_calls import NewCrossSigningKey, SetCrossSigningKeys
 from hs_common.replication.link_interface import Link
 from hs_common.storage.cross_signing import CrossSigningKey, cross_signing_keys
 from hs_common.storage.queries import Queries

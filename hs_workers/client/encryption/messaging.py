@@ -12,7 +12,7 @@ import orjson
 
 from hs_common.http.request import JSON_DEPTH_LIMIT, is_deeper
 from hs_common.matrix.errors import bad_json
-from hs_common.replication.calls import SendToDevice
+from hs_common.replication.encryption_calls import SendToDevice
 from hs_common.replication.link_interface import Link
 from hs_workers.client.encryption.local_users import check_user_ids
 

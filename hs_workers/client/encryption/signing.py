@@ -26,7 +26,7 @@ from hs_common.matrix.public_keys import (
     verify_key,
 )
 from hs_common.matrix.signing import VerifyKey, signatures_of
-from hs_common.replication.calls import AddSignatures, NewSignature
+from hs_common.replication.encryption_calls import AddSignatures, NewSignature
 from hs_common.replication.link_interface import Link
 from hs_common.storage.cross_signing import CrossSigningKey, cross_signing_keys
 from hs_common.storage.device_keys import DeviceKeys, keys_of_users

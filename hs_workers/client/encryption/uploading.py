@@ -13,7 +13,7 @@ import orjson
 from hs_common.matrix.errors import invalid_param
 from hs_common.matrix.public_keys import OneTimeKey, SignedKeys
 from hs_common.reading.claimed_keys import KeyCountHints
-from hs_common.replication.calls import SetDeviceKeys
+from hs_common.replication.encryption_calls import SetDeviceKeys
 from hs_common.replication.link_interface import Link
 from hs_common.storage import one_time_keys
 from hs_common.storage.device_keys import keys_of_devices

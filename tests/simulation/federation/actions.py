@@ -22,10 +22,10 @@ from hs_common.replication.calls import (
     NewRoomEvent,
     ReceiptMark,
     RoomCreated,
-    SendToDevice,
     SetReceipts,
     SetTyping,
 )
+from hs_common.replication.encryption_calls import SendToDevice
 from hs_common.storage.queries import DatabaseError
 from tests.simulation.federation.homeserver import Homeserver
 from tests.simulation.federation.processes import Inbound

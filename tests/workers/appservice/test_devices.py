@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from hs_common.replication.calls import CloseSessions, MakeDevice, RegisterUser, SendToDevice, SetDeviceKeys
+from hs_common.replication.calls import CloseSessions, MakeDevice, RegisterUser
+from hs_common.replication.encryption_calls import SendToDevice, SetDeviceKeys
 from hs_common.replication.ephemeral import KeyCounts
 from hs_common.storage import one_time_keys
 from hs_common.storage.one_time_keys import PublicKey

@@ -4,15 +4,11 @@ from typing import Any
 
 import orjson
 
-from hs_common.replication.calls import (
+from hs_common.replication.calls import CloseSessions, NewSession, OpenSession, RegisterUser, RenameDevice
+from hs_common.replication.encryption_calls import (
     AddSignatures,
-    CloseSessions,
     NewCrossSigningKey,
-    NewSession,
     NewSignature,
-    OpenSession,
-    RegisterUser,
-    RenameDevice,
     SetCrossSigningKeys,
     SetDeviceKeys,
 )

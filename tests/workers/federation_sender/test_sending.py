@@ -8,15 +8,8 @@ from twisted.internet.defer import Deferred
 
 from hs_common.federation.signs_of_life import SignsOfLife
 from hs_common.process.background import Background
-from hs_common.replication.calls import (
-    NewSession,
-    OpenSession,
-    ReceiptMark,
-    RegisterUser,
-    SendToDevice,
-    SetDeviceKeys,
-    SetReceipts,
-)
+from hs_common.replication.calls import NewSession, OpenSession, ReceiptMark, RegisterUser, SetReceipts
+from hs_common.replication.encryption_calls import SendToDevice, SetDeviceKeys
 from hs_common.replication.ephemeral import Presence, Typing
 from hs_common.storage import destinations
 from hs_common.storage.queries import CONNECTION_LOST, DatabaseUnavailable, Queries

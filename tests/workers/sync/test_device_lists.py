@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.tokens import SyncToken
 from hs_common.reading.device_lists import DeviceLists, device_lists_between
-from hs_common.replication.calls import AddSignatures, NewCrossSigningKey, NewSignature, SetCrossSigningKeys
+from hs_common.replication.encryption_calls import AddSignatures, NewCrossSigningKey, NewSignature, SetCrossSigningKeys
 from hs_common.replication.items import DevicesItem
 from hs_common.storage.cross_signing import cross_signing_keys
 from hs_workers.sync.device_changes import MAXIMUM_CHANGES

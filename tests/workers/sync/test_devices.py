@@ -9,7 +9,8 @@ from twisted.internet.defer import Deferred
 
 from hs_common.matrix.errors import MatrixError
 from hs_common.matrix.tokens import SyncToken, parse_sync_token
-from hs_common.replication.calls import CloseSessions, NewSession, OpenSession, RegisterUser, SendToDevice
+from hs_common.replication.calls import CloseSessions, NewSession, OpenSession, RegisterUser
+from hs_common.replication.encryption_calls import SendToDevice
 from hs_common.replication.ephemeral import KeyCounts, encode_message
 from hs_common.replication.items import ToDeviceItem
 from hs_common.replication.keys import client_key

@@ -5,15 +5,8 @@ from typing import Any
 import pytest
 
 from hs_common.matrix.errors import MatrixError
-from hs_common.replication.calls import (
-    Answer,
-    Call,
-    MakeDevice,
-    NewCrossSigningKey,
-    NewSession,
-    OpenSession,
-    SetCrossSigningKeys,
-)
+from hs_common.replication.calls import Answer, Call, MakeDevice, NewSession, OpenSession
+from hs_common.replication.encryption_calls import NewCrossSigningKey, SetCrossSigningKeys
 from hs_common.replication.link_interface import DEFAULT_OPTIONS, CallOptions
 from hs_common.storage import log
 from tests.master.harness import TestMaster

@@ -6,7 +6,8 @@ import orjson
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
-from hs_common.replication.calls import CloseSessions, SendToDevice
+from hs_common.replication.calls import CloseSessions
+from hs_common.replication.encryption_calls import SendToDevice
 from hs_workers.client.encryption import dehydrating
 from tests.workers.client.encryption.world import ALGORITHM, DeviceWithKeys, claim, play, query, signed
 from tests.workers.client.room_world import RoomWorld, User

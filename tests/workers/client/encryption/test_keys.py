@@ -3,7 +3,8 @@
 import pytest
 
 from hs_common.matrix.errors import MatrixError
-from hs_common.replication.calls import Answer, Call, CloseSessions, DeactivateUser, HintKeyCounts, SetDeviceKeys
+from hs_common.replication.calls import Answer, Call, CloseSessions, DeactivateUser
+from hs_common.replication.encryption_calls import HintKeyCounts, SetDeviceKeys
 from hs_common.replication.link_interface import DEFAULT_OPTIONS, CallOptions
 from hs_common.storage import log
 from tests.reactor import sleep

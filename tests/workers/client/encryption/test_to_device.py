@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from hs_common.http.request import JSON_DEPTH_LIMIT
-from hs_common.replication.calls import SendToDevice
+from hs_common.replication.encryption_calls import SendToDevice
 from hs_master.decisions import to_device
 from hs_master.encryption_tables import INBOX_LIMIT
 from tests.master.harness import master
