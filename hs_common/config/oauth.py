@@ -1,4 +1,5 @@
-"""The OAuth 2.0 API: an authentication service that looks after accounts and sessions instead of this server."""
+"""The OAuth 2.0 API: an authentication service that looks after accounts and sessions, instead of this server or beside
+it."""
 
 from typing import Annotated
 
@@ -24,3 +25,7 @@ class OAuth(Section, frozen=True):
     account_management_url: Annotated[
         str, describe("Where people manage their accounts; empty: as the service says.", pattern=r"|https?://.+")
     ] = ""
+    legacy_api: Annotated[
+        bool,
+        describe("Whether this server's own passwords, registration and single sign-on go on beside the service."),
+    ] = False

@@ -99,6 +99,7 @@ class OAuthTokens:
             suspended=found.suspended,
             admin=found.admin or scope.is_admin,
             consent=found.consent,
+            by_oauth=True,
         )
         # What changed meanwhile may be this very account.
         if changes == self._changes:

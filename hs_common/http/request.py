@@ -39,7 +39,8 @@ _Struct = TypeVar("_Struct")
 @dataclass(frozen=True, slots=True)
 class Requester:
     """Who calls, as the access token says. `device_id` is None for an application service without a device, and for
-    an administrator who acts as the user: then `opened_by` is the administrator."""
+    an administrator who acts as the user: then `opened_by` is the administrator. `by_oauth`: the token is one of the
+    authentication service."""
 
     user_id: str
     device_id: str | None
@@ -51,6 +52,7 @@ class Requester:
     admin: bool = False
     consent: str | None = None
     opened_by: str | None = None
+    by_oauth: bool = False
 
     @property
     def transaction_scope(self) -> str | None:

@@ -28,6 +28,14 @@ async def awaits_confirmation(db: Queries, token_hash: bytes) -> str | None:
     return None if row is None else str(row[0])
 
 
+async def devices_with_tokens(db: Queries, user_id: str) -> set[str]:
+    """The user's devices that have an access token of this server."""
+    rows = await db.fetch(
+        "SELECT DISTINCT device_id FROM access_tokens WHERE user_id = %s AND device_id IS NOT NULL", (user_id,)
+    )
+    return {row[0] for row in rows}
+
+
 async def add_login_token(db: Queries, token_hash: bytes, user_id: str, expires_at_ms: int) -> None:
     await db.execute(
         "INSERT INTO login_tokens (token_hash, user_id, expires_at_ms) VALUES (%s, %s, %s)",

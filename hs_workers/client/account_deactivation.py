@@ -46,5 +46,4 @@ class AccountDeactivation:
         requester = request.optional_requester
         if requester is not None and requester.app_service_id is not None:
             return await perform(Proof(requester.user_id, {}))  # bridges clean up their ghosts, who have no passwords
-        user_id = None if requester is None else requester.user_id
-        return await self._uia.run(Guarded("POST /account/deactivate", body, user_id), perform)
+        return await self._uia.run(Guarded.of(requester, "POST /account/deactivate", body), perform)

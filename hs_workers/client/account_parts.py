@@ -108,9 +108,14 @@ class AccountParts:
         return self.config.accounts.threepid_changes and self.validation.is_possible and not self.is_delegated
 
     @property
-    def is_delegated(self) -> bool:
-        """Whether accounts are left to an authentication service."""
+    def has_oauth(self) -> bool:
+        """Whether there is an authentication service."""
         return bool(self.config.oauth.issuer)
+
+    @property
+    def is_delegated(self) -> bool:
+        """Whether accounts are left to it alone. (spec) A server may support the legacy API too."""
+        return self.has_oauth and not self.config.oauth.legacy_api
 
     @property
     def can_register(self) -> bool:
@@ -143,7 +148,7 @@ class AccountParts:
             uia_stages.TERMS: uia_stages.TermsStage(self.policies),
             uia_stages.SSO: SsoStage(),
         }
-        if self.is_delegated:
+        if self.has_oauth:
             service, issuer = outside.oauth, config.oauth.issuer
             confirming = OAuthStage(
                 outside.db, lambda: issuer if service is None else service.known_management_url, outside.now_ms

@@ -118,7 +118,7 @@ class AdministrativeContact:
             await self._threepids.add(user_id, confirmed)
             return {}
 
-        return await self._uia.run(Guarded(name, request.json(), user_id), perform)
+        return await self._uia.run(Guarded.of(request.requester, name, request.json()), perform)
 
     @endpoint(
         "POST",

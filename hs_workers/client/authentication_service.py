@@ -18,8 +18,10 @@ from hs_common.matrix.errors import forbidden, missing_token, unrecognized
 from hs_common.replication.calls import MakeDevice, RenameDevice, SetUserState
 from hs_common.replication.link_interface import Link
 from hs_common.storage.cross_signing_resets import allow_reset
+from hs_common.storage.dehydrated_devices import dehydrated_device
 from hs_common.storage.devices import device, devices_of
 from hs_common.storage.queries import Queries
+from hs_common.storage.sessions import devices_with_tokens
 from hs_common.storage.user_administration import admin_user
 from hs_workers.client.accounts.administration import UserAdministration
 from hs_workers.client.accounts.profile_fields import AVATAR_URL, DISPLAY_NAME
@@ -66,7 +68,8 @@ class _End(msgspec.Struct):
 
 
 class AuthenticationService:
-    """`secret` is empty where there is no service. `now_ms` is the time of day."""
+    """`secret` is empty where there is no service. `has_own_sessions`: people log in here as well as there. `now_ms` is
+    the time of day."""
 
     def __init__(
         self,
@@ -76,6 +79,8 @@ class AuthenticationService:
         usernames: Usernames,
         secret: str,
         now_ms: Callable[[], int],
+        *,
+        has_own_sessions: bool,
     ) -> None:
         self._db = db
         self._master = master
@@ -83,6 +88,7 @@ class AuthenticationService:
         self._usernames = usernames
         self._secret = secret
         self._now_ms = now_ms
+        self._has_own_sessions = has_own_sessions
 
     @endpoint("GET", "/_synapse/mas/query_user", auth=Auth.NONE, spec="Synapse's API for MAS")
     async def query_user(self, request: Request) -> Reply:
@@ -156,13 +162,14 @@ class AuthenticationService:
 
     @endpoint("POST", "/_synapse/mas/sync_devices", auth=Auth.NONE, spec="Synapse's API for MAS")
     async def sync_devices(self, request: Request) -> Reply:
-        """The user has these devices and no others."""
+        """The user has these devices, and no others but what the service does not know of."""
         self._check(request)
         body = request.body(_Devices)
         user_id = await self._user_id(body.localpart)
         present = {one.device_id for one in await devices_of(self._db, user_id)}
-        if present - body.devices:
-            await self._users.close_sessions(user_id, sorted(present - body.devices))
+        ended = present - body.devices - await self._unknown_to_the_service(user_id)
+        if ended:
+            await self._users.close_sessions(user_id, sorted(ended))
         for device_id in sorted(body.devices - present):
             await self._master.call(MakeDevice(user_id=user_id, device_id=device_id))
         return {}
@@ -205,6 +212,12 @@ class AuthenticationService:
         user_id = await self._user_id(request.body(_Localpart).localpart)
         await allow_reset(self._db, user_id, self._now_ms() + RESET_LIFETIME_MS)
         return {}
+
+    async def _unknown_to_the_service(self, user_id: str) -> set[str]:
+        """The dehydrated device, which nobody has logged in with, and those that have logged in here."""
+        dehydrated = await dehydrated_device(self._db, user_id)
+        kept = set() if dehydrated is None else {dehydrated[0]}
+        return kept | (await devices_with_tokens(self._db, user_id) if self._has_own_sessions else set())
 
     async def _user_id(self, localpart: str) -> str:
         """404 `M_NOT_FOUND`."""

@@ -1,15 +1,19 @@
-"""What a client can and cannot do here. The same for all users, but for what only administrators can.
+"""What a client can and cannot do here. The same for all users, but for what only administrators can, and for what is
+done at the authentication service by those who have logged in there.
 
 Spec: client-server API, #capabilities-negotiation.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from hs_common.config.limits import Limits
 from hs_common.http.endpoint import Auth, endpoint, r0
 from hs_common.http.reply import Reply
 from hs_common.http.request import Request
 from hs_common.matrix.room_versions import ROOM_VERSIONS
+
+_AT_THE_SERVICE: Final = ("m.change_password", "m.3pid_changes", "m.get_login_token")
+"""What takes user-interactive authentication, which goes with tokens of this server only."""
 
 
 class Capabilities:
@@ -38,8 +42,14 @@ class Capabilities:
             "m.forget_forced_upon_leave": {"enabled": False},
         }
         moderation = {"m.account_moderation": {"suspend": True, "lock": True}}
-        self._of_users = {"capabilities": common}
-        self._of_administrators = {"capabilities": common | moderation}
+        elsewhere = {name: {"enabled": False} for name in _AT_THE_SERVICE}
+        self._told = {
+            (is_admin, by_oauth): {
+                "capabilities": common | (moderation if is_admin else {}) | (elsewhere if by_oauth else {})
+            }
+            for is_admin in (False, True)
+            for by_oauth in (False, True)
+        }
 
     @endpoint(
         "GET",
@@ -51,4 +61,4 @@ class Capabilities:
     )
     async def capabilities(self, request: Request) -> Reply:
         """What the requester can do."""
-        return self._of_administrators if request.requester.admin else self._of_users
+        return self._told[request.requester.admin, request.requester.by_oauth]

@@ -50,8 +50,7 @@ class CrossSigning:
                 raise unknown("The keys were not published")
             return {}
 
-        guarded = Guarded(REPLACING_KEYS, body, requester.user_id)
-        return await self._uia.run(guarded, perform)
+        return await self._uia.run(Guarded.of(requester, REPLACING_KEYS, body), perform)
 
     @endpoint(
         "POST",

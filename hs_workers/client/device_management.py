@@ -121,7 +121,7 @@ class DeviceManagement:
 
         if requester.app_service_id is not None:
             return await perform(None)
-        return await self._uia.run(Guarded(name, body, requester.user_id), perform)
+        return await self._uia.run(Guarded.of(requester, name, body), perform)
 
 
 def _device_ids(body: dict[str, Any]) -> list[str]:

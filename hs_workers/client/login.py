@@ -82,10 +82,14 @@ class Login:
 
 
 def login_flows(
-    has_passwords: bool, providers: Iterable[OidcProvider], *, is_delegated: bool = False
+    has_passwords: bool,
+    providers: Iterable[OidcProvider],
+    *,
+    is_delegated: bool = False,
+    has_oauth: bool = False,
 ) -> list[dict[str, Any]]:
     """The ways of logging in, as clients are told them. Where that is left to an authentication service, only bridges
-    log in here.
+    log in here; where there is one beside this server, clients that have heard of such prefer single sign-on.
 
     https://spec.matrix.org/v1.19/client-server-api/#definition-mloginsso-flow-schema
     """
@@ -94,7 +98,8 @@ def login_flows(
     flows: list[dict[str, Any]] = [{"type": "m.login.password"}] if has_passwords else []
     shown = [_provider(provider) for provider in providers]
     if shown:
-        flows.append({"type": "m.login.sso", "identity_providers": shown})
+        preferred = {"oauth_aware_preferred": True} if has_oauth else {}
+        flows.append({"type": "m.login.sso", "identity_providers": shown, **preferred})
     return [*flows, {"type": "m.login.token", "get_login_token": True}, {"type": SERVICE}]
 
 

@@ -32,5 +32,5 @@ class LoginToken:
         async def perform(proof: Proof) -> Reply:
             return await self._login_tokens.new(user_id)
 
-        guarded = Guarded("POST /login/get_token", request.json(optional=True), user_id)
+        guarded = Guarded.of(request.requester, "POST /login/get_token", request.json(optional=True))
         return await self._uia.run(guarded, perform)

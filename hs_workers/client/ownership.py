@@ -10,7 +10,7 @@ from hs_common.matrix.errors import unrecognized
 from hs_common.storage.external_ids import external_ids_of
 from hs_common.storage.queries import Queries
 from hs_common.storage.users import account
-from hs_workers.client.uia import Flows
+from hs_workers.client.uia import Flows, Guarded
 from hs_workers.client.uia_stages import OAUTH, OAUTH_UNSTABLE, PASSWORD, SSO
 
 REPLACING_KEYS: Final = "POST /keys/device_signing/upload"
@@ -19,20 +19,24 @@ REPLACING_KEYS: Final = "POST /keys/device_signing/upload"
 
 class Ownership:
     """`providers` are the ids of the identity providers that can be used. `is_delegated`: accounts are left to an
-    authentication service."""
+    authentication service alone."""
 
     def __init__(self, db: Queries, providers: Collection[str], is_delegated: bool) -> None:
         self._db = db
         self._providers = providers
         self._is_delegated = is_delegated
 
-    async def flows(self, user_id: str | None, operation: str) -> Flows:
+    async def flows(self, guarded: Guarded) -> Flows:
         """The password where there is one (or nobody is named yet), signing on where he has done so before.
 
-        Where accounts are left to a service, only what it can confirm: 404 `M_UNRECOGNIZED` for everything else.
+        Where accounts are left to a service, and for its tokens in any case, only what it can confirm: 404
+        `M_UNRECOGNIZED` for everything else.
+
+        https://spec.matrix.org/v1.19/client-server-api/#oauth-20-api
         """
-        if self._is_delegated:
-            if operation != REPLACING_KEYS:
+        user_id = guarded.user_id
+        if self._is_delegated or guarded.by_oauth:
+            if guarded.name != REPLACING_KEYS:
                 raise unrecognized("This server leaves that to the service where you logged in")
             return ((OAUTH,), (OAUTH_UNSTABLE,))
         if user_id is None or not self._providers:

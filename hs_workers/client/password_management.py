@@ -3,6 +3,7 @@
 Spec: client-server API, #password-management.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from hs_common.http.endpoint import Auth, Rate, endpoint, r0
@@ -64,6 +65,6 @@ class PasswordManagement:
                 await self._master.call(CloseSessions(user_id=proof.user_id, device_ids=None, except_device=device_id))
             return {}
 
-        user_id = None if requester is None else requester.user_id
-        flows = (*await self._uia.ownership(user_id, NAME), *self._more)
-        return await self._uia.run(Guarded(NAME, body, user_id, flows), perform)
+        guarded = Guarded.of(requester, NAME, body)
+        flows = (*await self._uia.ownership(guarded), *self._more)
+        return await self._uia.run(replace(guarded, flows=flows), perform)

@@ -89,7 +89,7 @@ def _stage_pages(parts: AccountParts) -> dict[str, StagePage]:
 
 def _login_flows(parts: AccountParts) -> list[dict[str, Any]]:
     providers = [client.settings for client in parts.signing_on.providers.values()]
-    return login_flows(parts.has_passwords, providers, is_delegated=parts.is_delegated)
+    return login_flows(parts.has_passwords, providers, is_delegated=parts.is_delegated, has_oauth=parts.has_oauth)
 
 
 def _trusted_clients(config: Config) -> list[str]:

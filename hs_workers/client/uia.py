@@ -17,6 +17,7 @@ from typing import Any, Final
 import orjson
 
 from hs_common.http.reply import Reply, Response
+from hs_common.http.request import Requester
 from hs_common.matrix.errors import bad_json
 from hs_common.storage import uia_sessions
 from hs_common.storage.queries import Queries
@@ -36,9 +37,9 @@ CLEANING_INTERVAL_MS: Final = 10 * 60 * 1000
 class Guarded:
     """What a client wants to have done. `name` is the method and path with its parameters, without version.
 
-    `user_id` is whom the access token belongs to, if there is one. Without `flows` it takes what shows that the account
-    is the user's own. `body_may_be_omitted`: a follow-up may consist of `auth` alone, as the operation remembers the
-    first body itself.
+    `user_id` is whom the access token belongs to, if there is one; `by_oauth`: it is one of the authentication service.
+    Without `flows` it takes what shows that the account is the user's own. `body_may_be_omitted`: a follow-up may
+    consist of `auth` alone, as the operation remembers the first body itself.
     """
 
     name: str
@@ -46,6 +47,14 @@ class Guarded:
     user_id: str | None
     flows: Flows = ()
     body_may_be_omitted: bool = False
+    by_oauth: bool = False
+
+    @classmethod
+    def of(cls, requester: Requester | None, name: str, body: dict[str, Any]) -> "Guarded":
+        """What this requester wants, if it takes what shows that the account is his own."""
+        if requester is None:
+            return cls(name, body, None)
+        return cls(name, body, requester.user_id, by_oauth=requester.by_oauth)
 
     @property
     def body_hash(self) -> bytes:
@@ -67,8 +76,8 @@ class Proof:
     details: Mapping[str, Any]
 
 
-OwnershipFlows = Callable[[str | None, str], Awaitable[Flows]]
-"""Of a user and the name of the operation. Raises MatrixError for what cannot be done here."""
+OwnershipFlows = Callable[[Guarded], Awaitable[Flows]]
+"""Raises MatrixError for what cannot be done here."""
 Remember = Callable[[], Awaitable[dict[str, Any]]]
 Perform = Callable[[Proof], Awaitable[Reply]]
 
@@ -105,7 +114,7 @@ class UserInteractiveAuthentication:
         `remember` is asked for details to keep when a session begins.
         """
         if not guarded.flows:
-            guarded = replace(guarded, flows=await self.ownership(guarded.user_id, guarded.name))
+            guarded = replace(guarded, flows=await self.ownership(guarded))
         auth = guarded.body.get("auth")
         if auth is None:
             return self._challenge(guarded, await self._begin(guarded, remember))

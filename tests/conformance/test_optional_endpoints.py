@@ -1,7 +1,7 @@
 """Servers with everything on that a config can have: no endpoint is missing there, the optional ones included.
 
-There are two of them, as one cannot be had with the other: either this server looks after its accounts, by single
-sign-on too, or it leaves them to an authentication service, of which the OAuth 2.0 API tells.
+There are three ways: this server looks after its accounts, by single sign-on too; it leaves them to an authentication
+service, of which the OAuth 2.0 API tells; or both, and then nothing is missing at all.
 """
 
 from collections.abc import Iterator
@@ -83,4 +83,21 @@ def test_a_server_that_leaves_its_accounts_to_a_service_lacks_nothing_but_what_t
                 assert (answer.status, answer.errcode) == (404, "M_NOT_FOUND")
             flows = ask(server.port, "GET", "/_matrix/client/v3/login").json["flows"]
             assert [flow["type"] for flow in flows] == ["m.login.application_service"]
+    hang_up(server.port)
+
+
+def test_a_server_with_both_lacks_nothing(settings: tuple[str, Server]) -> None:
+    tables, server = settings
+    with authentication_service() as service:
+        server.settings = f"{tables}{service.settings}legacy_api = true\n"
+        with server:
+            assert missing(server) == set()
+            assert ask(server.port, "GET", OAUTH[0]).json == service.metadata()
+            answer = ask(server.port, "GET", f"{REDIRECT}/main?redirectUrl=https://app.example.org/")
+            assert answer.status == 302
+            flows = ask(server.port, "GET", "/_matrix/client/v3/login").json["flows"]
+            preferred = {flow["type"]: flow.get("oauth_aware_preferred", False) for flow in flows}
+            assert preferred.pop("m.login.sso") is True
+            assert preferred == dict.fromkeys(preferred, False)
+            assert {"m.login.password", "m.login.token"} <= preferred.keys()
     hang_up(server.port)

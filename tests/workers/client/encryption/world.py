@@ -10,7 +10,7 @@ from hs_common.matrix import canonical_json
 from hs_common.matrix.signing import SigningKey
 from hs_workers.client.encryption.known_keys import KnownKeys
 from hs_workers.client.encryption_wiring import Outside, encryption_endpoints
-from hs_workers.client.uia import Flows, UserInteractiveAuthentication
+from hs_workers.client.uia import Flows, Guarded, UserInteractiveAuthentication
 from hs_workers.client.uia_stages import PASSWORD, DummyStage
 from tests.master.harness import SERVER, TestMaster, master
 from tests.reactor import reactor, run
@@ -31,7 +31,7 @@ class NotFollowing:
         return False
 
 
-async def by_password(user_id: str | None, operation: str) -> Flows:
+async def by_password(guarded: Guarded) -> Flows:
     """How everybody shows who he is."""
     return ((PASSWORD,),)
 
