@@ -59,6 +59,7 @@ class Database:
         self._opening = 0
         self._waiting: deque[Deferred[Connection]] = deque()
         self._last_error = "not connected yet"
+        self._handing_on = False
         self._closed = False
 
     async def fetch(self, sql: str, args: Arguments = ()) -> list[Row]:
@@ -184,11 +185,23 @@ class Database:
                 Deferred.fromCoroutine(self._open())
         elif self._closed:
             connection.close()
-        elif self._waiting:
-            self._in_use.add(connection)
-            self._waiting.popleft().callback(connection)
         else:
             self._idle.append(connection)
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Gives idle connections to those who wait. One after the other: who fails before a statement was sent gives
+        its connection back while it is called, and the next one called from there would be a level deeper each time."""
+        if self._handing_on:
+            return
+        self._handing_on = True
+        try:
+            while self._waiting and self._idle:
+                connection = self._idle.pop()
+                self._in_use.add(connection)
+                self._waiting.popleft().callback(connection)
+        finally:
+            self._handing_on = False
 
 
 class _Transaction:

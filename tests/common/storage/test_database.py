@@ -150,6 +150,19 @@ def test_no_more_connections_than_its_size(empty_database_url: str) -> None:
     with_pool(empty_database_url, check, size=3)
 
 
+def test_many_who_fail_before_they_are_sent_fail_one_after_the_other(empty_database_url: str) -> None:
+    async def check(db: Database) -> None:
+        first = Deferred.fromCoroutine(db.fetch("SELECT pg_sleep(0.1)"))
+        others = range(database_module.QUEUE_LIMIT - 1)
+        unsent = [Deferred.fromCoroutine(db.fetch("SELECT %s", ("a\0b",))) for _ in others]
+        for one in unsent:
+            one.addErrback(lambda failure: failure.trap(StatementRefused))
+        await gatherResults([first, *unsent])
+        assert await db.fetch("SELECT 1") == [(1,)]
+
+    with_pool(empty_database_url, check, size=1)
+
+
 def test_the_queue_and_the_wait_are_bounded(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def check(db: Database) -> None:
         async with db.transaction() as txn:
