@@ -3,6 +3,9 @@
 Other servers are told of one device at a time, under a number of its own, which each update names as the one before it:
 so each device of this server's users changes at a position of its own. Changed cross-signing keys have no such number.
 
+Of each user the newest changes are kept. Those before them are folded into one of all devices, so whoever is that far
+behind is told of all that there are.
+
 Spec: server-server-api.md#device-management.
 """
 
@@ -11,8 +14,9 @@ from collections.abc import Sequence
 import orjson
 
 from hs_common.replication.items import CrossSigningItem, DevicesItem
-from hs_master import tables
+from hs_master import encryption_tables, tables
 from hs_master.step import Step
+from hs_master.trimming import is_trimmed_at
 
 
 def change_devices(step: Step, user_id: str, device_ids: Sequence[str], *, removed: bool = False) -> int:
@@ -40,3 +44,5 @@ def change_remote_user(step: Step, user_id: str, device_ids: Sequence[str], *, c
 
 def _write(step: Step, pos: int, user_id: str, device_ids: Sequence[str]) -> None:
     step.row(tables.DEVICE_LIST_CHANGE, pos, user_id, orjson.dumps(list(device_ids)).decode())
+    if is_trimmed_at(pos):
+        step.row(encryption_tables.DEVICE_LIST_FOLD, user_id)

@@ -9,6 +9,9 @@ _DEVICE_COLUMNS: Final = (("user_id", "text"), ("device_id", "text"))
 # Messages of one device that wait at most: a phone that is off for weeks in busy rooms gets some thousands. Of more,
 # the oldest are dropped, so that a device that comes back can read what is new.
 INBOX_LIMIT: Final = 10_000
+# Changes of one user's devices that are kept one by one, and likewise of his cross-signing keys. Below what the sender
+# looks at (CHANGES_OF_USER_LIMIT), so that it always finds the one that stands for all before.
+DEVICE_LIST_CHANGES_LIMIT: Final = 100
 # Of the worker-owned tables only rows that nobody holds are deleted: this transaction waits for no other. A row that is
 # held is being given out or deleted by its holder, and what is left of a device is deleted when one of its name begins.
 DEVICE_KEYS_END = with_rows(
@@ -140,6 +143,27 @@ SERVICE_TO_DEVICE = insert(
     "service_to_device",
     (("service_id", "text"), ("pos", "bigint"), ("user_id", "text")),
 )
+DEVICE_LIST_FOLD = with_rows(
+    "device_list_fold",
+    (("user_id", "text"),),
+    f"""
+    WITH edges AS MATERIALIZED (
+        SELECT written.user_id, kind.of_keys, edge.pos
+          FROM (SELECT DISTINCT user_id FROM {{new}}) AS written
+         CROSS JOIN (VALUES (true), (false)) AS kind (of_keys)
+         CROSS JOIN LATERAL (
+            SELECT pos FROM device_list_changes AS kept
+             WHERE kept.user_id = written.user_id AND (kept.device_ids IS NOT DISTINCT FROM '[]') = kind.of_keys
+             ORDER BY pos DESC OFFSET {DEVICE_LIST_CHANGES_LIMIT} LIMIT 1) AS edge
+    ), folded AS (
+        DELETE FROM device_list_changes AS old USING edges
+         WHERE old.user_id = edges.user_id AND (old.device_ids IS NOT DISTINCT FROM '[]') = edges.of_keys
+           AND old.pos < edges.pos
+    )
+    UPDATE device_list_changes AS old SET device_ids = NULL FROM edges WHERE NOT edges.of_keys AND old.pos = edges.pos
+    """,
+)
+"""The oldest change that is kept stands for all before: of all devices, or of the keys."""
 
 # Before devices are written, and after.
 ENDS: Final[tuple[Write, ...]] = (DEVICE_KEYS_END, INBOX_END, CROSS_SIGNING_KEYS_END)

@@ -59,12 +59,28 @@ async def sights_of(db: Queries, user_id: str) -> list[Seen]:
 
 
 async def note_seen(db: Queries, seen: Sequence[Seen]) -> None:
-    """Keeps the newest sight of each device, whichever process wrote first. At most one entry per device."""
+    """Keeps the newest sight of each device, whichever process wrote first. At most one entry per device.
+
+    What is left of these users' devices that are gone goes with it, so of each user no more stays than he has devices.
+    """
     rows = sorted(seen, key=lambda one: (one.user_id, one.device_id))  # one order for all writers: no deadlock
     await db.execute(
         """
+        WITH seen AS MATERIALIZED (
+            SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])
+                AS one (user_id, device_id, ip, user_agent, ts)
+        ), free AS MATERIALIZED (
+            SELECT held.user_id, held.device_id FROM device_seen AS held
+             WHERE held.user_id IN (SELECT user_id FROM seen)
+               AND (held.user_id, held.device_id) NOT IN (SELECT user_id, device_id FROM seen)
+               AND NOT EXISTS (SELECT FROM devices AS d WHERE d.user_id = held.user_id AND d.device_id = held.device_id)
+               FOR UPDATE OF held SKIP LOCKED
+        ), gone AS (
+            DELETE FROM device_seen AS old USING free
+             WHERE (old.user_id, old.device_id) = (free.user_id, free.device_id)
+        )
         INSERT INTO device_seen (user_id, device_id, ip, user_agent, ts)
-        SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])
+        SELECT user_id, device_id, ip, user_agent, ts FROM seen ORDER BY user_id, device_id
             ON CONFLICT (user_id, device_id) DO UPDATE
            SET ip = excluded.ip, user_agent = excluded.user_agent, ts = excluded.ts
          WHERE device_seen.ts < excluded.ts

@@ -18,16 +18,9 @@ from hs_common.replication.items import DestinationsItem, ToDeviceItem
 from hs_master import encryption_tables, tables
 from hs_master.rooms.needs import Needs
 from hs_master.step import Knowledge, Step
+from hs_master.trimming import is_trimmed_at
 
 ALL_DEVICES: Final = "*"
-TRIMMED_ONE_IN: Final = 64
-"""Messages: looking for those that are too many at each would cost more than the message does."""
-_SPREAD: Final = 0x9E3779B97F4A7C15
-
-
-def is_trimmed_at(pos: int) -> bool:
-    """Whether inboxes are cut to their limit at a position: at one of so many, in whatever steps positions come."""
-    return (pos * _SPREAD & 0xFFFF_FFFF_FFFF_FFFF) * TRIMMED_ONE_IN < 1 << 64
 
 
 class SendToDeviceDecider:

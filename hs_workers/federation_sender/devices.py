@@ -25,6 +25,8 @@ DEVICES_LIMIT: Final = 50
 """Devices of one user that are told one by one; whoever has more is looked up by the other server."""
 CHANGES_OF_USER_LIMIT: Final = 200
 """How far back is looked for the last changes of a user's devices; those that changed before are looked up likewise."""
+UNKNOWN_CHANGE: Final = 0
+"""What came before is not kept one by one: a number that nobody knows makes the other server look the list up."""
 SHOWN_KEYS: Final = ("master", "self_signing")
 """Of cross-signing keys, by usage."""
 
@@ -92,7 +94,10 @@ def _last_changes(changes: list[Row], devices: Collection[str]) -> list[tuple[st
     change, whose device may be gone. `changes`: (pos, device ids as a JSON array or NULL: of all), the newest first."""
     found: dict[str, tuple[int, list[int]]] = {}
     for number, (pos, listed) in enumerate(changes[:CHANGES_OF_USER_LIMIT]):
-        before = [changes[number + 1][0]] if number + 1 < len(changes) else []
+        if number + 1 < len(changes):
+            before = [changes[number + 1][0]]
+        else:
+            before = [] if listed is not None else [UNKNOWN_CHANGE]
         for device_id in devices if listed is None else orjson.loads(listed):
             if device_id in devices or number == 0:
                 found.setdefault(device_id, (pos, before))

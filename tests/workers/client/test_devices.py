@@ -105,3 +105,23 @@ def test_the_newest_sight_stays_whichever_process_wrote_first(play: Play) -> Non
         assert await world.db.fetch("SELECT ip, ts FROM device_seen") == [("late", 2000)]
 
     play(scenario)
+
+
+def test_sights_of_devices_that_are_gone_go(play: Play) -> None:
+    """With the user's next: or every login would leave a row for ever."""
+
+    async def scenario(world: World) -> None:
+        for device_id in ("A", "B"):
+            await world.login_ok(device_id=device_id)
+        bob = await world.login_ok("bob", device_id="C")
+        seen = LastSeen(world.db, lambda: world.now_ms)
+        for user_id, device_id in ((ALICE, "A"), (ALICE, "gone"), (ALICE, "B"), ("@bob:example.org", "C")):
+            seen.note(Requester(user_id, device_id, b""), "10.0.0.7", "")
+        await seen.flush()
+        assert (await world.ask("POST", "/logout", token=bob["access_token"])).json == {}
+        seen.note(Requester(ALICE, "B", b""), "10.0.0.8", "")
+        await seen.flush()
+        left = await world.db.fetch("SELECT user_id, device_id FROM device_seen ORDER BY user_id, device_id")
+        assert left == [(ALICE, "A"), (ALICE, "B"), ("@bob:example.org", "C")]
+
+    play(scenario)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import orjson
+import pytest
 
 from hs_common.replication.calls import CloseSessions, NewSession, OpenSession, RegisterUser, RenameDevice
 from hs_common.replication.encryption_calls import (
@@ -13,6 +14,8 @@ from hs_common.replication.encryption_calls import (
     SetDeviceKeys,
 )
 from hs_common.storage import device_lists
+from hs_master import trimming
+from hs_master.encryption_tables import DEVICE_LIST_CHANGES_LIMIT
 from hs_workers.federation_sender import devices
 from tests.reactor import run, until
 from tests.workers.federation_sender.world import ALICE, World, world
@@ -169,12 +172,43 @@ def test_what_was_written_under_one_number_for_all_is_told_so(database_url: str)
     run(play())
 
 
+def test_changes_of_long_ago_are_told_as_one_of_all_devices(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept of a user is bounded; who was away meanwhile hears of all devices, and looks the list up."""
+    monkeypatch.setattr(trimming, "TRIMMED_ONE_IN", 1)
+
+    async def play() -> None:
+        async with world(database_url) as w:
+            await w.shared_room(BOB)
+            await w.master.call(RegisterUser(user_id=ALICE, password_hash=None))
+            for device_id in ("A", "B", "gone"):
+                await open_device(w, device_id)
+            await cross_sign(w)
+            before = await device_lists.last_change(w.master.db, ALICE)
+            await w.master.call(CloseSessions(user_id=ALICE, device_ids=["gone"]))
+            for number in range(DEVICE_LIST_CHANGES_LIMIT + 20):
+                await rename(w, "A", str(number))
+            rows = await w.master.db.fetch("SELECT device_ids FROM device_list_changes ORDER BY pos")
+            kinds = [device_ids for (device_ids,) in rows]
+            assert len(kinds) == 1 + 1 + DEVICE_LIST_CHANGES_LIMIT
+            assert kinds[:3] == ["[]", None, '["A"]']
+            assert await device_lists.changed_users(w.master.db, ALICE, before, before + 10_000) == [ALICE]
+            w.start_worker()
+            await all_told(w)
+            told = updates(w)
+            assert {one["device_id"] for one in told} == {"A", "B"}
+            assert told[0]["prev_id"] == [devices.UNKNOWN_CHANGE]
+            assert w.elsewhere.edus("there", "m.signing_key_update")
+
+    run(play())
+
+
 def test_last_changes_are_those_of_devices_that_are_there() -> None:
     changes = [(9, '["gone"]'), (7, '["A"]'), (6, '["gone"]'), (5, '["A","B"]'), (3, None), (1, '["C"]')]
     there = {"A": 1, "B": 1, "C": 1}
     assert devices._last_changes(changes, there) == [("C", 3, [1]), ("B", 5, [3]), ("A", 7, [6]), ("gone", 9, [7])]
     assert devices._last_changes(changes[-1:], there) == [("C", 1, [])]
     assert devices._last_changes([], there) == []
+    assert devices._last_changes([(3, None)], {"A": 1}) == [("A", 3, [devices.UNKNOWN_CHANGE])]
 
 
 def test_no_more_devices_and_changes_are_told_than_fit() -> None:

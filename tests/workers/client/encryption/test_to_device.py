@@ -5,7 +5,7 @@ import pytest
 
 from hs_common.http.request import JSON_DEPTH_LIMIT
 from hs_common.replication.encryption_calls import SendToDevice
-from hs_master.decisions import to_device
+from hs_master import trimming
 from hs_master.encryption_tables import INBOX_LIMIT
 from tests.master.harness import master
 from tests.reactor import run
@@ -119,7 +119,7 @@ def test_wrong_messages_are_refused(database_url: str) -> None:
 
 
 def test_an_inbox_is_bounded_and_keeps_the_newest(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(to_device, "TRIMMED_ONE_IN", 1)
+    monkeypatch.setattr(trimming, "TRIMMED_ONE_IN", 1)
 
     async def scenario(world: RoomWorld) -> None:
         alice = await world.user("alice")
@@ -138,5 +138,5 @@ def test_an_inbox_is_bounded_and_keeps_the_newest(database_url: str, monkeypatch
 
 @pytest.mark.parametrize("step", [1, 2, 3, 64, 128, 1_000, 4_096])
 def test_inboxes_are_trimmed_in_whatever_steps_positions_come(step: int) -> None:
-    trimmed = [number for number in range(6_400) if to_device.is_trimmed_at(1_790_000_000_000_000 + number * step)]
+    trimmed = [number for number in range(6_400) if trimming.is_trimmed_at(1_790_000_000_000_000 + number * step)]
     assert 50 <= len(trimmed) <= 200
