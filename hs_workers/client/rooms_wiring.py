@@ -16,6 +16,7 @@ from hs_common.reading.directory_memory import DirectoryMemory
 from hs_common.reading.published_rooms import PublishedRooms
 from hs_common.reading.room_summaries import RoomSummaries
 from hs_common.reading.room_view import RoomViews
+from hs_common.reading.thread_updates import ThreadUpdates
 from hs_common.replication.link_interface import Link
 from hs_common.replication.subscription import Subscription
 from hs_common.storage.queries import Queries
@@ -75,6 +76,7 @@ from hs_workers.client.rooms import Rooms
 from hs_workers.client.search import Search
 from hs_workers.client.server_notices import ServerNotices
 from hs_workers.client.space_hierarchy import SpaceHierarchy
+from hs_workers.client.thread_updates import ThreadUpdatesEndpoint
 from hs_workers.client.threads_list import ThreadsList
 from hs_workers.client.users import Users
 
@@ -114,6 +116,7 @@ ENDPOINT_CLASSES: tuple[type, ...] = (
         Search,
         ServerNotices,
         SpaceHierarchy,
+        ThreadUpdatesEndpoint,
         ThreadsList,
         Users,
     ),
@@ -229,6 +232,7 @@ def _reading(config: Config, outside: Outside, sending: Sending) -> list[object]
         Rooms(reading, Members(db, reading, events), events),
         Search(Searching(db, views, events, NeighbourReading(db, views, pages))),
         SpaceHierarchy(Hierarchies(db, summaries, outside.elsewhere)),
+        ThreadUpdatesEndpoint(db, ThreadUpdates(db, views, events)),
         ThreadsList(children),
         Users(FoundUsers(db, name, config.user_directory.search_all_users)),
     ]

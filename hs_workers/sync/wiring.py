@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hs_common.process.background import Background
+from hs_common.reading.client_events import ClientEvents
 from hs_common.reading.reader_settings import ReaderSettings
+from hs_common.reading.room_view import RoomViews
+from hs_common.reading.thread_updates import ThreadUpdates
 from hs_common.replication.clock import Clock
 from hs_common.replication.ephemeral import Message
 from hs_common.replication.ephemeral_view import EphemeralView
@@ -158,7 +161,10 @@ class SyncParts:
     def _make_sliding(self, outside: Outside, following: Following) -> SlidingAnswering:
         db, clock = outside.db, outside.clock
         self.viewing = Viewing(db, lambda: following.follower.position.pos)
-        telling = Telling(db, self.recent, Extensions(db, following.ephemeral), outside.background, outside.now_ms)
+        views = RoomViews(db)
+        threads = ThreadUpdates(db, views, ClientEvents(db, views, outside.now_ms))
+        extensions = Extensions(db, following.ephemeral, threads)
+        telling = Telling(db, self.recent, extensions, outside.background, outside.now_ms)
         return SlidingAnswering(
             db,
             lambda: following.follower,

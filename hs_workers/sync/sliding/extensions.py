@@ -1,10 +1,10 @@
-"""What extensions tell besides rooms: account data, receipts, typing, messages to the device and its keys.
+"""What extensions tell besides rooms: account data, receipts, typing, threads, messages to the device and its keys.
 
 Extensions about rooms are limited to the lists and subscriptions that they name. A room that comes into sight gets all
-of it, one that was in sight what changed since it was told.
+of it, one that was in sight what changed since it was told. Threads are told of all joined rooms.
 
 Spec: MSC4508 (the common rules, typing), MSC3885 (to_device), MSC3884 (e2ee), MSC3959 (account_data), MSC3960
-(receipts).
+(receipts), MSC4360 (threads).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,15 +15,18 @@ import orjson
 
 from hs_common.matrix.errors import invalid_param
 from hs_common.matrix.receipts_edu import Receipt, receipt_events
+from hs_common.matrix.tokens import RoomToken
 from hs_common.reading.device_lists import device_lists_between
+from hs_common.reading.room_view import Reader
 from hs_common.reading.settings import PUSH_RULES, push_rules_content
+from hs_common.reading.thread_updates import MAXIMUM_THREADS, Stretch, ThreadUpdates
 from hs_common.replication.ephemeral_view import Changes, EphemeralView
 from hs_common.storage import sync_personal
 from hs_common.storage.queries import Queries
 from hs_workers.sync.answer import account_data_event
 from hs_workers.sync.devices import MAXIMUM_MESSAGES, DeviceNews
 from hs_workers.sync.sliding.hints import UNKNOWN, Hints
-from hs_workers.sync.sliding.lists import Matches
+from hs_workers.sync.sliding.lists import Matches, View
 from hs_workers.sync.sliding.load_rooms import RoomResult
 from hs_workers.sync.sliding.question import Extension, Json, SlidingRequest
 
@@ -89,9 +92,10 @@ def to_device(extension: Extension, news: DeviceNews) -> Json:
 class Extensions:
     """Loads them for any reader."""
 
-    def __init__(self, db: Queries, view: EphemeralView) -> None:
+    def __init__(self, db: Queries, view: EphemeralView, threads: ThreadUpdates) -> None:
         self._db = db
         self._view = view
+        self._threads = threads
 
     async def e2ee(self, scene: Scene, news: DeviceNews) -> Json:
         """The device's keys, and whose devices changed."""
@@ -171,6 +175,32 @@ class Extensions:
             if (user_ids or since > 0) if has_entered else (room_id in changed or changes.is_full):
                 rooms[room_id] = {"type": "m.typing", "content": {"user_ids": user_ids}}
         return {"rooms": rooms} if rooms else {}
+
+    async def threads(
+        self, name: str, scene: Scene, device_id: str | None, view: View, results: Mapping[str, RoomResult]
+    ) -> Json:
+        """Threads that went on, in any joined room, unless the answer has all that is new of them anyway."""
+        extension, start = scene.request.extensions[name], scene.start(name) or 0
+        memberships, activity = view.rooms.memberships, view.activity
+        rooms = [
+            room_id
+            for room_id, row in memberships.items()
+            if row.membership == "join" and (room_id not in activity or activity[room_id].last > start)
+        ]
+        if not rooms:
+            return {}
+        told_after = {room_id: result.start for room_id, result in results.items() if result.timeline}
+        found = await self._threads.page(
+            Reader(scene.user_id, device_id),
+            rooms,
+            scene.ignored,
+            Stretch(RoomToken(start), RoomToken(scene.now)),
+            min(extension.limit or MAXIMUM_THREADS, MAXIMUM_THREADS),
+            with_roots=extension.include_roots,
+            told_after=None if extension.include_roots else told_after,
+        )
+        told: Json = {"updates": found.threads} if found.threads else {}
+        return told if found.more is None else {**told, "prev_batch": str(found.more)}
 
 
 def _one_event(receipts: Sequence[Receipt], reader: str) -> Json:

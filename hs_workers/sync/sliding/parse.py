@@ -16,6 +16,7 @@ from hs_workers.sync.sliding.question import (
     MAXIMUM_NAMES,
     MAXIMUM_SUBSCRIPTIONS,
     MAXIMUM_TIMELINE,
+    THREADS,
     Extension,
     Filters,
     Json,
@@ -25,7 +26,7 @@ from hs_workers.sync.sliding.question import (
 )
 from hs_workers.sync.sliding.required_state import MEMBER, Element, Selector, Selectors
 
-EXTENSIONS: Final = ("to_device", "e2ee", "account_data", "receipts", "typing")
+EXTENSIONS: Final = ("to_device", "e2ee", "account_data", "receipts", "typing", *THREADS)
 LARGEST: Final = 2**53 - 1
 _Required = Callable[[Any, str], Selectors]
 
@@ -225,7 +226,8 @@ def _extensions(body: Json) -> dict[str, Extension]:
             if limit is not None and (not _is_integer(limit) or limit < 1):
                 raise invalid_param(f"`extensions.{name}.limit` must be a whole number above 0")
             lists, rooms = _scope(keys, "lists"), _scope(keys, "rooms")
-            found[name] = Extension(lists, rooms, limit, _string(keys, "since"))
+            with_roots = _boolean(keys, "include_roots") or False
+            found[name] = Extension(lists, rooms, limit, _string(keys, "since"), with_roots)
     return found
 
 

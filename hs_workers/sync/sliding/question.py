@@ -22,6 +22,8 @@ MAXIMUM_TIMELINE: Final = 100
 MAXIMUM_ELEMENTS: Final = 200
 # Names in one filter or extension: spaces, tags, types, lists, rooms.
 MAXIMUM_NAMES: Final = 1_000
+THREADS: Final = ("threads", "io.element.msc4360.threads")
+"""The extension about threads, by its name and by that which it has until it is merged."""
 MAXIMUM_NAME: Final = 255  # characters: identifiers have no more
 
 
@@ -79,6 +81,7 @@ class Extension:
     rooms: frozenset[str] | None = None
     limit: int | None = None
     since: str | None = None
+    include_roots: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from hs_workers.sync.sliding.hints import UNKNOWN, Hints, hints
 from hs_workers.sync.sliding.lists import Matches, View, match, server_list
 from hs_workers.sync.sliding.load_rooms import RoomLoader, RoomResult
 from hs_workers.sync.sliding.planning import Plan, after, plan
-from hs_workers.sync.sliding.question import Json, SlidingRequest
+from hs_workers.sync.sliding.question import THREADS, Json, SlidingRequest
 from hs_workers.sync.sliding.render import body
 
 
@@ -176,6 +176,10 @@ class Telling:
             found["account_data"] = await self._extensions.account_data(scene, wanted["account_data"])
         if "receipts" in wanted:
             found["receipts"] = await self._extensions.receipts(scene, wanted["receipts"], rooms)
+        for name in THREADS:
+            if name in wanted:
+                device_id, view = prepared.reader.device_id, prepared.view
+                found[name] = await self._extensions.threads(name, scene, device_id, view, rooms)
         if "typing" in wanted:
             typing = found["typing"] = self._extensions.typing(scene, wanted["typing"], changes)
             of_rooms = typing.get("rooms", {})

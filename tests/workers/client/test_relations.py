@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
+from hs_common.reading import thread_updates
 from hs_workers.client.room import children
 from tests.workers.client.room_world import V1, RoomWorld, User, play, relations_path, room_path
 
@@ -189,5 +190,48 @@ def test_threads_are_the_same_however_many_replies_are_looked_at(
         assert await pages(bob, include="participated") == [2]
         await bob.set_account_data("m.ignored_user_list", {"ignored_users": {alice.user_id: {}}})
         assert await pages(bob) == [2]
+
+    play(database_url, scenario)
+
+
+@pytest.mark.parametrize("looked_at", [2, 1_000])
+def test_threads_of_all_rooms_come_in_pages_each_once(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, looked_at: int
+) -> None:
+    monkeypatch.setattr(thread_updates, "REPLIES_LOOKED_AT", looked_at)
+    path = f"{V1}/thread_updates"
+
+    async def scenario(world: RoomWorld) -> None:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        rooms = [await alice.create(preset="public_chat") for _ in range(2)]
+        for room_id in rooms:
+            await bob.join(room_id)
+        roots = [await alice.send(rooms[number % 2], f"root {number}") for number in range(4)]
+        replies = [await alice.relate(rooms[number % 2], "m.thread", roots[number]) for number in (0, 1, 2, 0, 3, 1)]
+
+        async def pages(user: User, **query: Any) -> list[list[int]]:
+            found: list[list[int]] = []
+            token: dict[str, str] = {}
+            while True:
+                page = await user.ok("GET", path, dir="b", limit=2, **query, **token)
+                found.append(sorted(roots.index(root) for room in page["chunk"].values() for root in room))
+                if "next_batch" not in page:
+                    return [one for one in found if one]
+                token = {"from_": page["next_batch"]}
+
+        assert await pages(bob) == [[1, 3], [0, 2]]
+        newest = (await bob.ok("GET", path, dir="b"))["chunk"][rooms[1]][roots[1]]
+        assert newest["thread_root"]["unsigned"]["m.relations"]["m.thread"]["latest_event"]["event_id"] == replies[5]
+        older = await bob.ok("GET", relations_path(rooms[1], roots[1]), dir="b", **{"from": newest["prev_batch"]})
+        assert [event["event_id"] for event in older["chunk"]] == [replies[1]]
+        since = (await bob.ok("GET", room_path(rooms[1], "messages"), dir="b", limit=1))["start"]
+        assert await pages(bob, to=since) == []
+        await alice.relate(rooms[0], "m.thread", roots[2])
+        assert await pages(bob, to=since) == [[2]]
+        await bob.ok("POST", room_path(rooms[1], "leave"), {})
+        assert await pages(bob) == [[0, 2]]
+        for query in ({}, {"dir": "x"}, {"dir": "f"}, {"dir": "b", "limit": 0}, {"dir": "b", "to": "x"}):
+            status, errcode = await bob.refused("GET", path, **query)
+            assert (status, errcode) == (400, "M_INVALID_PARAM" if query else "M_MISSING_PARAM")
 
     play(database_url, scenario)
