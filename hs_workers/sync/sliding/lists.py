@@ -5,14 +5,15 @@ Spec: MSC4186, "Lists", "Activity ordering", `SlidingRoomFilter`.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from operator import itemgetter
 
 from hs_common.reading.settings import Settings
 from hs_workers.sync.sliding.question import Filters, RoomConfig, SlidingRequest
 from hs_workers.sync.sliding.room_memory import Activity, facts_of_stripped
-from hs_workers.sync.sliding.user_memory import UserRooms
+from hs_workers.sync.sliding.user_memory import NOT_IN, UserRooms
 from hs_workers.sync.windows import Membership
 
-NOT_IN: Sequence[str] = ("leave", "ban")
 ASKED: Sequence[str] = ("invite", "knock")
 
 
@@ -33,16 +34,22 @@ class View:
     were_in: frozenset[str] = frozenset()
     is_here: bool = False
 
-    def order(self, row: Membership) -> int:
-        """By what a room is ordered: what happened last in it, as far as the reader was there."""
-        activity = self.activity.get(row.room_id)
-        return row.from_pos if row.membership != "join" or activity is None else max(activity.last, row.from_pos)
+    def ordered(self, rows: Collection[Membership]) -> list[Membership]:
+        """By what happened last in each room, as far as the reader was there. In one expression, as each answer does
+        this with all his rooms."""
+        activity = self.activity
+        lasts = [
+            row.from_pos
+            if row.membership != "join" or (one := activity.get(row.room_id)) is None or one.last < row.from_pos
+            else one.last
+            for row in rows
+        ]
+        by_last = sorted(zip(lasts, rows, strict=True), key=itemgetter(0), reverse=True)
+        return [row for _, row in by_last]  # those of the same order stay as they were
 
     def type_of(self, row: Membership) -> str | None:
         """The room's type, for filters. Of who is only invited it is what he was told."""
-        if row.membership in ASKED:
-            return facts_of_stripped(row.stripped_state).type
-        return self.types.get(row.room_id)
+        return facts_of_stripped(row.stripped_state).type if row.membership in ASKED else self.types.get(row.room_id)
 
     def is_encrypted(self, row: Membership) -> bool:
         """Whether the room is encrypted, likewise."""
@@ -88,8 +95,7 @@ def server_list(view: View, settings: Settings, sent: Collection[str], user_id: 
         for row in view.rooms.memberships.values()
         if row.membership == "join" or _is_listed(row, view, settings, sent, user_id)
     ]
-    rows.sort(key=view.order, reverse=True)  # those of the same order stay as they are: by their ids
-    return rows
+    return view.ordered(rows)  # those of the same order: by their ids
 
 
 def _is_listed(row: Membership, view: View, settings: Settings, sent: Collection[str], user_id: str) -> bool:
@@ -138,7 +144,11 @@ def filtered(filters: Filters, rows: Sequence[Membership], view: View) -> Sequen
     if filters.asks_for_encryption:
         rows = [row for row in rows if view.is_encrypted(row) is filters.is_encrypted]
     if filters.asks_for_types:
-        rows = [row for row in rows if _is_of_type(filters, view.type_of(row))]
+        is_wanted = cache(lambda room_type: _is_of_type(filters, room_type))  # there are few types
+        type_of = view.types.get  # of nearly all
+        rows = [
+            row for row in rows if is_wanted(type_of(row.room_id) if row.membership == "join" else view.type_of(row))
+        ]
     return rows
 
 

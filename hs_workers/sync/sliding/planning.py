@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hs_workers.sync.sliding.connection import LIVE, Connection, Sent
-from hs_workers.sync.sliding.lists import NOT_IN, Match, Matches, View
+from hs_workers.sync.sliding.lists import Match, Matches, View
 from hs_workers.sync.sliding.question import RoomConfig
 from hs_workers.sync.sliding.required_state import NOTHING, Selectors
+from hs_workers.sync.sliding.user_memory import NOT_IN
 from hs_workers.sync.windows import Membership
 
 LEFT = "leave"

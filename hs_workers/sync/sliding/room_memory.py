@@ -8,6 +8,7 @@ that were asked for last stay.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import filterfalse
 from typing import Any, Final
 
 import orjson
@@ -123,10 +124,10 @@ class RoomMemory:
 
     async def read(self, asked: Asked, upto: int) -> bool:
         """Reads what is not known of what is asked, up to this process' position. Whether there was any."""
-        unknown = [room_id for room_id in asked.active if room_id not in self._activity]
+        unknown = list(filterfalse(self._activity.__contains__, asked.active))
         inexact = [room_id for room_id, told in asked.told.items() if self._is_in_doubt(room_id, told, upto)]
-        untyped = [room_id for room_id in asked.types if room_id not in self._types]
-        vague = [room_id for room_id in asked.encrypted if room_id not in self._encrypted]
+        untyped = list(filterfalse(self._types.__contains__, asked.types))
+        vague = list(filterfalse(self._encrypted.__contains__, asked.encrypted))
         if not (unknown or inexact or untyped or vague):
             return False
         happened: dict[str, EventItem] = {}

@@ -4,6 +4,7 @@ the log says that something of it changed. Bounded by users.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, TypeGuard
 
 import orjson
@@ -17,16 +18,32 @@ from hs_workers.sync.windows import Membership
 MAXIMUM_USERS: Final = 5_000  # of one worker; one in 2,000 rooms takes about a MiB
 DIRECT: Final = "m.direct"
 TAG: Final = "m.tag"
+NOT_IN: Final[Sequence[str]] = ("leave", "ban")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UserRooms:
     """`memberships`: those that hold, by room, in the order of the rooms' ids. `direct`: the rooms that are direct
-    chats, by account data."""
+    chats, by account data. What each answer asks of them is found out once: they may be thousands."""
 
     memberships: Mapping[str, Membership]
     direct: frozenset[str]
     tags: Mapping[str, frozenset[str]]
+
+    @cached_property
+    def joined(self) -> Mapping[str, None]:
+        """The rooms that he is in, in order."""
+        return dict.fromkeys(room_id for room_id, row in self.memberships.items() if row.membership == "join")
+
+    @cached_property
+    def out(self) -> Sequence[Membership]:
+        """Those of the rooms that he left, or was put out of."""
+        return [row for row in self.memberships.values() if row.membership in NOT_IN]
+
+    @cached_property
+    def with_state(self) -> Sequence[str]:
+        """The rooms that he is or was in."""
+        return [room_id for room_id, row in self.memberships.items() if row.membership in ("join", *NOT_IN)]
 
 
 async def read_user_rooms(db: Queries, user_id: str, at: int) -> UserRooms:

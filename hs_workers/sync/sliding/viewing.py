@@ -17,7 +17,7 @@ from hs_common.replication.subscription import Subscription
 from hs_common.storage import sliding, sync_rooms
 from hs_common.storage.queries import Queries
 from hs_workers.sync.sliding.connection import Sent
-from hs_workers.sync.sliding.lists import NOT_IN, View
+from hs_workers.sync.sliding.lists import View
 from hs_workers.sync.sliding.question import SlidingRequest
 from hs_workers.sync.sliding.room_memory import (
     Asked,
@@ -55,7 +55,7 @@ class Viewing:
             rooms = self._users.known(user_id)
             assert rooms is not None, "it is known"
             asked = _asked(rooms, request, sent)
-            spaces = request.spaces & set(asked.active)
+            spaces = request.spaces & rooms.joined.keys()
             at = self._position()
             children = await _children(self._db, spaces, at) if spaces else {}
             were_in = await _were_in(self._db, user_id, rooms, request, sent, at)
@@ -78,7 +78,7 @@ class Viewing:
         await read_changes(self._db, activity, [room_id for room_id, told in asked.told.items() if told < at], at)
         types = await read_types(self._db, asked.types)
         encrypted = await read_encrypted(self._db, asked.encrypted, at)
-        spaces = request.spaces & set(asked.active)
+        spaces = request.spaces & rooms.joined.keys()
         children = await _children(self._db, spaces, at) if spaces else {}
         were_in = await _were_in(self._db, user_id, rooms, request, sent, at)
         return View(at, rooms, activity, types, encrypted, children, were_in)
@@ -99,16 +99,12 @@ class Viewing:
 
 def _asked(rooms: UserRooms, request: SlidingRequest, sent: Mapping[str, Sent]) -> Asked:
     """What has to be known of the reader's rooms. What they are is said by the state of those that he is or was in."""
-    joined = [room_id for room_id, row in rooms.memberships.items() if row.membership == "join"]
     live = 0 if request.pos is None else request.pos.position
-    with_facts: list[str] = []
-    if request.asks_for_types or request.asks_for_encryption:
-        with_facts = [room_id for room_id, row in rooms.memberships.items() if row.membership in ("join", *NOT_IN)]
     return Asked(
-        joined,
-        {room_id: sent[room_id].position(live) for room_id in joined if room_id in sent} if sent else {},
-        with_facts if request.asks_for_types else (),
-        with_facts if request.asks_for_encryption else (),
+        rooms.joined.keys(),
+        {room_id: one.position(live) for room_id, one in sent.items() if room_id in rooms.joined},
+        rooms.with_state if request.asks_for_types else (),
+        rooms.with_state if request.asks_for_encryption else (),
     )
 
 
@@ -127,9 +123,9 @@ async def _were_in(
     """Of the rooms that the reader is out of those that he has been in, as far as that matters: he was put out, the
     connection has been sent them, or they are subscribed to. Those that he forgot only if it has been sent them."""
     out = [
-        room_id
-        for room_id, row in rooms.memberships.items()
-        if row.membership in NOT_IN and (row.sender != user_id or room_id in sent or room_id in request.subscriptions)
+        row.room_id
+        for row in rooms.out
+        if row.sender != user_id or row.room_id in sent or row.room_id in request.subscriptions
     ]
     out += [room_id for room_id in (*sent, *request.subscriptions) if room_id not in rooms.memberships]
     if not out:
