@@ -116,12 +116,7 @@ async def newest_changes(db: Queries, room_ids: Sequence[str], upto: int) -> lis
 async def bumps(db: Queries, room_ids: Sequence[str], upto: int, types: Sequence[str], scanned: int) -> list[Row]:
     """(room_id, the newest live event of these types among the newest `scanned`, the oldest event): their positions."""
     return await db.fetch(
-        "SELECT w.room_id, (SELECT n.order_pos FROM (SELECT t.order_pos, t.type FROM timeline AS t"
-        " WHERE t.room_id = w.room_id AND t.order_pos <= %(upto)s AND t.order_sub = 0"
-        " ORDER BY t.order_pos DESC LIMIT %(scanned)s) AS n WHERE n.type = ANY(%(types)s) LIMIT 1),"
-        " (SELECT min(t.order_pos) FROM timeline AS t WHERE t.room_id = w.room_id)"
-        " FROM unnest(%(rooms)s::text[]) AS w (room_id)",
-        {"upto": upto, "scanned": scanned, "types": list(types), "rooms": list(room_ids)},
+        "SELECT * FROM bumping_events(%s::text[], %s, %s::text[], %s)", (list(room_ids), upto, list(types), scanned)
     )
 
 

@@ -11,13 +11,7 @@ from hs_common.storage.queries import Queries, Row
 
 async def kinds(db: Queries, parent_ids: Sequence[str], upto: int) -> list[Row]:
     """(parent_id, rel_type): which parents have children of the relationships that are aggregated, up to a position."""
-    return await db.fetch(
-        "SELECT p.parent_id, k.rel_type FROM unnest(%s::text[]) AS p (parent_id)"
-        " CROSS JOIN (VALUES ('m.reference'), ('m.replace'), ('m.thread')) AS k (rel_type)"
-        " WHERE EXISTS (SELECT 1 FROM relations AS r"
-        " WHERE r.parent_id = p.parent_id AND r.rel_type = k.rel_type AND r.order_pos <= %s)",
-        (list(parent_ids), upto),
-    )
+    return await db.fetch("SELECT * FROM related_kinds(%s::text[], %s)", (list(parent_ids), upto))
 
 
 async def references(

@@ -51,27 +51,12 @@ async def timelines(
     """Of each room the newest `limit` events with low < order_pos <= high, newest first.
 
     (room_id, order_pos, order_sub, event_id, sender, type, state_key, origin_server_ts, thread_root, state_pos,
-    delta_id, device_id, txn_id, replaces_state, redacted_by, json).
+    delta_id, device_id, txn_id, replaces_state, redacted_by, json). The statement is a function, whose plan a session
+    keeps.
     """
     return await db.fetch(
-        "SELECT w.room_id, t.order_pos, t.order_sub, t.event_id, t.sender, t.type, t.state_key, t.origin_server_ts,"
-        " t.thread_root, t.state_pos, t.delta_id, t.device_id, t.txn_id, e.replaces_state, e.redacted_by, e.json"
-        " FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS w (room_id, low, high)"
-        " CROSS JOIN LATERAL (SELECT * FROM timeline WHERE timeline.room_id = w.room_id"
-        " AND order_pos > w.low AND order_pos <= w.high ORDER BY order_pos DESC, order_sub DESC LIMIT %s) AS t"
-        # A join keeps no order by itself, whatever stands inside of it.
-        " JOIN events AS e ON e.event_id = t.event_id ORDER BY t.order_pos DESC, t.order_sub DESC",
+        "SELECT * FROM newest_of_timelines(%s::text[], %s::bigint[], %s::bigint[], %s)",
         (list(room_ids), list(lows), list(highs), limit),
-    )
-
-
-async def timeline_events(db: Queries, event_ids: Sequence[str]) -> list[Row]:
-    """The same columns of events of any rooms, by their ids, in any order."""
-    return await db.fetch(
-        "SELECT t.room_id, t.order_pos, t.order_sub, t.event_id, t.sender, t.type, t.state_key, t.origin_server_ts,"
-        " t.thread_root, t.state_pos, t.delta_id, t.device_id, t.txn_id, e.replaces_state, e.redacted_by, e.json"
-        " FROM timeline AS t JOIN events AS e ON e.event_id = t.event_id WHERE t.event_id = ANY(%s)",
-        (list(event_ids),),
     )
 
 

@@ -46,17 +46,13 @@ async def without_members(
 async def entries(db: Queries, keys: Sequence[tuple[str, str, str, int, int]]) -> list[Row]:
     """Rows of (room_id, type, state_key) that hold at start or begin after it up to high, for each (…, start, high).
 
-    OFFSET 0 has each key looked up by the primary key: else a planner whose statistics are of a time when there were
-    few rooms reads the state of all of them.
+    The statement is a function, whose plan a session keeps; each key is looked up by the primary key.
     """
     if not keys:
         return []
     room_ids, types, state_keys, starts, highs = (list(column) for column in zip(*keys, strict=True))
     return await db.fetch(
-        f"SELECT {_COLUMNS} FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[])"
-        " AS w (room_id, type, state_key, start, high) CROSS JOIN LATERAL (SELECT * FROM state"
-        " WHERE room_id = w.room_id AND type = w.type AND state_key = w.state_key"
-        " AND to_pos + 0 > w.start AND from_pos <= w.high OFFSET 0) AS s",
+        "SELECT * FROM state_entries(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[])",
         (room_ids, types, state_keys, starts, highs),
     )
 

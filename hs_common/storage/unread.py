@@ -21,15 +21,10 @@ async def own_receipts(db: Queries, user_id: str, room_ids: Sequence[str], upto:
 
 
 async def own_events(db: Queries, user_id: str, room_ids: Sequence[str], lows: Sequence[int], upto: int) -> list[Row]:
-    """(room_id, thread_root, order_pos) of the user's last event in each thread, of those after low.
-
-    OFFSET 0: each room is looked up for itself, whatever the planner believes to know of the table.
-    """
+    """(room_id, thread_root, order_pos) of the user's last event in each thread, of those after low. A function, whose
+    plan is kept."""
     return await db.fetch(
-        "SELECT w.room_id, t.thread_root, t.last FROM unnest(%s::text[], %s::bigint[]) AS w (room_id, low)"
-        " CROSS JOIN LATERAL (SELECT thread_root, max(order_pos) AS last FROM timeline WHERE room_id = w.room_id"
-        " AND sender = %s AND order_pos > w.low AND order_pos <= %s AND order_sub = 0"
-        " GROUP BY thread_root OFFSET 0) AS t",
+        "SELECT * FROM newest_own_events(%s::text[], %s::bigint[], %s, %s)",
         (list(room_ids), list(lows), user_id, upto),
     )
 
@@ -45,34 +40,15 @@ async def groups(
     """Events of others after low, counted by all that push rules ask of them without their content.
 
     (room_id, thread, sender, type is m.room.redaction, rule_bits, is the reader its state_key, is he mentioned, count,
-    last order_pos). `threads`: (room_id, thread or 'main', low of that thread), where it is above the room's.
+    last order_pos). `threads`: (room_id, thread or 'main', low of that thread), where it is above the room's. A
+    function, whose plan is kept.
     """
     thread_rooms, thread_ids, thread_lows = (
         (list(column) for column in zip(*threads, strict=True)) if threads else ([], [], [])
     )
     return await db.fetch(
-        "SELECT w.room_id, coalesce(t.thread_root, 'main') AS thread, t.sender, t.type = 'm.room.redaction' AS redacts,"
-        " t.rule_bits, t.type = 'm.room.member' AND t.state_key = %(user)s AS target,"
-        " m.user_id IS NOT NULL AS mentioned,"
-        " count(*), max(t.order_pos)"
-        " FROM unnest(%(rooms)s::text[], %(lows)s::bigint[]) AS w (room_id, low)"
-        " CROSS JOIN LATERAL (SELECT * FROM timeline WHERE timeline.room_id = w.room_id AND order_pos > w.low"
-        " AND order_pos <= %(upto)s AND order_sub = 0 ORDER BY order_pos DESC LIMIT %(limit)s) AS t"
-        " LEFT JOIN unnest(%(thread_rooms)s::text[], %(thread_ids)s::text[], %(thread_lows)s::bigint[])"
-        " AS b (room_id, thread, low) ON b.room_id = t.room_id AND b.thread = coalesce(t.thread_root, 'main')"
-        " LEFT JOIN mentions AS m ON m.user_id = %(user)s AND m.room_id = t.room_id AND m.order_pos = t.order_pos"
-        " AND m.order_sub = 0 WHERE t.sender <> %(user)s AND t.order_pos > coalesce(b.low, 0)"
-        " GROUP BY 1, 2, 3, 4, 5, 6, 7",
-        {
-            "user": user_id,
-            "rooms": list(room_ids),
-            "lows": list(lows),
-            "upto": upto,
-            "limit": SCANNED_EVENTS,
-            "thread_rooms": thread_rooms,
-            "thread_ids": thread_ids,
-            "thread_lows": thread_lows,
-        },
+        "SELECT * FROM unread_groups(%s::text[], %s::bigint[], %s, %s, %s, %s::text[], %s::text[], %s::bigint[])",
+        (list(room_ids), list(lows), user_id, upto, SCANNED_EVENTS, thread_rooms, thread_ids, thread_lows),
     )
 
 

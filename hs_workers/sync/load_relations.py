@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from hs_common.matrix.event import Event
 from hs_common.matrix.relations import MAX_REFERENCES, REFERENCE, REPLACE, THREAD, bundle, latest_edit, thread_summary
-from hs_common.storage import sync_relations, sync_rooms
+from hs_common.storage import room_events, sync_relations, sync_rooms
 from hs_common.storage.queries import Queries
 from hs_workers.sync.event_json import EventFormat
 from hs_workers.sync.load_timelines import load_rights
@@ -127,7 +127,7 @@ class RelationLoader:
 
     async def _events(self, siblings: Mapping[str, Event]) -> dict[str, Event]:
         """Those of the events that the reader may see, by id; each is given with one of the same room."""
-        rows = await sync_rooms.timeline_events(self._db, list(siblings)) if siblings else []
+        rows = await room_events.events_of_rooms(self._db, list(siblings)) if siblings else []
         found = [TimelineEvent(TimelineRow(*row[:15]), row[15]) for row in rows]
         by_room: dict[str, list[TimelineEvent]] = {}
         for one in found:
