@@ -7,13 +7,13 @@ Spec: MSC4140.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from hs_common.matrix.client_event import DELAYED_DEVICE
 from hs_common.matrix.errors import MatrixError, forbidden, limit_exceeded, not_found, unknown
-from hs_common.matrix.event import StateKey
+from hs_common.matrix.policy_server import POLICY_KEY, policy_of
 from hs_common.replication.calls import Answer, Intent
 from hs_common.replication.delayed_calls import (
     EventScheduled,
@@ -31,8 +31,6 @@ from hs_master.decisions.receiving import Preparing
 from hs_master.decisions.sessions import DEACTIVATED, SUSPENDED, user_queue
 from hs_master.rooms.needs import Needs
 from hs_master.step import Knowledge, Step
-
-POLICY_KEY: Final[StateKey] = ("m.room.policy", "")
 
 
 class ScheduleEventDecider:
@@ -134,11 +132,19 @@ class SendDelayedEventDecider:
             raise MatrixError(403, "M_USER_DEACTIVATED", "The account was deactivated")
         if user[SUSPENDED]:
             raise MatrixError(403, "M_USER_SUSPENDED", "The account has been suspended and cannot send messages")
-        room = step.room(event.room_id)
-        policy = None if room is None else room.entry(POLICY_KEY)
-        if policy is not None and policy.content.get("via"):
+        if _must_be_signed(event, step):
             raise forbidden("The room's policy server must see events first: send them without delay")
         return self._appender.append_intent(step, intent_of(event))
+
+
+def _must_be_signed(event: DelayedEvent, step: Step) -> bool:
+    """Whether the room uses a policy server. Spec: server-server API, #policy-servers."""
+    room = step.room(event.room_id)
+    setting = None if room is None else room.entry(POLICY_KEY)
+    policy = None if setting is None else policy_of(setting.content)
+    if room is None or policy is None or (event.type, event.state_key) == POLICY_KEY:
+        return False
+    return room.server_joined(policy.server) > 0
 
 
 class PruneDelayedEventsDecider:

@@ -151,6 +151,8 @@ class Scan:
             oldest = self._found[-1].row.order_pos
             prev_batch, start = RoomToken.before(oldest), oldest - 1
         else:
-            prev_batch = RoomToken.before(self.high + 1) if self._scanned else RoomToken(self.low)
+            # Where nothing was told of what there is, as with a limit of 0, the history begins where the window ends.
+            is_cut = self._scanned or self._limited
+            prev_batch = RoomToken.before(self.high + 1) if is_cut else RoomToken(self.low)
             start = self.window.upto
         return Timeline(self.window, self._found[::-1], self._limited, str(prev_batch), start)

@@ -143,6 +143,29 @@ def test_what_may_not_be_sent_fails_when_its_time_has_come(database_url: str) ->
     run(scenario())
 
 
+def test_what_a_policy_server_must_see_first_is_not_sent_unseen(database_url: str) -> None:
+    async def scenario() -> None:
+        async with master(database_url) as m:
+            room = await begin(m)
+            keys = {"public_keys": {"ed25519": "b64"}}
+            policies: dict[str, Any] = {"no key": {"via": "test"}, "nobody of it is here": {"via": "elsewhere", **keys}}
+            for name, content in policies.items():
+                await m.event(room, ALICE, "m.room.policy", content, state_key="")
+                await m.call(scheduling(room, name))
+                await m.call(SendDelayedEvent(delay_id=name, user_id=ALICE))
+            assert texts(m) == [*policies]
+            await m.event(room, ALICE, "m.room.policy", {"via": "test", **keys}, state_key="")
+            await m.call(scheduling(room, "message"))
+            with pytest.raises(MatrixError, match="policy server"):
+                await m.call(SendDelayedEvent(delay_id="message", user_id=ALICE))
+            await m.call(scheduling(room, "off", type="m.room.policy", content={}, state_key=""))
+            await m.call(SendDelayedEvent(delay_id="off", user_id=ALICE))
+            await m.call(SendDelayedEvent(delay_id="message", user_id=ALICE))
+            assert [item.txn_id for item in sent(m)][2:] == ["off", "message"]
+
+    run(scenario())
+
+
 def test_the_next_leader_sends_what_came_due_meanwhile(database_url: str) -> None:
     async def scenario() -> None:
         async with master(database_url) as m:

@@ -3,6 +3,7 @@
 Spec: MSC4186, "Request Body", and its changelog for what the older form has instead.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ from hs_workers.sync.sliding.required_state import MEMBER, Element, Selector, Se
 
 EXTENSIONS: Final = ("to_device", "e2ee", "account_data", "receipts", "typing", *THREADS)
 LARGEST: Final = 2**53 - 1
+OPAQUE: Final = re.compile(r"[0-9A-Za-z._~-]+")
+"""Spec: appendices.md#opaque-identifiers; their length is checked apart."""
 _Required = Callable[[Any, str], Selectors]
 
 
@@ -99,6 +102,8 @@ def _timeout(timeout_ms: int, maximum_timeout_ms: int) -> float:
 
 def _list(key: str, value: Any) -> ListConfig:
     where = _list_name(key)
+    if OPAQUE.fullmatch(key) is None:
+        raise invalid_param("The name of a list consists of letters, digits and `-._~`")
     keys = _object(value, where)
     ranges = None if keys.get("range") is None else (_range(keys["range"], where),)
     return ListConfig(_config(keys, where, _required), ranges, _filters(keys, where, "is_invited"))

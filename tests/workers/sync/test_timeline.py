@@ -54,6 +54,14 @@ def test_a_timeline_is_the_newest_of_what_is_wanted(
         assert (told.start, told.prev_batch) == (expected[0] - 1, f"t{expected[0]}_-1")
 
 
+def test_with_a_limit_of_nothing_the_history_begins_where_the_window_ends() -> None:
+    """A client pages back from there to what it was not told."""
+    cut = read([1, 2, 3], 0, 3, 0, {1, 2, 3})
+    assert (cut.events, cut.limited, cut.prev_batch) == ([], True, "t4_-1")
+    nothing_new = read([1, 2], 2, 3, 0, {1, 2})
+    assert (nothing_new.events, nothing_new.limited, nothing_new.prev_batch) == ([], False, "t2_0")
+
+
 def test_a_scan_ends_somewhere() -> None:
     positions = list(range(1, MAXIMUM_SCANNED + 100))
     told = read(positions, 0, positions[-1], 5, {1}, batch=100)

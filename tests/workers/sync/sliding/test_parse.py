@@ -47,6 +47,8 @@ def one_list(**config: Any) -> dict[str, Any]:
         {"extensions": {"to_device": {"enabled": True, "limit": 0}}},
         {"extensions": {"to_device": {"enabled": True, "since": 1}}},
         {"extensions": {"receipts": {"enabled": True, "rooms": [1]}}},
+        {"extensions": {"threads": {"enabled": True, "include_roots": 1}}},
+        {"lists": {"no opaque identifier": {"timeline_limit": 1}}},
         one_list(range=[1]),
         one_list(range=[2, 1]),
         one_list(range=[-1, 1]),

@@ -240,11 +240,11 @@ def test_filters(play: Play) -> None:
             "others": ({"is_dm": False}, {plain, secret, space}),
             "encrypted": ({"is_encrypted": True}, {secret}),
             "spaces": ({"room_types": ["m.space"]}, {space}),
-            "no spaces": ({"not_room_types": ["m.space"]}, {plain, direct, secret}),
+            "no-spaces": ({"not_room_types": ["m.space"]}, {plain, direct, secret}),
             "untyped": ({"room_types": [None]}, {plain, direct, secret}),
-            "in space": ({"spaces": [space]}, {plain}),
+            "in-space": ({"spaces": [space]}, {plain}),
             "favourites": ({"tags": ["m.favourite"]}, {plain}),
-            "not favourites": ({"not_tags": ["m.favourite"]}, {direct, secret, space}),
+            "not-favourites": ({"not_tags": ["m.favourite"]}, {direct, secret, space}),
             "invited": ({"is_invited": True}, set()),
         }
         lists = {name: {"timeline_limit": 0, "filters": one} for name, (one, _) in expected.items()}
