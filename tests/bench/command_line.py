@@ -18,6 +18,7 @@ from tests.bench import tables
 from tests.bench.bridge import Bridge
 from tests.bench.calibration import Metronome, quiet_loop_us
 from tests.bench.federation.command import federation
+from tests.bench.kept import Kept
 from tests.bench.limits.command import limits
 from tests.bench.population import Population
 from tests.bench.processes import Root, allow_many_connections
@@ -85,6 +86,7 @@ class _Wish:
     size: Size
     quiet_loop_us: float | None
     data_folder: Path | None
+    keep: Path | None
     profile: str | None
     profile_folder: Path
     json_path: Path | None
@@ -120,12 +122,19 @@ class _Wish:
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Servers started here keep their data there, on the disk to be measured.  [default: the temporary folder]",
 )
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False, resolve_path=True),
+    help="Servers started here stay in this folder, filled as they are, and a later run goes on with them.",
+)
 @click.option("--profile", metavar="GROUP", help="Sample the busiest process of this group with py-spy.")
 @click.option(
     "--profile-dir", type=click.Path(path_type=Path, file_okay=False), default=Path("bench-profile"), show_default=True
 )
 def run(**options: Any) -> None:
     """Measure SCENARIOS, or all: on a server started here (--layout, by default split), or on one that runs."""
+    if options["keep"] and options["checkouts"]:
+        raise click.UsageError("--keep has one folder for each layout: not with --checkout")
     size = QUICK if options["quick"] else FULL
     changed = dict(options["sizes"]) | {name: options[name] for name in ("slices", "seconds") if options[name]}
     if changed:
@@ -150,6 +159,7 @@ def run(**options: Any) -> None:
         size=size,
         quiet_loop_us=options["quiet_loop_us"],
         data_folder=options["data_dir"],
+        keep=options["keep"],
         profile=options["profile"],
         profile_folder=options["profile_dir"],
         json_path=options["json_path"],
@@ -216,7 +226,12 @@ async def _run(wish: _Wish) -> dict[str, Any]:
         found = Run(wish.size, metronome, say, profile)
         wants_bridges = any(name in OF_BRIDGES for name in wish.scenarios)
         populations = [
-            Population(server.address, secrets.token_hex(4), await _bridge(server, stack) if wants_bridges else None)
+            Population(
+                server.address,
+                secrets.token_hex(4),
+                await _bridge(server, stack) if wants_bridges else None,
+                _kept(wish, server.name) if server in own else None,
+            )
             for server in servers
         ]
         for name in wish.scenarios:
@@ -265,14 +280,18 @@ async def _bridge(server: StartedServer | RunningServer, stack: AsyncExitStack) 
 async def _started(layout: str, wish: _Wish, stack: AsyncExitStack, checkout: Path | None = None) -> StartedServer:
     server: StartedServer
     if layout in SYNAPSE_LAYOUTS:
-        server = SynapseServer(layout, wish.data_folder)
+        server = SynapseServer(layout, wish.data_folder, _kept(wish, layout))
     else:
-        server = OwnServer(layout, wish.data_folder, wish.scale, checkout)
+        server = OwnServer(layout, wish.data_folder, wish.scale, checkout, _kept(wish, layout))
     stack.callback(server.remove)
     stack.push_async_callback(server.stop)
     seconds = await server.start()
-    say(f"{server.name}: answers on {server.address.url} after {seconds:.1f} s, on an empty folder")
+    say(f"{server.name}: answers on {server.address.url} after {seconds:.1f} s")
     return server
+
+
+def _kept(wish: _Wish, name: str) -> Kept | None:
+    return Kept(wish.keep / name) if wish.keep else None
 
 
 main.add_command(federation)

@@ -1,6 +1,7 @@
 """The requests of the client-server API that the benchmark makes, as a user with connections of its own."""
 
 import itertools
+import secrets
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -39,7 +40,13 @@ class Client:
         self._sync_connection = self._connection if for_syncs is for_the_rest else Connection(for_syncs)
         self._media_connection = Connection(doors.next_for_media()) if doors else self._connection
         self._transactions = itertools.count()
-        self._prefix = f"{id(self):x}"  # transaction ids are per device, and a user may have several clients
+        # Transaction ids are per device, and a user may have several clients, one after the other too.
+        self._prefix = secrets.token_hex(6)
+
+    @property
+    def token(self) -> str:
+        """By which it is known to the server."""
+        return self._token
 
     def another(self) -> "Client":
         """The same user and device on a connection of its own."""

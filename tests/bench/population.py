@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from tests.bench.bridge import Bridge
 from tests.bench.http_client import Address
+from tests.bench.kept import Filled, Kept
 from tests.bench.matrix_client import Client
 from tests.bench.texts import text
 from tests.bench.together import AT_ONCE, each
@@ -15,14 +16,16 @@ PASSWORD = "correct horse battery staple"
 # blocks for one room: what is sent into a room at the same time some servers take together, in half the time.
 _BY_TURNS = 20
 _BLOCK = 100
+_NOTED = 500  # messages; what is interrupted goes on with the next of so many
 _Item = TypeVar("_Item")
 
 
 class Population:
     """What one server holds for the benchmark. `run_id` keeps the names of two runs on one server apart."""
 
-    def __init__(self, address: Address, run_id: str, bridge: Bridge | None = None) -> None:
+    def __init__(self, address: Address, run_id: str, bridge: Bridge | None = None, kept: Kept | None = None) -> None:
         self.address = address
+        self._kept = kept
         self._bridge = bridge
         self._run_id = run_id
         self._numbers = itertools.count()
@@ -67,8 +70,9 @@ class Population:
     async def many_rooms(self) -> "ManyRooms":
         """Rooms that works share, as making them takes some servers long."""
         if self._many is None:
-            (owner,) = await self.users(1)
-            self._many = ManyRooms(owner)
+            filled = self._kept and self._kept.filled()
+            owner = Client(self.address, filled.user_id, filled.token) if filled else (await self.users(1))[0]
+            self._many = ManyRooms(owner, self._kept)
         return self._many
 
     async def room(self, members: Sequence[Client]) -> str:
@@ -96,17 +100,24 @@ class Population:
 
 
 class ManyRooms:
-    """One user's rooms, more of them and more messages in them as works ask."""
+    """One user's rooms, more of them and more messages in them as works ask; of a server that is kept, also later."""
 
-    def __init__(self, owner: Client) -> None:
+    def __init__(self, owner: Client, kept: Kept | None = None) -> None:
         self.owner = owner
-        self._rooms: list[str] = []
-        self._said = 0
+        self._kept = kept
+        filled = kept and kept.filled()
+        self._rooms: list[str] = filled.rooms if filled else []
+        self._said = filled.said if filled else 0
+
+    def _note(self) -> None:
+        if self._kept is not None:
+            self._kept.note(Filled(self.owner.user_id, self.owner.token, self._rooms, self._said))
 
     async def rooms(self, count: int) -> list[str]:
         """So many, always the same."""
         if len(self._rooms) < count:
             await _at_once(self.owner, range(count - len(self._rooms)), self._make)
+            self._note()
         return self._rooms[:count]
 
     async def _make(self, lane: Client, _: int) -> None:
@@ -120,15 +131,17 @@ class ManyRooms:
 
     async def speak(self, rooms: Sequence[str], messages: int) -> None:
         """Until so many messages have been sent into these rooms, at the end by turns."""
-        numbers = range(self._said, messages)
-        self._said = max(self._said, messages)
         by_turns = messages - _BY_TURNS * len(rooms)
 
         async def send(lane: Client, number: int) -> None:
             turn = number if number >= by_turns else number // _BLOCK
             await lane.send(rooms[turn % len(rooms)], text(number))
 
-        await _at_once(self.owner, numbers, send)
+        while self._said < messages:
+            upto = min(messages, self._said + _NOTED)
+            await _at_once(self.owner, range(self._said, upto), send)
+            self._said = upto
+            self._note()
 
 
 async def send_to_all(sender: Client, rooms: Iterable[str]) -> None:

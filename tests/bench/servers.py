@@ -1,6 +1,7 @@
 """The servers that are measured: started here in a layout, or running already somewhere.
 
-What is started here gets a data folder of its own, which is removed with it; nothing else is ever ended.
+What is started here gets a data folder of its own, which is removed with it unless it is to be kept; nothing else is
+ever ended.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from typing import Protocol
 from hs_common.process.child_process import spawn
 from hs_common.process.data_folder import DataFolder
 from tests.bench.http_client import Address, BrokenAnswerError, Connection, Doors
+from tests.bench.kept import Kept
 from tests.bench.processes import Root, Tree
 from tests.bench.service import Registration
 
@@ -105,13 +107,15 @@ class OwnServer:
         parent_folder: Path | None,
         scale: Mapping[str, int] | None = None,
         checkout: Path | None = None,
+        kept: Kept | None = None,
     ) -> None:
         """`scale`: other numbers of workers of some roles, in a split. `checkout` None: this one."""
         self.name = layout if checkout is None else f"{layout} of {checkout.name}"
         self._layout = layout
         self._checkout = checkout
         self._scale = scale or {}
-        self._folder = Path(tempfile.mkdtemp(prefix="viaduct-bench-", dir=parent_folder))
+        self._stays = kept is not None
+        self._folder = kept.folder if kept else Path(tempfile.mkdtemp(prefix="viaduct-bench-", dir=parent_folder))
         self._folder.chmod(0o711)  # the database's user must reach what lies in it, if we are root
         self._process: subprocess.Popen[bytes] | None = None
         self._port = free_port()
@@ -190,8 +194,9 @@ class OwnServer:
             await asyncio.sleep(_LOOK_S)
 
     def remove(self) -> None:
-        """Delete its data."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Delete its data, unless they are to stay."""
+        if not self._stays:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _last_words(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from tests.bench.http_client import Address, Doors
+from tests.bench.kept import Kept
 from tests.bench.processes import Root, Tree
 from tests.bench.servers import ServerError, free_port
 from tests.bench.service import Registration
@@ -20,14 +21,15 @@ _LOOK_S = 0.02
 class SynapseServer:
     """A Synapse with data of its own."""
 
-    def __init__(self, layout: str, parent_folder: Path | None) -> None:
+    def __init__(self, layout: str, parent_folder: Path | None, kept: Kept | None = None) -> None:
         self.name = layout
         self._synapse = Synapse(
-            free_port(),
+            kept.port(free_port) if kept else free_port(),  # which is in its name
             with_postgres=True,
             with_workers=layout == "synapse-workers",
             log_level="WARNING",
             parent_folder=parent_folder,
+            folder=kept.folder if kept else None,
         )
         self.address = Address(self._synapse.url)
         self.tree: Tree | None = None
@@ -66,5 +68,5 @@ class SynapseServer:
         self._synapse.stop_all()
 
     def remove(self) -> None:
-        """Delete its data."""
+        """Delete its data, unless they are to stay."""
         self._synapse.end()

@@ -6,6 +6,7 @@ split has them. Set VIADUCT_SYNAPSE_ENVIRONMENT to use a virtual environment tha
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,7 +60,8 @@ class Synapse:
     """One server, answering clients on `port` and taking the ports above it for its workers.
 
     With a `federation_port` it speaks TLS there, with a certificate of `authority`. `with_postgres` and `with_workers`
-    say what it consists of; workers need PostgreSQL. `parent_folder` is on the disk that holds its data.
+    say what it consists of; workers need PostgreSQL. `parent_folder` is on the disk that holds its data; what it keeps
+    in a `folder` stays there after the end.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Synapse:
         with_workers: bool = False,
         log_level: str = "INFO",
         parent_folder: Path | None = None,
+        folder: Path | None = None,
     ) -> None:
         assert with_postgres or not with_workers, "workers need PostgreSQL"
         self.port = port
@@ -80,7 +83,9 @@ class Synapse:
         self.registrations: list[Path] = []  # files of application services, read at the next start
         self._tls = _tls(federation_port, authority)
         self._log_level = log_level
-        self._folder = tempfile.TemporaryDirectory(prefix="viaduct-synapse-", dir=parent_folder)
+        self._stays = folder is not None
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="viaduct-synapse-", dir=parent_folder))
+        """What it keeps lies there."""
         self.folder.chmod(0o711)  # the database's user must reach what lies in it, if we are root
         self._postgres = EmbeddedPostgres(self.folder, say=_silent) if with_postgres else None
         self._redis = EmbeddedRedis(say=_silent) if with_workers else None
@@ -90,11 +95,6 @@ class Synapse:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def folder(self) -> Path:
-        """What it keeps lies there, until `end`."""
-        return Path(self._folder.name)
 
     @property
     def process_id(self) -> int:
@@ -157,9 +157,10 @@ class Synapse:
         self._processes.clear()
 
     def end(self) -> None:
-        """Ends all of it and deletes its data."""
+        """Ends all of it and deletes its data, unless they are to stay."""
         self.stop_all()
-        self._folder.cleanup()
+        if not self._stays:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def stop_all(self) -> None:
         """Ends it with its database; `start` brings it back."""
