@@ -93,10 +93,11 @@ class Term:
             on_new_epoch=on_new_epoch,
             on_deposed=election.fenced,
             on_departed=ephemeral.departed,
+            on_job=lambda: self.jobs.wake(),
             rehearse=rehearse,
         )
         self.writer.metrics = metrics
-        self._jobs = JobRunner(db, clock, self._submit)
+        self.jobs = JobRunner(db, clock, self._submit)
         self._standing = Standing(db)
         self._delayed = DelayedEvents(db, clock, self._submit, now_ms)
         self._db = db
@@ -117,7 +118,7 @@ class Term:
         self._loop.start(self.writer)
         self._desk.open(self._intake, self._ephemeral.take, self._standing, self._noticed)
         self._ephemeral.start(Members(self._knowledge, self._db))
-        self._jobs.start()
+        self.jobs.start()
         self._delayed.start()
         self._registering.start()
         self._pruning.start()
@@ -125,7 +126,7 @@ class Term:
     async def stop(self) -> None:
         """Take no more calls, and let what is being written be written."""
         self._desk.close()
-        self._jobs.stop()
+        self.jobs.stop()
         self._delayed.stop()
         self._ephemeral.stop()
         self._pruning.stop()
@@ -134,7 +135,6 @@ class Term:
 
     def _noticed(self, call: Call) -> None:
         self._standing.answered(call)
-        self._jobs.noticed(call)
         self._delayed.noticed(call)
         self._ephemeral.answered(call)
 

@@ -79,6 +79,7 @@ STAGES: Final[dict[str, tuple[Write, ...]]] = {
             f"DELETE FROM service_events USING appservices, {_EVENTS} WHERE service_events.event_id = gone.event_id "
             "AND service_events.service_id = appservices.service_id AND service_events.pos = gone.order_pos",
         ),
+        _by_event("event_state", _EVENTS),
         _by_event("events", _EVENTS),
         _by_event("timeline", _EVENTS),
     ),

@@ -116,6 +116,7 @@ class Draft:
         self.new_services: Services | None = None
         self.dropped_rooms: set[str] = set()
         self.departed: list[tuple[str, str]] = []
+        self.notes_job = False
 
     @property
     def services(self) -> Services:
@@ -158,6 +159,7 @@ class Draft:
         self.new_heads.update(step.new_heads)
         self.dropped_rooms |= step.dropped_rooms
         self.departed += step.departed
+        self.notes_job = self.notes_job or step.notes_job
         for room_id, draft in step.rooms.items():
             mine = self.rooms.get(room_id)
             if mine is None:
@@ -230,6 +232,7 @@ class Step:
         self.new_services: Services | None = None
         self.dropped_rooms: set[str] = set()
         self.departed: list[tuple[str, str]] = []  # (room, user) of memberships that are `join` no more
+        self.notes_job = False
 
     @property
     def services(self) -> Services:
@@ -266,6 +269,11 @@ class Step:
 
     def known_event(self, event_id: str) -> KnownEvent | None:
         return self.events.get(event_id) or self._draft.known_event(event_id)
+
+    def was_missed(self, event_id: str) -> bool:
+        """Whether somebody has lately looked for the event in vain."""
+        events = self._draft.knowledge.events
+        return event_id in events and events[event_id] is None
 
     def annotation(self, annotation: Annotation) -> str | None:
         """The event that annotates so already, if any."""

@@ -2,7 +2,7 @@
 
 One name for each statement; a transaction runs those that have rows in the order in which they stand here (`ORDER`):
 what ends before what begins, rows before what refers to them. Only here, in `encryption_tables`,
-`delayed_tables`, `found_tables` and `purge_tables` are the master's tables written.
+`delayed_tables`, `found_tables`, `redaction_tables` and `purge_tables` are the master's tables written.
 """
 
 from typing import Final
@@ -11,6 +11,7 @@ from hs_master import delayed_tables as delayed
 from hs_master import encryption_tables as encryption
 from hs_master import found_tables as found
 from hs_master import purge_tables as purge
+from hs_master import redaction_tables as redactions
 from hs_master.bulk import insert as _insert
 from hs_master.bulk import with_rows as _with_rows
 from hs_master.log_store.types import Write
@@ -72,7 +73,10 @@ EVENT_STORED = _with_rows(
 EVENT_STATE = _insert(
     "event_state",
     "event_state",
-    (("event_id", "text"), *_ROOM, ("state_pos", "bigint"), ("delta_id", "bigint"), ("absent", "text")),
+    (
+        *(("event_id", "text"), *_ROOM, ("state_pos", "bigint"), ("delta_id", "bigint")),
+        *(("absent", "text"), ("is_partial", "boolean")),
+    ),
     "ON CONFLICT (event_id) DO NOTHING",
 )
 STATE_DELTA = _insert(
@@ -191,35 +195,6 @@ MENTION = _insert(
     "mention",
     "mentions",
     (("user_id", "text"), *_ROOM, ("order_pos", "bigint"), ("order_sub", "integer"), ("event_id", "text")),
-)
-REDACT = _with_rows(
-    "redact",
-    (("event_id", "text"), ("json", "text"), ("redacted_by", "text")),
-    "UPDATE events SET json = new.json, redacted_by = new.redacted_by FROM {new} WHERE events.event_id = new.event_id",
-)
-REDACT_RULE_BITS = _with_rows(
-    "redact_rule_bits",
-    (("event_id", "text"),),
-    "UPDATE timeline SET rule_bits = 0 FROM {new} WHERE timeline.event_id = new.event_id",
-)
-REDACT_RELATION = _with_rows(
-    "redact_relation",
-    (("event_id", "text"),),
-    "DELETE FROM relations USING {new} WHERE relations.event_id = new.event_id",
-)
-REDACT_MENTION = _with_rows(
-    "redact_mention", (("event_id", "text"),), "DELETE FROM mentions USING {new} WHERE mentions.event_id = new.event_id"
-)
-HELD_REDACTION_END = _with_rows(
-    "held_redaction_end",
-    (("target_id", "text"),),
-    "DELETE FROM held_redactions USING {new} WHERE held_redactions.target_id = new.target_id",
-)
-HELD_REDACTION = _insert(
-    "held_redaction",
-    "held_redactions",
-    (("target_id", "text"), ("event_id", "text"), *_ROOM),
-    "ON CONFLICT DO NOTHING",
 )
 ALIAS = _insert("alias", "aliases", (("alias", "text"), *_ROOM, ("creator", "text"), ("pos", "bigint")))
 ALIAS_DELETE = _with_rows(
@@ -463,8 +438,7 @@ AS_ROOMS: Final = IntervalTable(AS_ROOM_CLOSE, AS_ROOM_BEGIN)
 ORDER: Final[tuple[Write, ...]] = (
     ROOM, ROOM_DIRECTORY, EVENT, EVENT_RECEIVED, EVENT_STORED, EVENT_STATE, STATE_DELTA, OUTGOING_EVENT, OUTGOING_EDU,
     GAP, TIMELINE, STATE_CLOSE, STATE_BEGIN, MEMBERSHIP_FORGET, MEMBERSHIP_CLOSE,
-    MEMBERSHIP_BEGIN, SERVER_CLOSE, SERVER_BEGIN, FORK, RELATION, MENTION, REDACT, REDACT_RULE_BITS,
-    REDACT_RELATION, REDACT_MENTION, *found.WRITES, HELD_REDACTION_END, HELD_REDACTION,
+    MEMBERSHIP_BEGIN, SERVER_CLOSE, SERVER_BEGIN, FORK, RELATION, MENTION, *redactions.WRITES, *found.WRITES,
     ALIAS_DELETE, ALIAS, ALIAS_MOVE, RECEIPT, USER, EXTERNAL_ID_DELETE, EXTERNAL_ID, DEVICE_DELETE,
     *encryption.ENDS, DEVICE, *encryption.BEGINS,
     ACCESS_TOKEN_DELETE, ACCESS_TOKEN, REFRESH_TOKEN_DELETE, REFRESH_TOKEN, PROFILE_DELETE, PROFILE, ACCOUNT_DATA,

@@ -154,13 +154,14 @@ async def known_events(db: Queries, event_ids: Sequence[str]) -> set[str]:
 
 
 async def extremities(db: Queries, room_id: str) -> list[str]:
-    """The newest events of a room, as far as they are known here; imported ones (4) are outside the graph."""
+    """The newest events of a room, as far as they are known here: as `room_heads.newest_events`."""
     row = await db.fetch_one("SELECT event_ids FROM room_fork WHERE room_id = %s", (room_id,))
     if row is not None:
         return list(row[0])
     row = await db.fetch_one(
         "SELECT t.event_id FROM timeline AS t JOIN events AS e ON e.event_id = t.event_id"
-        " WHERE t.room_id = %s AND t.order_sub = 0 AND e.status <> 4 ORDER BY t.order_pos DESC LIMIT 1",
+        " WHERE t.room_id = %s AND t.order_sub = 0 AND e.status <> 4 AND e.pos >= t.order_pos"
+        " ORDER BY t.order_pos DESC LIMIT 1",
         (room_id,),
     )
     return [] if row is None else [str(row[0])]

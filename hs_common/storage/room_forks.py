@@ -43,14 +43,16 @@ async def citing(db: Queries, event_ids: Sequence[str]) -> list[Row]:
 async def places(db: Queries, event_ids: Sequence[str]) -> list[Row]:
     """Rows (event_id, status, json, pos or NULL, state_pos, delta_id) of events whose state before them is known.
 
-    Of history that was found later only a part of the state is known.
+    Of history that was found later only a part of the state is known. A redaction that waited for what it redacts, so
+    that it is older than its place, has the state before it where it had it while it was kept aside.
     """
     return await db.fetch(
         "SELECT e.event_id, e.status, e.json, t.order_pos, t.state_pos, t.delta_id"
         " FROM events AS e JOIN timeline AS t ON t.event_id = e.event_id"
-        " WHERE e.event_id = ANY(%s) AND t.order_sub = 0"
+        " WHERE e.event_id = ANY(%s) AND t.order_sub = 0 AND e.pos >= t.order_pos"
         " UNION ALL SELECT e.event_id, e.status, e.json, NULL, a.state_pos, a.delta_id"
-        " FROM events AS e JOIN event_state AS a ON a.event_id = e.event_id WHERE e.event_id = ANY(%s)",
+        " FROM events AS e JOIN event_state AS a ON a.event_id = e.event_id"
+        " WHERE e.event_id = ANY(%s) AND NOT a.is_partial",
         [list(event_ids), list(event_ids)],
     )
 
@@ -105,14 +107,50 @@ async def state_facts(db: Queries, event_ids: Sequence[str]) -> list[Row]:
 
 
 async def arrivals(db: Queries, event_ids: Sequence[str]) -> list[Row]:
-    """Rows (event_id, status or NULL, redaction's id or NULL, its json or NULL): those of the events that are here, and
-    those whose redactions came before them."""
+    """Rows (event_id, status, what redacted it or NULL, NULL, NULL) of those of the events that are here, and rows
+    (event_id, NULL, redaction's id, its json, by_power) of those whose redactions came before them."""
     return await db.fetch(
-        "SELECT event_id, status, NULL, NULL FROM events WHERE event_id = ANY(%s) AND status <> 5"
-        " UNION ALL SELECT h.target_id, NULL, h.event_id, e.json"
+        "SELECT event_id, status, redacted_by, NULL, NULL::boolean FROM events"
+        " WHERE event_id = ANY(%s) AND status <> 5"
+        " UNION ALL SELECT h.target_id, NULL, h.event_id, e.json, h.by_power"
         " FROM held_redactions AS h JOIN events AS e ON e.event_id = h.event_id WHERE h.target_id = ANY(%s)",
         [list(event_ids), list(event_ids)],
     )
+
+
+async def waiting_redactions(db: Queries, room_id: str, target_ids: Sequence[str], limit: int) -> list[Row]:
+    """Rows (target_id, event_id, json, status, by_power, order_pos, order_sub, state_pos, delta_id, absent) of the
+    redactions that wait for those of these events that are here, in the order in which they came."""
+    return await db.fetch(
+        "SELECT h.target_id, e.event_id, e.json, e.status, h.by_power, h.order_pos, h.order_sub,"
+        " a.state_pos, a.delta_id, a.absent FROM held_redactions AS h JOIN events AS e ON e.event_id = h.event_id"
+        " LEFT JOIN event_state AS a ON a.event_id = h.event_id"
+        " WHERE h.room_id = %s AND h.target_id = ANY(%s)"
+        " AND EXISTS (SELECT FROM events AS t WHERE t.event_id = h.target_id AND t.status IN (0, 3, 4))"
+        " ORDER BY e.pos LIMIT %s",
+        [room_id, list(target_ids), limit],
+    )
+
+
+async def waiting_for(db: Queries, room_id: str, target_ids: Sequence[str], limit: int) -> list[Row]:
+    """Rows as those of `waiting_redactions`, of events that are not here yet."""
+    return await db.fetch(
+        "SELECT h.target_id, e.event_id, e.json, e.status, h.by_power, h.order_pos, h.order_sub,"
+        " a.state_pos, a.delta_id, a.absent FROM held_redactions AS h JOIN events AS e ON e.event_id = h.event_id"
+        " LEFT JOIN event_state AS a ON a.event_id = h.event_id"
+        " WHERE h.room_id = %s AND h.target_id = ANY(%s) ORDER BY e.pos LIMIT %s",
+        [room_id, list(target_ids), limit],
+    )
+
+
+async def came_meanwhile(db: Queries, room_id: str, limit: int) -> list[str]:
+    """Events of a room that redactions wait for, and that are here, whichever way they came."""
+    rows = await db.fetch(
+        "SELECT DISTINCT h.target_id FROM held_redactions AS h JOIN events AS e ON e.event_id = h.target_id"
+        " WHERE h.room_id = %s AND e.status IN (0, 3, 4) LIMIT %s",
+        [room_id, limit],
+    )
+    return [target_id for (target_id,) in rows]
 
 
 async def local_memberships(db: Queries, room_id: str) -> list[Row]:

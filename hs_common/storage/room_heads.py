@@ -9,12 +9,16 @@ from hs_common.storage.queries import Queries, Row
 
 
 async def newest_events(db: Queries, room_ids: Sequence[str]) -> list[Row]:
-    """Rows (room_id, event_id, json) of the newest live event of each room; imported ones (4) are outside the graph."""
+    """Rows (room_id, event_id, json) of the newest live event of each room.
+
+    Imported ones (4) are outside the graph; and a redaction that waited for what it redacts is older than its place.
+    """
     return await db.fetch(
         "SELECT r.room_id, newest.event_id, newest.json "
         "FROM unnest(%s::text[]) AS r (room_id) "
         "CROSS JOIN LATERAL (SELECT e.event_id, e.json FROM timeline AS t JOIN events AS e ON e.event_id = t.event_id "
-        "WHERE t.room_id = r.room_id AND t.order_sub = 0 AND e.status <> 4 ORDER BY t.order_pos DESC LIMIT 1)"
+        "WHERE t.room_id = r.room_id AND t.order_sub = 0 AND e.status <> 4 AND e.pos >= t.order_pos "
+        "ORDER BY t.order_pos DESC LIMIT 1)"
         " AS newest",
         [list(room_ids)],
     )

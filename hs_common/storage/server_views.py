@@ -111,9 +111,11 @@ async def soft_failed(db: Queries, room_id: str, event_ids: list[str]) -> list[R
 
 
 async def state_before(db: Queries, room_id: str, event_id: str) -> Row | None:
-    """(state_pos, delta_id) of an event whose state is known: live, soft failed or rejected."""
+    """(state_pos, delta_id) of an event whose state is known: live, soft failed or rejected; as `room_forks.places`."""
     return await db.fetch_one(
-        "SELECT state_pos, delta_id FROM timeline WHERE event_id = %(event)s AND room_id = %(room)s AND order_sub = 0"
-        " UNION ALL SELECT state_pos, delta_id FROM event_state WHERE event_id = %(event)s AND room_id = %(room)s",
+        "SELECT t.state_pos, t.delta_id FROM timeline AS t JOIN events AS e ON e.event_id = t.event_id"
+        " WHERE t.event_id = %(event)s AND t.room_id = %(room)s AND t.order_sub = 0 AND e.pos >= t.order_pos"
+        " UNION ALL SELECT state_pos, delta_id FROM event_state"
+        " WHERE event_id = %(event)s AND room_id = %(room)s AND NOT is_partial",
         {"event": event_id, "room": room_id},
     )

@@ -27,6 +27,7 @@ from hs_master.jobs.kinds import ListMembersJob, write_job
 from hs_master.rooms.birth import write_room
 from hs_master.rooms.head import Cause
 from hs_master.rooms.needs import MEMBERS, ROOM_ID
+from hs_master.rooms.waiting_redactions import MAXIMUM_TARGETS, look_again
 from hs_master.step import Step
 
 _Entry = tuple[str, str | None]  # event id, membership
@@ -45,6 +46,7 @@ class _Loaded:
     members: dict[str, str] = field(default_factory=dict)  # of this server → membership
     servers: set[str] = field(default_factory=set)
     causes: set[Cause] = field(default_factory=set)
+    awaited: list[str] = field(default_factory=list)  # by redactions that came before the server left
 
 
 class AdoptRoomDecider:
@@ -79,6 +81,7 @@ class AdoptRoomDecider:
             loaded.auth[wanted[event_id]] = Event.from_pdu(orjson.loads(json), version, event_id)
         loaded.members = {row[0]: row[1] for row in await room_forks.local_memberships(db, call.room_id)}
         loaded.servers = set(await room_forks.servers(db, call.room_id))
+        loaded.awaited = await room_forks.came_meanwhile(db, call.room_id, MAXIMUM_TARGETS)
         await self._preparing.load_services()
         return loaded
 
@@ -139,6 +142,7 @@ class _Adoption:
         self._write_services(pos)
         step.item(self._item(pos, before_join, joined, left))
         write_job(step, "", ListMembersJob(self._call.room_id, ":" + self._server_name))
+        look_again(step, self._call.room_id, self._loaded.awaited)
         step.drop_room(self._call.room_id)
         return Answer(pos=pos)
 

@@ -32,12 +32,11 @@ from hs_master.rooms.judging import AuthEvents, Judgement
 from hs_master.rooms.needs import Loader, Needs
 from hs_master.rooms.placing import Placement, Placer, basis_of
 from hs_master.rooms.receive import enter, judge, keep_aside, place_of
+from hs_master.rooms.waiting_redactions import MAXIMUM_HELD, Held, look_again, redacted_by, wait
 from hs_master.step import Knowledge, Step
 
 # Events of one call: one item of a batch stays small.
 MAXIMUM_EVENTS: Final = 200
-MAXIMUM_HELD: Final = 50
-"""Redactions of one event that came before it: who has no right to redact it may send some too."""
 
 
 @lru_cache(maxsize=1024)
@@ -56,7 +55,12 @@ class Prepared:
     placements: dict[str, Placement] = field(default_factory=dict)
     missing: dict[str, list[str]] = field(default_factory=dict)
     absent: dict[str, list[str]] = field(default_factory=dict)  # by event, what it leads back to that is not here
-    held: dict[str, list[Event]] = field(default_factory=dict)  # by event, redactions of it that came first
+    held: dict[str, list[Held]] = field(default_factory=dict)  # by event, redactions of it that wait
+    redacted: dict[str, str] = field(default_factory=dict)  # by event that is here as mere state, what redacted it
+
+    def redacted_by(self, room: RoomDraft, event: Event) -> str | None:
+        """What redacted an event before it came for the timeline."""
+        return self.redacted.get(event.event_id) or redacted_by(room, event, self.held.get(event.event_id, ()))
 
 
 class Preparing:
@@ -98,15 +102,33 @@ class Preparing:
             is_first = arrival.status is not None and not event.prev_event_ids
             if is_first or arrival.status not in (None, room_forks.WITHOUT_STATE):
                 ready.known.add(event.event_id)
-            for redaction_id, json in arrival.redactions[:MAXIMUM_HELD]:
+            if arrival.redacted_by is not None:
+                ready.redacted[event.event_id] = arrival.redacted_by
+            for redaction_id, json, by_power in arrival.redactions[:MAXIMUM_HELD]:
                 redaction = Event.from_pdu(orjson.loads(json), head.version, redaction_id)
-                ready.held.setdefault(event.event_id, []).append(redaction)
+                ready.held.setdefault(event.event_id, []).append((redaction, by_power))
         await self._read_auth_events(head, events, ready, db)
         await self._place(head, events, incoming, ready, db)
+        await self._load_needs(head, events, ready)
+        return ready
+
+    async def prepare_redactions(self, room_id: str, redactions: Sequence[Event]) -> bool:
+        """Read what showing redactions that waited looks at; whether the room is known. Raises DatabaseError."""
+        await self._loader.load_services()
+        await self._loader.load_heads([room_id])
+        head = self._knowledge.heads.get(room_id)
+        if head is None:
+            return False
+        for redaction in redactions:
+            if redaction.redacts is not None and self._knowledge.events.get(redaction.redacts) is None:
+                self._knowledge.events.pop(redaction.redacts, None)  # it was looked for in vain, and has come since
+        await self._load_needs(head, redactions, Prepared(True))
+        return True
+
+    async def _load_needs(self, head: RoomHead, events: Sequence[Event], ready: Prepared) -> None:
         await self._loader.load([self._needs(head, event, ready) for event in events])
         # What a redaction names is known only now, and where it stands in the state with it.
         await self._loader.load([self._needs(head, event, ready) for event in events if event.redacts is not None])
-        return ready
 
     async def _read_auth_events(self, head: RoomHead, events: Sequence[Event], ready: Prepared, db: Queries) -> None:
         wanted = {auth_id for event in events for auth_id in event.auth_event_ids}
@@ -215,6 +237,7 @@ class ReceiveEventsDecider:
         receiving = _Receiving(step, room, loaded, server_name, call.introduced)
         verdicts = [receiving.take(one) for one in call.events[:MAXIMUM_EVENTS]]
         verdicts += (Verdict(event_id=one.event_id, status="later") for one in call.events[MAXIMUM_EVENTS:])
+        look_again(step, call.room_id, receiving.awaited)
         return Received(pos=step.pos, verdicts=verdicts)
 
 
@@ -230,6 +253,7 @@ class _Receiving:
         self._taken: set[str] = set()
         self._later: set[str] = set()
         self._is_first = True  # of the events that are new
+        self.awaited: list[str] = []  # what redactions wait for, or waited
         self._branch: Placed | None = None  # the event that forked the room, or the last that continued its branch
 
     def take(self, incoming: IncomingEvent) -> Verdict:
@@ -288,11 +312,15 @@ class _Receiving:
         judgement = judge(room, event, self._ready.auth, placed.placement)
         if judgement.status == "accepted" and references.is_vain(self._step, room, event):
             judgement = Judgement("soft_failed", "its sender may not redact that event")
-        if judgement.status == "accepted":
-            redactions = self._ready.held.get(event.event_id, ())
-            held = next((one for one in redactions if references.takes_effect(room, one.sender, event)), None)
+        if judgement.status == "accepted" and references.waits(self._step, event):
+            before = {} if placed.placement is None else placed.placement.before
+            wait(self._step, room, event, encoded, placed.place, before, absent)
+            self.awaited.append(str(event.redacts))
+        elif judgement.status == "accepted":
+            self._note_if_awaited(event)
             source, pos = Source(is_received=True, introduced=self._introduced), self._step.next_pos()
-            enter(self._step, self._room, event, encoded, self._server_name, source, placed.place, held)
+            redaction = self._ready.redacted_by(room, event)
+            enter(self._step, self._room, event, encoded, self._server_name, source, placed.place, redaction)
             if absent:
                 self._step.row(tables.GAP, event.room_id, pos, -1, " ".join(absent), 0, 0)
             self._branch = placed
@@ -301,6 +329,10 @@ class _Receiving:
         self._taken.add(event.event_id)
         self._ready.auth.add(event, judgement.status == "rejected")
         return Verdict(event_id=event.event_id, status=judgement.status, reason=judgement.reason)
+
+    def _note_if_awaited(self, event: Event) -> None:
+        if event.event_id in self._ready.held or self._step.was_missed(event.event_id):
+            self.awaited.append(event.event_id)
 
     def _reject(self, event: Event, encoded: bytes, reason: str) -> Verdict:
         keep_aside(self._step, self._room, event, encoded, "rejected", None)
@@ -359,5 +391,6 @@ class AppendReadyDecider:
         if judgement.status != "accepted":
             raise forbidden(f"You may not do this any more: {judgement.reason}")
         source = Source(call.device_id, call.txn_id, is_received=True)
-        enter(step, room, event, call.pdu, self._preparing.server_name, source, place, None)
+        enter(step, room, event, call.pdu, self._preparing.server_name, source, place, ready.redacted_by(room, event))
+        look_again(step, call.room_id, ready.held)
         return AppendedEvents(pos=step.pos, event_ids=[event.event_id])

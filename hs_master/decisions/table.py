@@ -34,6 +34,7 @@ from hs_master.jobs.delete_room import EmptyRoom, EmptyRoomDecider, PurgeRoom, P
 from hs_master.jobs.ghosts import EndGhosts, EndGhostsDecider
 from hs_master.jobs.guests import RemoveGuests, RemoveGuestsDecider
 from hs_master.jobs.list_members import ListMembers, ListMembersDecider
+from hs_master.jobs.reveal import RevealRedactions, RevealRedactionsDecider
 from hs_master.rooms.compose import Composer
 
 
@@ -65,6 +66,7 @@ def deciders(composer: Composer, server_name: str, preparing: Preparing) -> Deci
             federation_calls.SetOutOfBandMembership: out_of_band.SetOutOfBandMembershipDecider(preparing),
             federation_calls.InsertHistory: history.InsertHistoryDecider(server_name),
             import_calls.ImportHistory: importing.ImportHistoryDecider(composer, server_name),
+            RevealRedactions: RevealRedactionsDecider(preparing),
             federation_calls.ReceiveEvents: receiving.ReceiveEventsDecider(preparing),
             delayed_calls.ScheduleEvent: delayed_events.ScheduleEventDecider(),
             delayed_calls.ManageDelayedEvent: delayed_events.ManageDelayedEventDecider(),

@@ -56,8 +56,15 @@ class GhostsJob(msgspec.Struct, frozen=True, tag="ghosts"):
     service_id: str
 
 
+class RevealJob(msgspec.Struct, frozen=True, tag="reveal"):
+    """Show the redactions in a room that waited for these events, and let them take effect. Of no user."""
+
+    room_id: str
+    target_ids: list[str]
+
+
 UserJob = ProfileJob | DeactivationJob
-Job = UserJob | GuestsJob | CarryOverJob | ListMembersJob | DeleteRoomJob | GhostsJob
+Job = UserJob | GuestsJob | CarryOverJob | ListMembersJob | DeleteRoomJob | GhostsJob | RevealJob
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Job]] = msgspec.msgpack.Decoder(Job)
@@ -66,6 +73,7 @@ _decoder: Final[msgspec.msgpack.Decoder[Job]] = msgspec.msgpack.Decoder(Job)
 def write_job(step: Step, user_id: str, job: Job) -> None:
     """Note a job (`user_id` is empty if it is of no user); its id is the last position of the step."""
     kind = job.__struct_config__.tag
+    step.notes_job = True
     step.row(tables.JOB, step.pos, kind, user_id, _encoder.encode(job), "")
 
 

@@ -1,7 +1,7 @@
 """Runs the jobs that are noted in the database, one slice after the other, while this process leads.
 
-Woken when a call has noted a job; looks at the table at its start, so what another leader left is taken up. A slice
-that fails for the database's sake is tried again; a job that cannot be decided waits for the next leader.
+Woken when a transaction has noted a job; looks at the table at its start, so what another leader left is taken up. A
+slice that fails for the database's sake is tried again; a job that cannot be decided waits for the next leader.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,19 +12,8 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.logger import Logger
 
 from hs_common.matrix.errors import MatrixError
-from hs_common.replication.calls import (
-    Answer,
-    AppendEvents,
-    AppendReady,
-    Call,
-    DeactivateUser,
-    RemoveAppService,
-    SetProfile,
-    UpgradeRoom,
-)
+from hs_common.replication.calls import Answer, Call, DeactivateUser
 from hs_common.replication.clock import Clock, DelayedCall, pause
-from hs_common.replication.federation_calls import AdoptRoom
-from hs_common.replication.room_calls import DeleteRoom
 from hs_common.storage import jobs, key_backup, master_reads, room_deletion, threepids, user_directory
 from hs_common.storage.queries import DatabaseError, Queries, Row
 from hs_master import purge_tables
@@ -41,10 +30,12 @@ from hs_master.jobs.kinds import (
     GhostsJob,
     GuestsJob,
     ListMembersJob,
+    RevealJob,
     UserJob,
     decode_job,
 )
 from hs_master.jobs.list_members import ListMembers, named
+from hs_master.jobs.reveal import RevealRedactions
 from hs_master.pipeline.intake import Busy
 from hs_master.pipeline.pending import NotLeading
 
@@ -56,9 +47,6 @@ JOBS_AT_A_TIME: Final = 20
 # Keys of a backup in one statement: some hundredths of a second.
 KEYS_OF_A_SLICE: Final = 1_000
 RETRY_S: Final = 1.0
-_ENDING_GUEST_ACCESS: Final = ("m.room.guest_access", "m.room.redaction")
-
-_NOTING: Final = (SetProfile, DeactivateUser, UpgradeRoom, AdoptRoom, DeleteRoom, RemoveAppService)
 
 _log = Logger()
 
@@ -77,7 +65,7 @@ class JobRunner:
         self._waiting: dict[int, DelayedCall] = {}
 
     def start(self) -> None:
-        self._wake()
+        self.wake()
 
     def stop(self) -> None:
         self._stopped = True
@@ -86,12 +74,8 @@ class JobRunner:
         if self._running is not None:
             self._running.cancel()
 
-    def noticed(self, call: Call) -> None:
-        """A call was done that may have noted a job."""
-        if may_note_job(call):
-            self._wake()
-
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """A job was noted."""
         self._again = True
         if self._running is None and not self._stopped:
             running = self._running = Deferred.fromCoroutine(self._run())
@@ -101,7 +85,7 @@ class JobRunner:
     def _ended(self, _: object) -> None:
         self._running = None
         if self._again and not self._stopped:
-            self._wake()
+            self.wake()
 
     async def _run(self) -> None:
         while self._again:
@@ -145,6 +129,8 @@ class JobRunner:
             await self._ghosts(job_id, job.service_id)
         elif isinstance(job, ListMembersJob):
             await self._list_members(job_id, job, progress)
+        elif isinstance(job, RevealJob):
+            await self._submit(RevealRedactions(job_id=job_id, room_id=job.room_id, target_ids=job.target_ids))
         else:
             await self._of_user(job_id, user_id, job, progress)
 
@@ -213,7 +199,7 @@ class JobRunner:
 
     def _due(self, job_id: int) -> None:
         del self._waiting[job_id]
-        self._wake()
+        self.wake()
 
     async def _list_members(self, job_id: int, job: ListMembersJob, progress: str) -> None:
         rows = await user_directory.remote_members(
@@ -239,12 +225,3 @@ class JobRunner:
         """Workers own these rows and those of identifiers, but nobody else writes those of a user who is gone."""
         while await key_backup.delete_some_of_user(self._db, user_id, KEYS_OF_A_SLICE) == KEYS_OF_A_SLICE:
             pass  # so many at a time, or others would wait for the disk
-
-
-def may_note_job(call: Call) -> bool:
-    """Whether a call may have noted a job. Guest access ends by a state event or by a redaction of one."""
-    if isinstance(call, AppendEvents):
-        return any(intent.type in _ENDING_GUEST_ACCESS for intent in call.intents)
-    if isinstance(call, AppendReady):
-        return any(event_type.encode() in call.pdu for event_type in _ENDING_GUEST_ACCESS)
-    return isinstance(call, _NOTING)

@@ -75,12 +75,13 @@ class Writer:
         on_new_epoch: Callable[[Leadership], None],
         on_deposed: Callable[[], None],
         on_departed: Callable[[Iterable[tuple[str, str]]], None] = lambda members: None,
+        on_job: Callable[[], None] = lambda: None,
         rehearse: Rehearse = nothing_ends,
     ) -> None:
         """`resolve_doubt` takes over from oneself, and tells who leads then: `on_new_epoch` is called if it is us.
 
         `on_deposed` is called once, when another process leads; `on_departed` with the (room, user) of those who are in
-        a room no more, once that is announced.
+        a room no more, once that is announced, and `on_job` when a job was noted.
         """
         self._log = log
         self._epoch = leadership.epoch
@@ -97,6 +98,7 @@ class Writer:
         self._on_new_epoch = on_new_epoch
         self._on_deposed = on_deposed
         self._on_departed = on_departed
+        self._on_job = on_job
         self._rehearsal = Rehearsal(rehearse, self._steps_of)
         self._repeats = Repeats(seconds)
         self.metrics = WriterMetrics()
@@ -328,6 +330,8 @@ class Writer:
         self._publish(Entry(batch.epoch, batch.pos, batch.prev, batch.format, batch.body))
         if draft.departed:
             self._on_departed(draft.departed)
+        if draft.notes_job:
+            self._on_job()
 
     def _depose(self, pending: Sequence[PendingCall]) -> None:
         _fail_all(pending, NotLeading())

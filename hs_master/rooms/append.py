@@ -15,7 +15,7 @@ from hs_common.matrix.push_conditions import EventFacts
 from hs_common.matrix.push_rules import rule_bits
 from hs_common.replication.items import EventItem, Relation, StateChange
 from hs_common.storage.imports import IMPORTED
-from hs_master import tables
+from hs_master import redaction_tables, tables
 from hs_master.rooms import guest_access, references
 from hs_master.rooms.head import RoomDraft
 from hs_master.rooms.interest import count_member, count_room, find_interested
@@ -31,10 +31,20 @@ class Source:
     """Where an event came from: a user's device, or another server. `introduced`: this server brings it into the room.
 
     `is_received`: it came whole, so it may be here already as an event without state. `redacted_by`: the redaction that
-    came before it. `is_silent`: nobody is notified of it. `is_imported`: it is outside the event graph.
+    came before it. `is_silent`: nobody is notified of it. `is_imported`: it is outside the event graph. `is_late`: a
+    redaction that waited for what it redacts; the room has gone on without it.
     """
 
-    __slots__ = ("device_id", "introduced", "is_imported", "is_received", "is_silent", "redacted_by", "txn_id")
+    __slots__ = (
+        "device_id",
+        "introduced",
+        "is_imported",
+        "is_late",
+        "is_received",
+        "is_silent",
+        "redacted_by",
+        "txn_id",
+    )
 
     def __init__(
         self,
@@ -46,6 +56,7 @@ class Source:
         redacted_by: str | None = None,
         is_silent: bool = False,
         is_imported: bool = False,
+        is_late: bool = False,
     ) -> None:
         self.device_id = device_id
         self.txn_id = txn_id
@@ -54,6 +65,7 @@ class Source:
         self.redacted_by = redacted_by
         self.is_silent = is_silent
         self.is_imported = is_imported
+        self.is_late = is_late
 
 
 class Place(NamedTuple):
@@ -97,18 +109,19 @@ def append(
     changes = [_change_state(step, room, key, new, server_name, pos, members) for key, new in place.changes.items()]
     if event.is_state and event.key == CREATE_KEY:
         count_room(step, room, pos)
-    redacted = references.apply_redaction(step, room, event, server_name)
+    redacted = references.apply_redaction(step, room, event, server_name, is_judged=source.is_late)
     relation = references.relation_of(event.content) if not event.is_state else None
     root = references.thread_root(step, relation)
     references.write_relation(step, event, relation, pos)
     mentions = [] if source.is_silent else references.write_mentions(step, room, event, server_name, pos)
     write_search(step, event, pos)
     _write(step, event, encoded, place, pos, bits, root, source)
-    _advance(step, room, event, place)
+    if not source.is_late:
+        _advance(step, room, event, place)
     goes_out = source.introduced and bool(others_before or room.joined - room.server_joined(server_name) or target)
     if goes_out:
         step.row(tables.OUTGOING_EVENT, event.room_id, pos, event.event_id, target)
-    step.events[event.event_id] = KnownEvent(event, pos, 0, root)
+    step.events[event.event_id] = KnownEvent(event, pos, 0, root, redacted=source.redacted_by is not None)
     item = _item(event, encoded, place, pos, bits, root, mentions, changes, members, redacted, relation, source)
     if services or goes_out:
         item = msgspec.structs.replace(item, services=services, introduced=goes_out)
@@ -196,10 +209,7 @@ def _write(
     root: str | None,
     source: Source,
 ) -> None:
-    replaces = place.replaces.event_id if place.replaces else None
-    write = tables.EVENT_RECEIVED if source.is_received else tables.EVENT
-    status = IMPORTED if source.is_imported else 0
-    step.row(write, event.event_id, event.room_id, pos, status, replaces, source.redacted_by, encoded.decode())
+    _write_event(step, event, encoded, place, pos, source)
     step.row(
         tables.TIMELINE,
         event.room_id,
@@ -217,6 +227,16 @@ def _write(
         source.device_id,
         source.txn_id,
     )
+
+
+def _write_event(step: Step, event: Event, encoded: bytes, place: Place, pos: int, source: Source) -> None:
+    if source.is_late:  # it has been here all the time
+        step.row(redaction_tables.REVEAL, event.event_id)
+        return
+    replaces = place.replaces.event_id if place.replaces else None
+    write = tables.EVENT_RECEIVED if source.is_received else tables.EVENT
+    status = IMPORTED if source.is_imported else 0
+    step.row(write, event.event_id, event.room_id, pos, status, replaces, source.redacted_by, encoded.decode())
 
 
 def _advance(step: Step, room: RoomDraft, event: Event, place: Place) -> None:

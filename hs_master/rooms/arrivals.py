@@ -6,6 +6,7 @@ which begins after they asked: nobody is told what was so before.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
 
@@ -15,10 +16,19 @@ from hs_common.storage.queries import DatabaseError, Queries
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An event that is here, by its status (None: it is not), or that is awaited: the redaction and its JSON."""
+    """An event that is here, by its status (None: it is not) and what redacted it, or that is awaited."""
 
     status: int | None
-    redactions: list[tuple[str, str]]
+    redacted_by: str | None
+    redactions: list["HeldRedaction"]
+
+
+class HeldRedaction(NamedTuple):
+    """A redaction that waits for its event. `by_power`: see `waiting_redactions`."""
+
+    event_id: str
+    json: str
+    by_power: bool | None
 
 
 Arrivals = dict[str, Arrival]
@@ -72,8 +82,10 @@ class ArrivalReads:
 
 async def _read(db: Queries, event_ids: Iterable[str]) -> Arrivals:
     found: Arrivals = {}
-    for event_id, status, redaction_id, json in await room_forks.arrivals(db, list(event_ids)):
-        known = found.setdefault(event_id, Arrival(status, []))
-        if redaction_id is not None:
-            known.redactions.append((redaction_id, json))
+    for event_id, status, redaction_id, json, by_power in await room_forks.arrivals(db, list(event_ids)):
+        known = found.setdefault(event_id, Arrival(None, None, []))
+        if status is None:
+            known.redactions.append(HeldRedaction(redaction_id, json, by_power))
+        else:
+            found[event_id] = Arrival(status, redaction_id, known.redactions)
     return found

@@ -7,12 +7,11 @@ Spec: server-server-api.md#checks-performed-on-receipt-of-a-pdu, #rejection, #so
 
 from collections.abc import Sequence
 
-from hs_common.matrix import canonical_json
 from hs_common.matrix.event import Event
 from hs_common.matrix.policy_server import POLICY_KEY, policy_of
-from hs_common.matrix.redaction import redact
 from hs_common.storage import room_forks
 from hs_master import tables
+from hs_master.rooms import references
 from hs_master.rooms.append import Place, Source, append
 from hs_master.rooms.head import RoomDraft
 from hs_master.rooms.judging import (
@@ -81,13 +80,7 @@ def keep_aside(
     code = room_forks.REJECTED if status == "rejected" else room_forks.SOFT_FAILED
     step.row(tables.EVENT_RECEIVED, event.event_id, event.room_id, step.pos, code, None, None, encoded.decode())
     state_pos, delta_id = (room.state_pos, None) if place is None else (place.state_pos, place.delta_id)
-    step.row(tables.EVENT_STATE, event.event_id, event.room_id, state_pos, delta_id, " ".join(absent))
-
-
-def redacted(event: Event) -> tuple[Event, bytes]:
-    """The event as it is kept after its redaction, and its JSON."""
-    pdu = redact(dict(event.pdu), event.room_version)
-    return Event.from_pdu(pdu, event.room_version, event.event_id), canonical_json.encode(pdu)
+    step.row(tables.EVENT_STATE, event.event_id, event.room_id, state_pos, delta_id, " ".join(absent), False)
 
 
 def enter(
@@ -98,17 +91,16 @@ def enter(
     server_name: str,
     source: Source,
     place: Place | None,
-    held: Event | None,
+    redacted_by: str | None,
 ) -> None:
-    """An accepted event enters the timeline. `held`: the redaction of it that came first and counts."""
-    if held is not None:
-        event, encoded = redacted(event)
+    """An accepted event enters the timeline. `redacted_by`: the redaction of it that came first and counts."""
+    if redacted_by is not None:
+        event, encoded = references.redacted(event)
         source = Source(
             source.device_id,
             source.txn_id,
             is_received=True,
             introduced=source.introduced,
-            redacted_by=held.event_id,
+            redacted_by=redacted_by,
         )
-        step.row(tables.HELD_REDACTION_END, event.event_id)
     append(step, room, event, encoded, server_name, source, place)

@@ -3,12 +3,12 @@
 Spec: client-server-api/_index.md#forming-relationships-between-events, modules/threading.md, rooms/v12.md#redactions.
 """
 
-import msgspec
+from collections.abc import Mapping
 
 from hs_common.matrix import canonical_json
 from hs_common.matrix.auth_rules import CREATE_KEY, POWER_LEVELS_KEY
 from hs_common.matrix.errors import MatrixError, forbidden, not_found
-from hs_common.matrix.event import Event
+from hs_common.matrix.event import Event, StateKey
 from hs_common.matrix.identifiers import domain_of
 from hs_common.matrix.mentions import parse_mentions
 from hs_common.matrix.power_levels import PowerLevels
@@ -16,7 +16,7 @@ from hs_common.matrix.redaction import redact
 from hs_common.matrix.relations import ANNOTATION, THREAD, parse_relation
 from hs_common.replication.calls import Intent
 from hs_common.replication.items import Relation
-from hs_master import found_tables, tables
+from hs_master import found_tables, redaction_tables, tables
 from hs_master.rooms.head import RoomDraft
 from hs_master.step import Annotation, KnownEvent, Step
 
@@ -127,12 +127,30 @@ def may_redact(room: RoomDraft, sender: str, target: Event) -> bool:
 def takes_effect(room: RoomDraft, sender: str, target: Event) -> bool:
     """Whether a redaction by the sender counts for an event: also by others of its sender's server, which it is up to
     whom of them it lets do it. Spec: rooms/v3.md#handling-redactions."""
-    return domain_of(target.sender) == domain_of(sender) or _has_redact_level(room, sender)
+    return is_of_same_server(sender, target) or _has_redact_level(room, sender)
 
 
-def takes_effect_in(create: Event, power_levels: Event | None, sender: str, target: Event) -> bool:
-    """The same in a room of which no more than these is at hand."""
-    return domain_of(target.sender) == domain_of(sender) or _is_redact_level(create, power_levels, sender)
+def is_of_same_server(sender: str, target: Event) -> bool:
+    """Whether an event is of the server whose user redacts it."""
+    return domain_of(target.sender) == domain_of(sender)
+
+
+def counts(redaction: Event, by_power: bool, target: Event) -> bool:
+    """Whether a redaction takes effect, by a sender of whom it is known whether he may redact everybody's events."""
+    is_of_room = redaction.room_id == target.room_id
+    return is_of_room and (by_power or is_of_same_server(redaction.sender, target))
+
+
+def has_power(room: RoomDraft, before: Mapping[StateKey, Event], sender: str) -> bool:
+    """Whether a sender may redact the events of everybody: by the state before his redaction, and still."""
+    return is_redact_level(before.get(CREATE_KEY), before.get(POWER_LEVELS_KEY), sender) and _has_redact_level(
+        room, sender
+    )
+
+
+def waits(step: Step, event: Event) -> bool:
+    """Whether this is a redaction of what is not here, so that nobody can say yet whether it counts."""
+    return event.redacts is not None and not event.is_state and step.known_event(event.redacts) is None
 
 
 def is_vain(step: Step, room: RoomDraft, event: Event) -> bool:
@@ -145,39 +163,47 @@ def is_vain(step: Step, room: RoomDraft, event: Event) -> bool:
 
 
 def _has_redact_level(room: RoomDraft, sender: str) -> bool:
-    create = room.entry(CREATE_KEY)
-    assert create is not None, "a room that can be appended to has a create event"
-    return _is_redact_level(create, room.entry(POWER_LEVELS_KEY), sender)
+    return is_redact_level(room.entry(CREATE_KEY), room.entry(POWER_LEVELS_KEY), sender)
 
 
-def _is_redact_level(create: Event, power_levels: Event | None, sender: str) -> bool:
+def is_redact_level(create: Event | None, power_levels: Event | None, sender: str) -> bool:
+    """Whether a sender may redact the events of everybody, in a state with these; without a create event nobody may."""
+    if create is None:
+        return False
     levels = PowerLevels(create, power_levels)
     return levels.user_level(sender) >= levels.redact
 
 
-def apply_redaction(step: Step, room: RoomDraft, event: Event, server_name: str) -> list[str]:
+def redacted(event: Event) -> tuple[Event, bytes]:
+    """The event as it is kept after its redaction, and its JSON. What it says is read anew from what is left of it: a
+    redaction that was redacted itself names nothing any more, where its room's version strips it of that."""
+    pdu = redact(dict(event.pdu), event.room_version)
+    return Event.from_pdu(pdu, event.room_version, event.event_id), canonical_json.encode(pdu)
+
+
+def apply_redaction(
+    step: Step, room: RoomDraft, event: Event, server_name: str, *, is_judged: bool = False
+) -> list[str]:
     """Strip the target of a redaction event of its content wherever it stands; returns the ids redacted.
 
     The authorisation rules let everybody send redactions (from version 3 on), so the right is looked at here, whichever
-    way the event came. Spec: rooms/v3.md#handling-redactions.
+    way the event came, unless that was done (`is_judged`). Spec: rooms/v3.md#handling-redactions.
     """
-    if event.redacts is None:
+    target = None if event.redacts is None else step.known_event(event.redacts)
+    if target is None or target.redacted or target.event.room_id != event.room_id:
         return []
-    target = step.known_event(event.redacts)
-    if target is None:
-        # Of another server, and quicker than what it redacts.
-        step.row(tables.HELD_REDACTION, event.redacts, event.event_id, event.room_id)
+    may = may_redact if domain_of(event.sender) == server_name else takes_effect
+    if not is_judged and not may(room, event.sender, target.event):
         return []
-    if target.event.room_id != event.room_id:
-        return []
-    counts = may_redact if domain_of(event.sender) == server_name else takes_effect
-    if target.redacted or not counts(room, event.sender, target.event):
-        return []
-    pdu = redact(dict(target.event.pdu), room.version)
-    stripped = msgspec.structs.replace(target.event, pdu=pdu, content=pdu["content"])
+    stripped, encoded = redacted(target.event)
     event_id = stripped.event_id
-    step.row(tables.REDACT, event_id, canonical_json.encode(pdu).decode(), event.event_id)
-    for write in (tables.REDACT_RULE_BITS, tables.REDACT_RELATION, tables.REDACT_MENTION, found_tables.REDACT_SEARCH):
+    step.row(redaction_tables.REDACT, event_id, encoded.decode(), event.event_id)
+    for write in (
+        redaction_tables.REDACT_RULE_BITS,
+        redaction_tables.REDACT_RELATION,
+        redaction_tables.REDACT_MENTION,
+        found_tables.REDACT_SEARCH,
+    ):
         step.row(write, event_id)
     relation = relation_of(target.event.content)
     if relation is not None and relation.key is not None:

@@ -35,7 +35,7 @@ from hs_master.leading import Term
 from hs_master.log_store.postgres import PostgresLogStore
 from hs_master.log_store.types import Candidate
 from hs_master.pipeline.rehearsal import Rehearse, nothing_ends
-from hs_master.pipeline.writer import Writer, WriterMetrics
+from hs_master.pipeline.writer import WriterMetrics
 from hs_master.rooms.compose import Composer
 from tests.reactor import reactor
 
@@ -50,12 +50,11 @@ class TestMaster:
 
     __test__ = False
 
-    def __init__(
-        self, db: Database, desk: Desk, writer: Writer, entries: list[Entry], told: list[Message | None]
-    ) -> None:
+    def __init__(self, db: Database, desk: Desk, term: Term, entries: list[Entry], told: list[Message | None]) -> None:
         self.db = db
         self.desk = desk
-        self.writer = writer
+        self.writer = term.writer
+        self.jobs = term.jobs
         self.entries = entries
         self.told = told
         self._transactions = itertools.count()
@@ -170,7 +169,7 @@ async def master(
     )
     term.start()
     try:
-        yield TestMaster(db, desk, term.writer, entries, told)
+        yield TestMaster(db, desk, term, entries, told)
     finally:
         await term.stop()
         await election.step_down()

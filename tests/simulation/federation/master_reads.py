@@ -7,6 +7,7 @@ import orjson
 from hs_common.storage import (
     delayed_events,
     federated_rooms,
+    jobs,
     master_reads,
     room_directory,
     room_forks,
@@ -63,10 +64,10 @@ def _places(db: Db, args: Any) -> list[Row]:
     found: list[Row] = []
     for one in dict.fromkeys(args[0]):
         place = tables.places.get(one)
-        if place is not None and place.row[2] == 0:
+        if place is not None and place.row[2] == 0 and one not in tables.late:
             at = (place.order_pos, place.state_pos, place.row[11])
             found.append((one, tables.status[one], tables.events[one][1], *at))
-        if one in tables.aside:
+        if one in tables.aside and one not in tables.partial:
             found.append((one, tables.status[one], tables.events[one][1], None, *tables.aside[one][1:]))
     return found
 
@@ -113,9 +114,42 @@ def _state_facts(db: Db, args: Any) -> list[Row]:
 
 def _arrivals(db: Db, args: Any) -> list[Row]:
     tables = db.tables
-    here = [(one, tables.status[one], None, None) for one in args[0] if tables.has(one)]
-    held = [(one, tables.held[one]) for one in args[0] if one in tables.held]
-    return [*here, *((one, None, redaction, tables.events[redaction][1]) for one, redaction in held)]
+    here = [(one, tables.status[one], tables.events[one][2], None, None) for one in args[0] if tables.has(one)]
+    return [*here, *((row[0], None, row[1], tables.events[str(row[1])][1], row[3]) for row in _held(db, args[0]))]
+
+
+def _held(db: Db, target_ids: Any) -> list[Row]:
+    return [row for (target, _), row in db.tables.held.items() if target in target_ids]
+
+
+def _waiting_for(db: Db, args: Any) -> list[Row]:
+    tables = db.tables
+    found: list[Row] = []
+    for target, one, room_id, *more in _held(db, args[1]):
+        if room_id == args[0]:
+            state = tables.aside.get(str(one), (None, None, None))[1:]
+            event = (tables.events[str(one)][1], tables.status[str(one)])
+            found.append((target, one, *event, *more, *state, tables.absent.get(str(one))))
+    return found[: args[2]]
+
+
+def _waiting_redactions(db: Db, args: Any) -> list[Row]:
+    return [row for row in _waiting_for(db, args) if db.tables.is_shown(str(row[0]))]
+
+
+def _came_meanwhile(db: Db, args: Any) -> list[Row]:
+    shown = [row for row in db.tables.held.values() if row[2] == args[0] and db.tables.is_shown(str(row[0]))]
+    return [(target,) for target in dict.fromkeys(row[0] for row in shown)][: args[1]]
+
+
+def _next_jobs(db: Db, args: Any) -> list[Row]:
+    return [(job_id, "", body, "") for job_id, body in sorted(db.tables.jobs.items())][: args[0]]
+
+
+def _newest_events(db: Db, args: Any) -> list[Row]:
+    tables = db.tables
+    newest = {room_id: tables.newest(room_id) for room_id in args[0]}
+    return [(room_id, one, tables.events[one][1]) for room_id, one in newest.items() if one is not None]
 
 
 def _local_memberships(db: Db, args: Any) -> list[Row]:
@@ -186,10 +220,10 @@ def _place_of_state(db: Db, args: Any) -> list[Row]:
     event_id, room_id = (args["event"], args["room"]) if isinstance(args, dict) else (args[0], args[1])
     tables = db.tables
     place = tables.places.get(event_id)
-    if place is not None and place.row[0] == room_id and place.row[2] == 0:
+    if place is not None and place.row[0] == room_id and place.row[2] == 0 and event_id not in tables.late:
         return [(place.state_pos, place.row[11])]
     aside = tables.aside.get(event_id)
-    return [] if aside is None or aside[0] != room_id else [aside[1:]]
+    return [] if aside is None or aside[0] != room_id or event_id in tables.partial else [aside[1:]]
 
 
 def _overridden_state(db: Db, args: Any) -> list[Row]:
@@ -229,6 +263,8 @@ def _receipts_of(db: Db, args: Any) -> list[Row]:
 
 _ONE = ["$e"]
 MASTER: Final = {
+    text_of(jobs.next_jobs, 1): _next_jobs,
+    text_of(room_heads.newest_events, ["!r"]): _newest_events,
     text_of(room_heads.forks, ["!r"]): _forks,
     text_of(room_heads.known_events, _ONE): _known_events,
     text_of(room_forks.standings, _ONE): _standings,
@@ -241,6 +277,9 @@ MASTER: Final = {
     text_of(room_forks.current_state, "!r"): _current_state,
     text_of(room_forks.state_facts, _ONE): _state_facts,
     text_of(room_forks.arrivals, _ONE): _arrivals,
+    text_of(room_forks.waiting_for, "!r", _ONE, 1): _waiting_for,
+    text_of(room_forks.waiting_redactions, "!r", _ONE, 1): _waiting_redactions,
+    text_of(room_forks.came_meanwhile, "!r", 1): _came_meanwhile,
     text_of(room_forks.local_memberships, "!r"): _local_memberships,
     text_of(room_forks.local_membership, "!r", "@u"): _local_membership,
     text_of(room_forks.servers, "!r"): _servers,

@@ -5,6 +5,7 @@ Where the code has no switch, the method that keeps the rule is replaced by one 
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 from weakref import WeakKeyDictionary
@@ -16,7 +17,8 @@ from hs_common.replication.ephemeral import EphemeralState
 from hs_common.replication.federation_calls import Verdict
 from hs_common.storage.inbound_pdus import StagedPdu
 from hs_master.ephemeral import EphemeralDesk
-from hs_master.rooms import receive
+from hs_master.rooms import receive, references
+from hs_master.rooms.arrivals import ArrivalReads, Arrivals
 from hs_master.rooms.judging import Judgement
 from hs_master.rooms.placing import MAXIMUM_EXTREMITIES, Difference, Placement, Placer
 from hs_workers.federation_inbound.handshakes import Handshakes
@@ -251,6 +253,27 @@ def _messages_do_not_wait() -> AbstractContextManager[Any]:
     return mock.patch.object(DeviceLane, "next", late)
 
 
+def _redactions_wait() -> AbstractContextManager[Any]:
+    """A redaction is shown when it comes, whether or not what it redacts is here."""
+    return mock.patch.object(references, "waits", return_value=False)
+
+
+def _what_waits_is_looked_for() -> AbstractContextManager[Any]:
+    """Nobody looks for redactions that wait when what they redact comes."""
+    return mock.patch("hs_master.rooms.waiting_redactions.write_job")
+
+
+def _redacted_before_it_came() -> AbstractContextManager[Any]:
+    """What was redacted as mere state is whole again when it gets its place."""
+
+    async def forgetful(self: ArrivalReads, *asked: Any) -> Arrivals:
+        found = await read(self, *asked)
+        return {event_id: replace(one, redacted_by=None) for event_id, one in found.items()}
+
+    read = ArrivalReads.of
+    return mock.patch.object(ArrivalReads, "of", forgetful)
+
+
 RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "missing events are fetched": _gap_fetch,
     "staged until taken in": _staging,
@@ -274,4 +297,7 @@ RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "typing ends": _typing_ends,
     "typing ends with leaving": _typing_ends_with_leaving,
     "messages do not wait for events": _messages_do_not_wait,
+    "redactions wait for what they redact": _redactions_wait,
+    "redactions that wait are looked for": _what_waits_is_looked_for,
+    "what was redacted stays so": _redacted_before_it_came,
 }

@@ -4,14 +4,16 @@ What a worker writes is there at once. What a constraint of the schema would ref
 """
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from hs_common.matrix.server_acl import ServerAcl
-from hs_common.storage.room_forks import OUT_OF_BAND, WITHOUT_STATE
+from hs_common.storage.room_forks import ACCEPTED, OUT_OF_BAND, WITHOUT_STATE
 from hs_master.intervals import ALWAYS
+from hs_master.log_store.types import Cell, Write
 from tests.simulation.tables import Broken, Row, Tables, TimelineRow
 
 SERVER_ACL_KEY: Final = ("m.room.server_acl", "")
@@ -62,10 +64,14 @@ class FederationTables(Tables):
         self.aside: dict[str, tuple[str, int, int | None]] = {}  # event → (room, state_pos, delta_id)
         self.deltas: dict[int, list[tuple[str, str, str | None]]] = defaultdict(list)
         self.forks: dict[str, tuple[list[str], int]] = {}
+        self.partial: set[str] = set()  # of `aside`, those of which only a part of the state is known
         self.absent: dict[str, str] = {}  # by event of `aside`
         self.gaps: dict[tuple[str, int], GapRow] = {}
         self.history: dict[str, list[TimelineRow]] = defaultdict(list)  # by room, beside `timeline`
-        self.held: dict[str, str] = {}  # target → redaction
+        self.held: dict[tuple[str, str], Row] = {}  # by target and redaction
+        self.late: set[str] = set()  # redactions that waited for what they redact, and are shown
+        self.too_early: list[str] = []  # those that were shown before it
+        self.jobs: dict[int, bytes] = {}  # those of showing them
         self.outgoing: list[tuple[str, int, str, str | None]] = []  # (room, pos, event, target)
         self.outgoing_edus: dict[str, list[tuple[int, str]]] = defaultdict(list)  # by destination, until received
         self.edus_ever: list[tuple[str, str]] = []  # (destination, EDU), in the order of the log
@@ -89,16 +95,43 @@ class FederationTables(Tables):
             "fork": self._fork,
             "held_redaction": self._held_redaction,
             "held_redaction_end": self._held_redaction_end,
+            "reveal": self._reveal,
+            "job": self._job,
+            "job_delete": self._job_delete,
             "server_close": lambda row: _close(self.servers, row),
             "server_begin": lambda row: _begin(self.servers, str(row[0]), str(row[1]), row[2:]),
             "membership_close": lambda row: _close(self.memberships, (row[1], row[0], row[2])),
             "membership_begin": lambda row: _begin(self.memberships, str(row[1]), str(row[0]), row[2:]),
         }
 
+    def write(self, rows: Mapping[Write, Sequence[Sequence[Cell]]]) -> None:
+        super().write(rows)
+        for write, written in rows.items():
+            if write.name == "timeline":
+                self.too_early += (str(row[3]) for row in written if self._is_too_early(tuple(row)))
+
+    def _is_too_early(self, row: Row) -> bool:
+        """Whether a redaction has got its place before what it redacts is here."""
+        target = self.target_of(str(row[3])) if row[5] == "m.room.redaction" else None
+        return target is not None and not self.is_shown(target)
+
+    def target_of(self, redaction_id: str) -> str | None:
+        """What a redaction redacts, unless it was redacted itself."""
+        pdu = orjson.loads(self.events[redaction_id][1])
+        target = pdu.get("redacts") or pdu["content"].get("redacts")
+        return None if target is None else str(target)
+
+    def waits(self, redaction_id: str) -> bool:
+        return any(redaction == redaction_id for _, redaction in self.held)
+
+    def is_shown(self, event_id: str) -> bool:
+        """Whether clients may see the event: in its place, or as state."""
+        return event_id in self.places or self.status.get(event_id) == WITHOUT_STATE
+
     def state_before(self, event_id: str) -> dict[tuple[str, str], str] | None:
         """The state before an event, as the rows tell it."""
         place = self.places.get(event_id)
-        if place is not None and place.row[2] != 0:
+        if event_id in self.partial or (place is not None and place.row[2] != 0):
             return None  # of history only a part of the state is known
         if place is not None:
             room_id, state_pos, delta_id = str(place.row[0]), place.state_pos, place.row[11]
@@ -121,7 +154,13 @@ class FederationTables(Tables):
     def extremities(self, room_id: str) -> list[str]:
         if room_id in self.forks:
             return self.forks[room_id][0]
-        return [self.timeline[room_id][-1].event_id] if self.timeline.get(room_id) else []
+        newest = self.newest(room_id)
+        return [] if newest is None else [newest]
+
+    def newest(self, room_id: str) -> str | None:
+        """The newest event of a timeline, but for redactions that waited."""
+        places = reversed(self.timeline.get(room_id, []))
+        return next((place.event_id for place in places if place.event_id not in self.late), None)
 
     def servers_now(self, room_id: str) -> list[str]:
         return [server for server, spans in self.servers.get(room_id, {}).items() if spans[-1].is_open]
@@ -163,7 +202,9 @@ class FederationTables(Tables):
         self.replaces[str(row[0])] = row[4]
 
     def _event_state(self, row: Row) -> None:
-        event_id, room_id, state_pos, delta_id, absent = row
+        event_id, room_id, state_pos, delta_id, absent, is_partial = row
+        if is_partial:
+            self.partial.add(str(event_id))
         self.absent.setdefault(str(event_id), str(absent))
         self.aside.setdefault(str(event_id), (str(room_id), int(state_pos), delta_id))  # type: ignore[arg-type]
 
@@ -200,10 +241,21 @@ class FederationTables(Tables):
             self.gaps.pop(place, None)
 
     def _held_redaction(self, row: Row) -> None:
-        self.held.setdefault(str(row[0]), str(row[1]))
+        self.held.setdefault((str(row[0]), str(row[1])), row)
 
     def _held_redaction_end(self, row: Row) -> None:
-        self.held.pop(str(row[0]), None)
+        self.held.pop((str(row[0]), str(row[1])), None)
+
+    def _reveal(self, row: Row) -> None:
+        self.status[str(row[0])] = ACCEPTED
+        self.late.add(str(row[0]))
+
+    def _job_delete(self, row: Row) -> None:
+        self.jobs.pop(int(row[0]), None)  # type: ignore[arg-type]
+
+    def _job(self, row: Row) -> None:
+        if row[1] == "reveal":
+            self.jobs[int(row[0])] = bytes(row[3])  # type: ignore[arg-type]
 
     def _fork(self, row: Row) -> None:
         room_id, event_ids, depth = row

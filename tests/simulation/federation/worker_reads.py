@@ -102,8 +102,8 @@ def _fork(db: Db, args: Any) -> list[Row]:
 
 
 def _newest(db: Db, args: Any) -> list[Row]:
-    timeline = db.tables.timeline.get(args[0])
-    return [(timeline[-1].event_id,)] if timeline else []
+    newest = db.tables.newest(args[0])
+    return [] if newest is None else [(newest,)]
 
 
 def _entered_by(db: Db, args: Any) -> list[Row]:
