@@ -110,6 +110,8 @@ class ThirdPartyInvites:
         invitation = await self._invitation(room_id, signed)
         if not isinstance(signed, dict) or invitation is None or invitation.sender != sender:
             raise forbidden("There is no such invitation to this room")
+        if signed.get("mxid") != user_id:  # before an identity server is asked
+            raise forbidden(f"The invitation was not bound to {user_id}")
         await self._check_keys(signed, invitation.content)
         third_party_invite = {"display_name": _display_name(invitation.content), "signed": signed}
         content = {"membership": "invite", "third_party_invite": third_party_invite}

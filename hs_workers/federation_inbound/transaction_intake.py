@@ -17,7 +17,7 @@ from hs_common.federation import accounts as prices
 from hs_common.federation.accounts import Accounts
 from hs_common.federation.signatures import SignatureChecks
 from hs_common.matrix import hashes
-from hs_common.matrix.errors import MatrixError, bad_json, limit_exceeded, too_large
+from hs_common.matrix.errors import MatrixError, bad_json, forbidden, limit_exceeded, too_large
 from hs_common.matrix.identifiers import is_room_id
 from hs_common.matrix.received_pdu import ReceivedPdu, read_pdu
 from hs_common.matrix.room_versions import ROOM_VERSIONS
@@ -94,6 +94,10 @@ class TransactionIntake:
         return results
 
     async def _receive(self, origin: str, body: dict[str, Any]) -> Results:
+        if body.get("origin", origin) != origin:
+            raise forbidden(f"The transaction says that it is of another server than {origin}, which sent it")
+        if "pdus" not in body:
+            raise bad_json("A transaction must have `pdus`, which may be empty")
         pdus, edus = _list(body, "pdus"), _list(body, "edus")
         if len(pdus) > MAXIMUM_PDUS or len(edus) > MAXIMUM_EDUS:
             raise too_large(f"A transaction has at most {MAXIMUM_PDUS} PDUs and {MAXIMUM_EDUS} EDUs; send it in parts")

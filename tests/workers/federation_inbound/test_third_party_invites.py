@@ -53,6 +53,7 @@ def test_another_server_exchanges_an_invite(database_url: str) -> None:
     async def scenario(world: WritingWorld) -> None:
         room_id = await _room(world)
         path = v1("exchange_third_party_invite", room_id)
+        of_another = {"display_name": "b", "signed": _signed(f"@other:{FAR}")}
         forged = {"display_name": "b", "signed": _signed(BOB, key=SigningKey("0", b"\x06" * 32))}
         wrong: list[tuple[Json, tuple[int, str]]] = [
             (_event(room_id, type="m.room.topic"), INVALID),
@@ -61,6 +62,7 @@ def test_another_server_exchanges_an_invite(database_url: str) -> None:
             (_event(room_id, sender=BOB), INVALID),
             (_event(room_id, state_key=ALICE), FORBIDDEN),
             (_event(room_id, content={"membership": "invite", "third_party_invite": forged}), FORBIDDEN),
+            (_event(room_id, content={"membership": "invite", "third_party_invite": of_another}), FORBIDDEN),
         ]
         for body, error in wrong:
             assert await world.refused("PUT", path, body) == error, body

@@ -104,12 +104,14 @@ def test_many_branches_in_one_transaction(database_url: str) -> None:
 
 def test_limits(database_url: str) -> None:
     async def scenario(world: WritingWorld) -> None:
-        large: list[dict[str, Any]] = [{"pdus": [{}] * 51}, {"edus": [{}] * 101}]
-        bad: list[dict[str, Any]] = [{"pdus": {}}, {"edus": "x"}]
+        large: list[dict[str, Any]] = [{"pdus": [{}] * 51}, {"pdus": [], "edus": [{}] * 101}]
+        bad: list[dict[str, Any]] = [{"pdus": {}}, {"pdus": [], "edus": "x"}, {"edus": []}]
         for body in large:
             assert await world.refused("PUT", "/_matrix/federation/v1/send/t", body) == (413, "M_TOO_LARGE")
         for wrong in bad:
             assert await world.refused("PUT", "/_matrix/federation/v1/send/t", wrong) == (400, "M_BAD_JSON")
+        of_another = {"origin": "other.example", "pdus": []}
+        assert await world.refused("PUT", "/_matrix/federation/v1/send/t", of_another) == (403, "M_FORBIDDEN")
         assert await world.send() == {}
 
     play(database_url, scenario)
