@@ -106,6 +106,24 @@ async def failed(db: Queries, destination: str, term: int, failures: int, retry_
     )
 
 
+async def retire(db: Queries, destination: str, term: int, server_name: str, upto: int) -> bool:
+    """Nothing up to there waits for it any more, as `server_name` shares no room with it and no message to a device
+    waits. False: that is not so, or the share is another's."""
+    return bool(
+        await db.execute(
+            "UPDATE destinations AS d SET events_to = greatest(events_to, %(upto)s), devices_to = greatest(devices_to,"
+            " %(upto)s), receipts_to = greatest(receipts_to, %(upto)s), is_behind = false, txn_id = NULL,"
+            " txn_ts = NULL, txn_events_to = NULL, txn_devices_to = NULL, txn_pdus = NULL, txn_edus = NULL,"
+            " failures = 0, retry_at_ms = 0, last_error = NULL WHERE destination = %(server)s AND term = %(term)s"
+            " AND NOT EXISTS (SELECT FROM outgoing_edus AS waiting WHERE waiting.destination = d.destination)"
+            " AND NOT EXISTS (SELECT FROM room_servers AS theirs JOIN room_servers AS ours ON ours.room_id ="
+            " theirs.room_id AND ours.server = %(me)s AND ours.to_pos = 9223372036854775807"
+            " WHERE theirs.server = %(server)s AND theirs.to_pos = 9223372036854775807)",
+            {"server": destination, "term": term, "me": server_name, "upto": upto},
+        )
+    )
+
+
 async def events(db: Queries, destination: str, after: int, upto: int, limit: int) -> list[Row]:
     """(pos, event_id, json) of what goes to the destination, in the order of the log.
 

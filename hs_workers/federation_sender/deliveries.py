@@ -5,7 +5,7 @@ on only when the rows of all others say so. What the log tells is sorted in its 
 remembered. Spec: server-server-api.md#transactions.
 """
 
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from hs_common.replication.clock import Clock, pause
 from hs_common.replication.entry import Entry, EntryItem
 from hs_common.replication.ephemeral import Message, Presence, Typing
 from hs_common.replication.subscription import Subscription
-from hs_common.storage import destinations
+from hs_common.storage import destinations, room_members
 from hs_common.storage.queries import DatabaseError, Queries
 from hs_workers.federation_sender.devices import DeviceLane
 from hs_workers.federation_sender.ephemeral import Edu, EphemeralLane
@@ -37,6 +37,8 @@ REQUESTS_LIMIT: Final = 200
 """Under way at a time: each holds a connection and its transaction."""
 ROOMS_LIMIT: Final = 10_000
 """Rooms whose servers are remembered: some tens of names each, mostly."""
+PRESENCES_LIMIT: Final = 100
+"""Of how many users in a room a server that comes into it is told at once; of others when they change."""
 NEWS_LIMIT: Final = 10_000
 """News that wait to be sorted: more are dropped, and everything is looked at instead."""
 
@@ -100,6 +102,7 @@ class Deliveries:
         self._jumped = False  # meanwhile, so that all may have moved
         self._lasting: list[_Lasting] = []
         self._passing: list[_Passing] = []
+        self._came: dict[str, set[str]] = {}  # servers that came into rooms, and may not know who is online there
         self._sorted_to = 0
         self._looks = 0  # how often it was looked which shards are held
         self._heard_to = 0  # the follower's own position moves only when all subscribers have applied an entry
@@ -159,6 +162,7 @@ class Deliveries:
                 if item.servers_joined or item.servers_left:
                     self._servers.pop(item.room_id, None)
                     self._moved.add(item.room_id)
+                self._show_present(item)
                 if not item.introduced and not item.servers_joined:
                     continue
             elif isinstance(item, items.ReceiptItem):
@@ -174,6 +178,19 @@ class Deliveries:
             self._sort_soon()
         elif not self._sorting:
             self._sorted_to = entry.pos
+
+    def _show_present(self, item: items.EventItem) -> None:
+        """Who is online: to servers that come into the room, and to those in it when a user of ours comes. Others know,
+        or hear of the next change. Spec: server-server-api.md#presence."""
+        if item.servers_joined and self._clean and len(self._came) < NEWS_LIMIT:
+            came = [server for server in item.servers_joined if self._is_mine(server)]
+            if came and self.lane.present:
+                self._came.setdefault(item.room_id, set()).update(came)
+                self._sort_soon()
+        for one in item.memberships:
+            presence = self.lane.presence_of(one.user_id, self._now_ms()) if one.membership == "join" else None
+            if presence is not None:
+                self._pass("room", item.room_id, *presence)
 
     def heard(self, message: Message) -> None:
         """A value of the ephemeral stream."""
@@ -217,12 +234,14 @@ class Deliveries:
 
     async def _sort(self) -> None:
         try:
-            while (self._lasting or self._passing) and not self._stopped:
+            while (self._lasting or self._passing or self._came) and not self._stopped:
                 lasting, self._lasting = self._lasting, []
                 passing, self._passing = self._passing, []
+                came, self._came = self._came, {}
                 await self._load(lasting, passing)
                 await self._sort_lasting(lasting)
                 await self._sort_passing(passing)
+                await self._sort_came(came)
                 self._unlearn()
                 if lasting:
                     self._sorted_to = lasting[-1][0]
@@ -289,6 +308,15 @@ class Deliveries:
             self.lane.put(mine, key, edu)
             for server in mine:
                 self._sender(server).ephemeral()
+
+    async def _sort_came(self, came: Mapping[str, Collection[str]]) -> None:
+        for room_id, servers in came.items():
+            users = await room_members.joined_local_users(self._db, room_id, self.lane.present, (), PRESENCES_LIMIT)
+            told = [self.lane.presence_of(user_id, self._now_ms()) for user_id in users]
+            for server in sorted(filter(self._is_mine, servers)):
+                for presence in filter(None, told):
+                    self.lane.put([server], *presence)
+                    self._sender(server).ephemeral()
 
     def _is_mine(self, server: str) -> bool:
         is_other = server != self._server_name and bool(server)

@@ -26,6 +26,9 @@ TYPES_ON_MS: Final = 20_000
 ROOMS_LIMIT: Final = 50_000
 """Rooms whose typists are remembered, so that who stopped is noticed."""
 
+PRESENT_LIMIT: Final = 5_000
+"""Users of this server whose presence is remembered, so that servers which come to share a room are told of it."""
+
 RECEIPT: Final = "receipt"
 """The first part of a receipt's key."""
 
@@ -41,6 +44,7 @@ class EphemeralLane:
         self._waiting: dict[str, dict[tuple[str, ...], Edu]] = {}
         self._dropped: set[str] = set()  # destinations of which a receipt was dropped
         self._typists = Bounded[str, dict[str, int]](ROOMS_LIMIT)  # by room and user: when it was told
+        self._present = Bounded[str, Presence](PRESENT_LIMIT)  # who is not offline, who changed last at the end
 
     def typing(self, message: Typing, now_ms: int) -> list[tuple[tuple[str, ...], Edu]]:
         """What a room's typists changed to, one EDU for each user of ours who began or stopped."""
@@ -66,15 +70,20 @@ class EphemeralLane:
         """A user's presence; None for users of others."""
         if not message.user_id.endswith(self._suffix):
             return None
-        push: dict[str, Any] = {
-            "user_id": message.user_id,
-            "presence": message.presence,
-            "last_active_ago": max(0, now_ms - message.last_active_ms),
-            "currently_active": message.currently_active,
-        }
-        if message.status_msg is not None:
-            push["status_msg"] = message.status_msg
-        return ("presence", message.user_id), {"edu_type": "m.presence", "content": {"push": [push]}}
+        self._present.pop(message.user_id, None)
+        if message.presence != "offline":
+            self._present[message.user_id] = message
+        return _presence(message, now_ms)
+
+    @property
+    def present(self) -> list[str]:
+        """Users of this server who are not offline."""
+        return list(self._present)
+
+    def presence_of(self, user_id: str, now_ms: int) -> tuple[tuple[str, ...], Edu] | None:
+        """The presence of a user of ours who is not offline."""
+        message = self._present.get(user_id)
+        return None if message is None else _presence(message, now_ms)
 
     def receipt(self, item: ReceiptItem) -> tuple[tuple[str, ...], Edu] | None:
         """A public receipt of a user of ours; None for others."""
@@ -147,6 +156,18 @@ def receipt_edu(room_id: str, user_id: str, thread_id: str, event_id: str, ts: i
         data["thread_id"] = thread_id
     receipt = {user_id: {"data": data, "event_ids": [event_id]}}
     return {"edu_type": "m.receipt", "content": {room_id: {"m.read": receipt}}}
+
+
+def _presence(message: Presence, now_ms: int) -> tuple[tuple[str, ...], Edu]:
+    push: dict[str, Any] = {
+        "user_id": message.user_id,
+        "presence": message.presence,
+        "last_active_ago": max(0, now_ms - message.last_active_ms),
+        "currently_active": message.currently_active,
+    }
+    if message.status_msg is not None:
+        push["status_msg"] = message.status_msg
+    return ("presence", message.user_id), {"edu_type": "m.presence", "content": {"push": [push]}}
 
 
 def _typing(room_id: str, user_id: str, is_typing: bool) -> Edu:

@@ -38,6 +38,9 @@ FORBIDDEN_RETRY_S: Final = 3600.0
 """The config forbids to talk with it: a look now and then is enough."""
 LONG_AWAY_FAILURES: Final = 5
 """In a row: some minutes. After that the backlog is told by its newest events."""
+RETIRED_FAILURES: Final = 80
+"""In a row, which takes three days. A server that shares no room with this one any more is given up then: it has been
+told in vain that its users left, or were thrown out."""
 IDLE_S: Final = 60.0
 """How long a sender that has nothing to do is kept."""
 FENCE_LOOK_S: Final = 0.5
@@ -273,8 +276,23 @@ class DestinationSender:
         retry_at_ms, why = world.now_ms() + round(seconds * 1000), reason[:500].replace("\0", "")
         if not await self._insist(lambda: destinations.failed(world.db, name, term, failures, retry_at_ms, why)):
             raise ShareLost
+        if failures >= RETIRED_FAILURES and await self._retire():
+            return
         if not self.work.is_stopping and await self._retry.wait(seconds):
             self.failures = 0
+
+    async def _retire(self) -> bool:
+        """Whether nothing is kept for it any more. What comes up for it later is told as to any other."""
+        world, name, term, upto = self._world, self.destination, self.term, self._world.head()
+        me = world.client.identity.server_name
+        if not await self._insist(lambda: destinations.retire(world.db, name, term, me, upto)):
+            return False
+        _log.info("{name} is given up after {count} failures: it shares no room", name=name, count=self.failures)
+        self._events_to, self._devices_to = max(self._events_to, upto), max(self._devices_to, upto)
+        self._receipts_to, self._receipts_after = max(self._receipts_to, upto), None
+        self._under, self._pdus, self._is_behind = None, None, False
+        self.failures, self._was_long_away = 0, False
+        return True
 
 
 def retry_s(failures: int, random: Random) -> float:
