@@ -57,7 +57,7 @@ def _by_room(table: str) -> Write:
 
 _SIMPLE: Final = (
     *("room_gap", "room_fork", "room_servers", "receipts", "as_room", "aliases", "held_redactions"),
-    *("outgoing_events", "inbound_pdu", "appservice_directory", "delayed_events"),
+    *("outgoing_events", "inbound_pdu", "inbound_receipt", "appservice_directory", "delayed_events"),
 )
 
 # The stages by the table of which there must be nothing left, with the condition that finds what is.

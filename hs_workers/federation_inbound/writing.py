@@ -95,11 +95,14 @@ class WritingParts:
             outside.accounts,
         )
         self.lists = DeviceLists(db, master, outgoing.others.remote, clock, name)
-        receipts = RemoteReceipts(master, clock, outside.background)
+        self._receipts = RemoteReceipts(db, master, clock, outside.background)
         devices = DeviceUpdates(db, master, self.lists, name)
         self._abandoned = AbandonedJoins(db, master, clock)
-        self._edus = EduReception(db, master, self._admission, receipts, devices, name)
-        self._looking = Ongoing(clock, "looking for abandoned joins", self._abandoned.look_on)
+        self._edus = EduReception(db, master, self._admission, self._receipts, devices, name)
+        self._looking = (
+            Ongoing(clock, "looking for abandoned joins", self._abandoned.look_on),
+            Ongoing(clock, "looking for receipts that wait", self._receipts.look_on),
+        )
         self._keepers = [
             self._keeper(DUTY),
             self._keeper(DEVICES_DUTY),
@@ -147,13 +150,15 @@ class WritingParts:
         for keeper in self._keepers:
             keeper.start()
         self.queues.start(self._keepers[0])
-        self._looking.start()
+        for looking in self._looking:
+            looking.start()
         self.lists.start(self._keepers[1])
 
     async def stop(self) -> None:
         """Start nothing more, and let others go on."""
         self.queues.stop()
-        self._looking.stop()
+        for looking in self._looking:
+            looking.stop()
         self.lists.stop()
         for keeper in self._keepers:
             await keeper.stop()

@@ -134,13 +134,11 @@ class Misfortune:
         self._mend_later(30.0, partial(home.start_sender, number))
 
     def _restart_database(self, home: Homeserver) -> None:
-        home.disturb()
         home.database.end_all_sessions()
         home.database.away = True
         self._mend_later(5.0, lambda: setattr(home.database, "away", False))
 
     def _slow(self, home: Homeserver) -> None:
-        home.disturb()
         home.world.slowness = self._random.choice((10.0, 50.0))
         self._mend_later(20.0, lambda: setattr(home.world, "slowness", 1.0))
 

@@ -34,7 +34,6 @@ class Homeserver:
         self.database = self.world.database
         self.database.on_commit = self._committed
         self._commits: list[tuple[int, float]] = []  # (position, when)
-        self.disturbed: list[float] = []  # when a part of it died, came back, was slow, or could not write
         self._typists = Typists(self)
         self.users = [f"@user{number}:{name}" for number in range(2)]
         self.database.workers.users.update(self.users)
@@ -60,27 +59,23 @@ class Homeserver:
             self.master = MasterProcess(self.world, "master", self.name, self.site.key, FederationReads)
             self.world.graveyard.append(self.master)
             self.master.start([worker.ear for worker in self._workers()])
-            self.disturb()
             for worker in self._workers():
                 self.master.carrier.listen(worker.hear)
             self.master.carrier.listen(lambda counter, body: self._typists.told(body))
 
     def kill_master(self) -> None:
         if self.master is not None:
-            self.disturb()
             self.master.kill()
             self.master = None
 
     def start_inbound(self) -> None:
         if self.inbound is None:
-            self.disturb()
             self.inbound = Inbound(self.site)
             self.world.graveyard.append(self.inbound)
             self.inbound.start()
 
     def kill_inbound(self) -> None:
         if self.inbound is not None:
-            self.disturb()
             self.inbound.kill()
             self.inbound = None
 
@@ -95,10 +90,6 @@ class Homeserver:
         if sender is not None:
             sender.kill()
             self.senders[number] = None
-
-    def disturb(self) -> None:
-        """Something befalls it, so that it may be late now."""
-        self.disturbed.append(self.world.clock.now)
 
     def committed_at(self, pos: int) -> float:
         """When the position was committed."""
@@ -149,7 +140,6 @@ class Homeserver:
         """Now and then a master dies as it commits: before, or after."""
         if self.world.random.random() >= self.commit_fault_chance:
             return Fault.NONE
-        self.disturb()
         self.world.counts["died in a commit"] += 1
         self.world.clock.callLater(0.0, self.kill_master)
         self.world.clock.callLater(self.world.random.uniform(0.5, 5.0), self.start_master)

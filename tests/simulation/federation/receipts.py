@@ -1,22 +1,16 @@
 """What users have read, as other servers show it: of each thread the newest, once all has come to rest.
 
-Every server that was in the room then is told of it, however often it or the teller dies. Who is told takes it in: but
-for one whose event came late, or that came while something befell the server, as such receipts wait in memory alone.
+Every server that was in the room then is told of it, however often it or the teller dies. Who is told takes it in, or
+keeps it until its event is here and its time has come, however often he dies meanwhile.
 """
 
 from collections.abc import Iterator
-from typing import Final
 
 from tests.simulation.federation.actions import Room
 from tests.simulation.federation.homeserver import Homeserver
 from tests.simulation.federation.received_receipts import Came
 from tests.simulation.federation.tables import ReceiptKey
 from tests.simulation.federation.world import World
-
-EVENT_LATE_S: Final = 12.0
-"""A receipt whose event is not here is tried again after 20 and 80 seconds."""
-DISTURBED_S: Final = (-130.0, 90.0)
-"""Around the arrival of a receipt: what befalls a server lasts for as long as two minutes."""
 
 
 def failures(world: World) -> Iterator[str]:
@@ -50,7 +44,7 @@ def _between(world: World, home: Homeserver, other: Homeserver, room: Room) -> I
             continue
         if (key, newest.ts) not in other.site.receipts.told:
             yield f"{home.name} has never told {other.name} of {key}, {newest}"
-        must = [one for one in other.site.receipts.came.get(key, ()) if _must_be_taken(other, one)]
+        must = [one for one in other.site.receipts.came.get(key, ()) if _must_be_taken(other, key, one)]
         shown = other.tables.receipts.get(key)
         world.counts["receipts that must be shown"] += any(one.ts == newest.ts for one in must)
         world.counts["receipts that are shown"] += shown is not None and shown.ts == newest.ts
@@ -59,8 +53,7 @@ def _between(world: World, home: Homeserver, other: Homeserver, room: Room) -> I
             yield f"{other.name} shows {shown} of {key}, though {wanted} came"
 
 
-def _must_be_taken(other: Homeserver, came: Came) -> bool:
-    place = other.tables.places.get(came.event_id)
-    if place is None or place.row[2] != 0 or other.committed_at(place.order_pos) > came.at + EVENT_LATE_S:
-        return False  # it was found later
-    return not any(came.at + DISTURBED_S[0] <= at <= came.at + DISTURBED_S[1] for at in other.disturbed)
+def _must_be_taken(other: Homeserver, key: ReceiptKey, came: Came) -> bool:
+    room_id, user_id, _, thread_id = key
+    waiting = other.database.workers.waiting.get((room_id, user_id, thread_id))
+    return came.event_id in other.tables.places and (waiting is None or waiting.ts < came.ts)

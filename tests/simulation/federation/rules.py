@@ -209,10 +209,21 @@ def _receipts_are_noted() -> AbstractContextManager[Any]:
 def _receipts_wait() -> AbstractContextManager[Any]:
     """A receipt that comes before its event is dropped."""
 
-    async def nothing(self: RemoteReceipts, receipts: Sequence[Any]) -> None:
+    async def nothing(self: RemoteReceipts, receipts: Sequence[Any]) -> list[Any]:
+        await given(self, receipts)
+        return []
+
+    given = RemoteReceipts._give
+    return mock.patch.object(RemoteReceipts, "_give", nothing)
+
+
+def _receipts_are_kept() -> AbstractContextManager[Any]:
+    """A receipt that comes before its event waits in memory alone."""
+
+    async def nothing(*asked: Any) -> None:
         return None
 
-    return mock.patch.object(RemoteReceipts, "_wait", nothing)
+    return mock.patch("hs_workers.federation_inbound.remote_receipts.inbound_receipts.keep", nothing)
 
 
 def _newest_receipt_counts() -> AbstractContextManager[Any]:
@@ -293,6 +304,7 @@ RULES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "receipts are told again": _receipts_are_looked_for,
     "how far receipts are told is noted": _receipts_are_noted,
     "receipts wait for their events": _receipts_wait,
+    "receipts that wait are kept": _receipts_are_kept,
     "the newest receipt counts": _newest_receipt_counts,
     "typing ends": _typing_ends,
     "typing ends with leaving": _typing_ends_with_leaving,

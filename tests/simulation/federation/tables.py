@@ -295,6 +295,17 @@ class StagedRow:
 
 
 @dataclass(slots=True)
+class WaitingRow:
+    """A row of `inbound_receipt`."""
+
+    event_id: str
+    ts: int
+    origin: str
+    retry_at: float
+    attempts: int = 0
+
+
+@dataclass(slots=True)
 class DestinationRow:
     """A row of `destinations`. `under`: the columns of what is under way."""
 
@@ -324,6 +335,7 @@ class WorkerTables:
     users: set[str] = field(default_factory=set)
     staged: dict[tuple[str, str], StagedRow] = field(default_factory=dict)
     sequence: int = 0
+    waiting: dict[tuple[str, str, str], WaitingRow] = field(default_factory=dict)  # by room, user and thread
     joining: dict[str, tuple[str, str, float]] = field(default_factory=dict)  # room → (version, attempt, until)
     destinations: dict[str, DestinationRow] = field(default_factory=dict)
     clean_to: dict[int, tuple[int, int]] = field(default_factory=dict)  # shard → (position, term)

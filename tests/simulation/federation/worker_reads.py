@@ -8,6 +8,7 @@ import orjson
 from hs_common.storage import (
     federated_rooms,
     inbound_pdus,
+    inbound_receipts,
     remote_devices,
     room_events,
     room_gaps,
@@ -18,10 +19,11 @@ from hs_common.storage import (
     users,
 )
 from hs_common.storage.inbound_pdus import StagedPdu
+from hs_common.storage.inbound_receipts import WaitingReceipt
 from hs_common.storage.queries import Row
 from hs_common.storage.room_forks import OUT_OF_BAND, REJECTED, SOFT_FAILED, WITHOUT_STATE
 from tests.simulation.federation.database import FederationDatabase as Db
-from tests.simulation.federation.tables import SERVER_ACL_KEY, StagedRow
+from tests.simulation.federation.tables import SERVER_ACL_KEY, StagedRow, WaitingRow
 from tests.simulation.queries import text_of
 from tests.simulation.tables import TimelineRow
 
@@ -352,8 +354,41 @@ def _count_of_origin(db: Db, args: Any) -> list[Row]:
     return [(sum(row.origin == args[0] for row in db.workers.staged.values()),)]
 
 
+def _keep_receipts(db: Db, args: Any) -> list[Row]:
+    origin, seconds, *new, _, limit = args
+    waiting = db.workers.waiting
+    if sum(row.origin == origin for row in waiting.values()) >= limit:
+        return []
+    for room_id, user_id, thread_id, event_id, ts in zip(*new, strict=True):
+        old = waiting.get((room_id, user_id, thread_id))
+        if old is None or old.ts < ts:
+            waiting[room_id, user_id, thread_id] = WaitingRow(event_id, ts, origin, db.clock.now + seconds)
+    return []
+
+
+def _remove_receipts(db: Db, args: Any) -> list[Row]:
+    waiting = db.workers.waiting
+    for *key, ts in zip(*args, strict=True):
+        row = waiting.get((key[0], key[1], key[2]))
+        if row is not None and row.ts == ts:
+            del waiting[key[0], key[1], key[2]]
+    return []
+
+
+def _due_receipts(db: Db, args: Any) -> list[Row]:
+    seconds, growth, limit = args
+    due = [(key, row) for key, row in db.workers.waiting.items() if row.retry_at <= db.clock.now]
+    taken = sorted(due, key=lambda one: one[1].retry_at)[:limit]
+    rows = [(*key, row.event_id, row.ts, row.attempts) for key, row in taken]
+    for _, row in taken:
+        row.retry_at = db.clock.now + seconds * growth**row.attempts
+        row.attempts += 1
+    return rows
+
+
 _ONE = ["$e"]
 _PDU = StagedPdu("!r", "$e", "s", b"")
+_RECEIPT = WaitingReceipt("!r", "@u", "", "$e", 1)
 WORKER: Final = {
     text_of(federated_rooms.room_facts, "s", ["!r"]): _room_facts,
     text_of(federated_rooms.begin_joining, "!r", "1", "a", 1.0): _begin_joining,
@@ -402,6 +437,9 @@ WORKER: Final = {
     text_of(inbound_pdus.wait, "!r", _ONE, 1.0): _wait_on,
     text_of(inbound_pdus.count_of_origin, "s"): _count_of_origin,
     text_of(inbound_pdus.backlog, [1]): lambda db, args: [(0, 0.0)],
+    text_of(inbound_receipts.keep, [_RECEIPT], "s", 1, 1.0): _keep_receipts,
+    text_of(inbound_receipts.remove, [_RECEIPT]): _remove_receipts,
+    text_of(inbound_receipts.take_due, 1.0, 1.0, 1): _due_receipts,
     text_of(remote_devices.stale_lists, [1], 1): _nothing,  # nobody here has devices
     text_of(remote_devices.lists_after, [1], "", 1): _nothing,
 }

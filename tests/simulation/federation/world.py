@@ -18,7 +18,7 @@ from tests.simulation.federation.wire import Wire
 SETTLE_LIMIT_S: Final = 4 * 3600.0
 """After the last fault: staged events are tried again for more than an hour."""
 PASSES_S: Final = 90.0
-"""Typing ends after half a minute, and a receipt that came too early is tried again until then."""
+"""Typing ends after half a minute."""
 ACTS: Final = (60, 150, 150, 400)
 """How much users do at most in a world: what comes late costs more, as states grow and branches get longer."""
 NAMES: Final = ("one", "two", "three", "four")
