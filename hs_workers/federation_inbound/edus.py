@@ -20,24 +20,19 @@ from hs_common.replication.calls import SetTyping
 from hs_common.replication.encryption_calls import SendToDevice
 from hs_common.replication.keys import server_key
 from hs_common.replication.link_interface import CallOptions, Link
-from hs_common.replication.remote_calls import RemotePresence, SetRemotePresence
 from hs_common.storage import federated_rooms
 from hs_common.storage.queries import Queries
 from hs_workers.federation_inbound.device_updates import DeviceUpdates
+from hs_workers.federation_inbound.remote_presence import RemotePresences, pushes
 from hs_workers.federation_inbound.remote_receipts import RemoteReceipts
 from hs_workers.federation_inbound.room_admission import RoomAdmission
 
 TYPING_MS: Final = 30_000
 """For how long a user elsewhere types unless his server says so again; it says it too when he stops."""
-MAXIMUM_PRESENCES: Final = 500
-"""Of one EDU: servers tell of those who changed, in a transaction of at most 100 EDUs."""
 MAXIMUM_MESSAGES: Final = 1_000
 """To devices, of one EDU: rooms with more devices of one server are rare, and senders split what they send."""
 MAXIMUM_MESSAGE_BYTES: Final = 65_536
 """Of one message, as for events."""
-MAXIMUM_STATUS_BYTES: Final = 1_024
-LONGEST_AGO_MS: Final = 2**48
-PRESENCES: Final = ("online", "unavailable", "offline")
 
 Content = Mapping[str, Any]
 
@@ -53,6 +48,7 @@ class EduReception:
         master: Link,
         admission: RoomAdmission,
         receipts: RemoteReceipts,
+        presences: RemotePresences,
         devices: DeviceUpdates,
         server_name: str,
     ) -> None:
@@ -69,7 +65,7 @@ class EduReception:
             "org.matrix.signing_key_update": devices.update_signing_keys,
             "m.typing": self._typing,
             "m.receipt": self._receipt,
-            "m.presence": self._presence,
+            "m.presence": presences.take,
         }
         self._must_be_kept = ("m.direct_to_device", "m.device_list_update", "m.signing_key_update")
 
@@ -150,40 +146,14 @@ class EduReception:
         memberships = await federated_rooms.memberships(self._db, open_to)
         return [pair for pair in open_to if memberships.get(pair) == "join"]
 
-    # --- presence ---------------------------------------------------------------------------------------------------
-
-    async def _presence(self, origin: str, contents: list[Content]) -> None:
-        pushed = [one for content in contents for one in _list(content.get("push"))[:MAXIMUM_PRESENCES]]
-        updates = {update.user_id: update for one in pushed if (update := _presence(one, origin)) is not None}
-        known = await federated_rooms.shares_room_with_us(self._db, list(updates), self._server_name)
-        if known:
-            told = [update for user_id, update in updates.items() if user_id in known]
-            await self._master.call(SetRemotePresence(updates=told))
-
 
 def _users_of(kind: str, content: Content) -> list[Any]:
     """For whom an EDU speaks; receipts are not looked into for it."""
     if kind == "m.presence":
-        return [one.get("user_id") for one in _list(content.get("push"))[:MAXIMUM_PRESENCES] if isinstance(one, dict)]
+        return [one.get("user_id") for one in pushes(content) if isinstance(one, dict)]
     if kind == "m.receipt":
         return []
     return [content.get("sender" if kind == "m.direct_to_device" else "user_id")]
-
-
-def _presence(value: Any, origin: str) -> RemotePresence | None:
-    if not isinstance(value, dict):
-        return None
-    user_id, presence, ago = value.get("user_id"), value.get("presence"), value.get("last_active_ago", 0)
-    if not is_user_id(user_id) or domain_of(user_id) != origin or presence not in PRESENCES:
-        return None
-    status_msg = value.get("status_msg")
-    return RemotePresence(
-        user_id=user_id,
-        presence=presence,
-        last_active_ago_ms=min(ago, LONGEST_AGO_MS) if type(ago) is int and ago > 0 else 0,
-        currently_active=value.get("currently_active") is True,
-        status_msg=status_msg if isinstance(status_msg, str) and is_short(status_msg, MAXIMUM_STATUS_BYTES) else None,
-    )
 
 
 def _encoded_message(sender: str, kind: str, body: object) -> bytes | None:
@@ -199,7 +169,3 @@ def _encoded_message(sender: str, kind: str, body: object) -> bytes | None:
 
 def _items(value: object) -> list[tuple[str, Any]]:
     return list(value.items()) if isinstance(value, dict) else []
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -34,6 +34,7 @@ from hs_workers.federation_inbound.knocks import Knocks
 from hs_workers.federation_inbound.leaving_v1 import LeavingV1
 from hs_workers.federation_inbound.leaving_v2 import LeavingV2
 from hs_workers.federation_inbound.out_of_band import OutOfBandMemberships
+from hs_workers.federation_inbound.remote_presence import RemotePresences
 from hs_workers.federation_inbound.remote_receipts import RemoteReceipts
 from hs_workers.federation_inbound.room_admission import RoomAdmission
 from hs_workers.federation_inbound.room_answers import RoomAnswers
@@ -96,9 +97,10 @@ class WritingParts:
         )
         self.lists = DeviceLists(db, master, outgoing.others.remote, clock, name)
         self._receipts = RemoteReceipts(db, master, clock, outside.background)
+        presences = RemotePresences(db, master, clock, outside.background, name)
         devices = DeviceUpdates(db, master, self.lists, name)
         self._abandoned = AbandonedJoins(db, master, clock)
-        self._edus = EduReception(db, master, self._admission, self._receipts, devices, name)
+        self._edus = EduReception(db, master, self._admission, self._receipts, presences, devices, name)
         self._looking = (
             Ongoing(clock, "looking for abandoned joins", self._abandoned.look_on),
             Ongoing(clock, "looking for receipts that wait", self._receipts.look_on),

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.federation.pair import A, B, Pair
-from tests.federation.steps import becomes, gets, loses, membership, rooms, sees
+from tests.federation.steps import becomes, gets, loses, membership, rooms, sees, until
 from tests.scenarios.client import Json, User, http_session, register, unique
 
 
@@ -136,11 +136,24 @@ def test_restricted_rooms(pair: Pair) -> None:
 
 
 def test_what_passes_by(pair: Pair) -> None:
-    """Typing, receipts and presence."""
+    """Typing, receipts and presence, also that of before they shared a room."""
+
+    async def is_seen(reader: User, user: User, message: str) -> None:
+        async def look() -> bool:
+            shown = await reader.ask("GET", ("presence", user.user_id, "status"))
+            return bool(shown.status == 200 and shown.body.get("status_msg") == message)
+
+        await until(look)
 
     async def steps(alice: User, bob: User) -> None:
+        for user in (alice, bob):
+            await user.put(("presence", user.user_id, "status"), {"presence": "online", "status_msg": "from before"})
         room_id = await alice.create_room(preset="public_chat")
         await bob.join(room_id, query={"via": A})
+        for reader, user in ((alice, bob), (bob, alice)):
+            await is_seen(reader, user, "from before")
+        await bob.put(("presence", bob.user_id, "status"), {"presence": "online", "status_msg": "and now"})
+        await is_seen(alice, bob, "and now")
         event_id = await alice.send(room_id, "read this")
         await sees(bob, room_id, "read this")
         await alice.sync()

@@ -3,6 +3,7 @@
 from typing import Any
 
 import orjson
+import pytest
 
 from hs_common.matrix.errors import MatrixError
 from hs_common.process.shares import shard_of
@@ -10,6 +11,7 @@ from hs_common.replication import items
 from hs_common.replication.calls import NewSession, OpenSession, SetTyping
 from hs_common.replication.remote_calls import SetRemotePresence, SetRemoteReceipts
 from hs_common.storage import remote_devices
+from hs_workers.federation_inbound import remote_presence
 from tests.master.harness import SERVER
 from tests.reactor import sleep, until
 from tests.workers.federation_inbound.writing_world import ALICE, FAR, WritingWorld, play
@@ -83,6 +85,32 @@ def test_presence_of_those_whom_one_knows(database_url: str) -> None:
         await world.send(edus=[_edu("m.presence", push=push), _edu("m.presence", push="x")])
         (call,) = [call for call in world.link.calls if isinstance(call, SetRemotePresence)]
         assert [update.user_id for update in call.updates] == [BOB]
+
+    play(database_url, scenario)
+
+
+def test_presence_of_who_is_just_coming_waits_for_the_join(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_presence, "WAITS_S", (0.1,) * 100)
+    monkeypatch.setattr(remote_presence, "WAITING", 2)
+
+    async def scenario(world: WritingWorld) -> None:
+        def told() -> list[tuple[str, str]]:
+            calls = [call for call in world.link.calls if isinstance(call, SetRemotePresence)]
+            return [(update.user_id, update.presence) for call in calls for update in call.updates]
+
+        async def say(presence: str, *users: str) -> None:
+            push = [{"user_id": user, "presence": presence} for user in users]
+            await world.send(edus=[_edu("m.presence", push=push)])
+
+        await say("online", BOB)
+        await say("online", STRANGER)
+        await say("online", f"@one_too_many:{FAR}")
+        await say("unavailable", BOB)
+        assert told() == []
+        await _room_with_bob(world)
+        await until(lambda: told() == [(BOB, "unavailable")])
+        await say("online", BOB)
+        assert told() == [(BOB, "unavailable"), (BOB, "online")]
 
     play(database_url, scenario)
 
