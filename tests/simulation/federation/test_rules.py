@@ -5,7 +5,7 @@ import pytest
 from tests.simulation.federation.rules import RULES
 from tests.simulation.federation.seeds import run_seeds
 
-SEEDS_LIMIT = 20  # most are noticed in one world of three
+SEEDS_LIMIT = 60  # most are noticed in one world of three, and the first to notice ends it
 # Where one world in twenty notices, with which to begin.
 FIRST = {
     "transactions are repeated": 20,  # mostly what was lost is fetched when something cites it
