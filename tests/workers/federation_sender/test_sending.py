@@ -13,13 +13,12 @@ from hs_common.replication.encryption_calls import SendToDevice, SetDeviceKeys
 from hs_common.replication.ephemeral import Presence, Typing
 from hs_common.storage import destinations
 from hs_common.storage.queries import CONNECTION_LOST, DatabaseUnavailable, Queries
-from hs_workers.federation_sender import ephemeral, sender
+from hs_workers.federation_sender import ephemeral
 from tests.master.harness import SERVER
 from tests.reactor import run, sleep, until
 from tests.workers.federation_sender.world import ALICE, STEADY, World, world
 
 BOB, CAROL = "@bob:there", "@carol:else"
-ERIN, FRED = f"@erin:{SERVER}", f"@fred:{SERVER}"
 
 
 def unchanged(w: World) -> bool:
@@ -212,33 +211,6 @@ def test_what_passes_is_told_while_it_lasts(database_url: str) -> None:
             assert [edu["typing"] for edu in w.elsewhere.edus("there", "m.typing")] == [True, False]
             (told,) = w.elsewhere.edus("there", "m.presence")
             assert [(push["user_id"], push["status_msg"]) for push in told["push"]] == [(ALICE, "here")]
-
-    run(play())
-
-
-def test_who_comes_to_share_a_room_is_told_who_is_online(database_url: str) -> None:
-    def told(w: World, server: str) -> list[str]:
-        return [push["user_id"] for edu in w.elsewhere.edus(server, "m.presence") for push in edu["push"]]
-
-    async def play() -> None:
-        async with world(database_url) as w:
-            worker = w.start_worker(STEADY)
-            for user_id in (ERIN, FRED):
-                await w.master.call(RegisterUser(user_id=user_id, password_hash=None))
-            room = await w.shared_room(BOB)
-            await w.master.member(room, FRED, "join")
-            await until(lambda: "there" in w.elsewhere.transactions)
-            for user_id, presence in ((ALICE, "online"), (ERIN, "unavailable"), (FRED, "offline")):
-                worker.deliveries.heard(Presence(user_id, presence, 0, False, None))
-            await until(lambda: told(w, "there") == [ALICE, FRED])
-            await w.join(room, CAROL)
-            await until(lambda: told(w, "else") == [ALICE])  # of those who are there, and online
-            await w.master.member(room, ERIN, "join")
-            await until(lambda: (told(w, "there")[2:], told(w, "else")[1:]) == ([ERIN], [ERIN]))
-            await w.join(room, "@else_too:else")
-            await w.master.send(room, ALICE, "the last word")
-            await until(lambda: w.elsewhere.bodies("else") == ["the last word"])
-            assert told(w, "else") == [ALICE, ERIN]
 
     run(play())
 
@@ -469,40 +441,6 @@ def test_a_server_that_is_there_again_is_tried_at_once(database_url: str) -> Non
                 await sleep(0.02)
             (row,) = await destinations.listed(w.master.db)
             assert row[:2] == ("there", False)
-
-    run(play())
-
-
-def test_who_is_away_for_good_and_shares_no_room_is_given_up(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sender, "FIRST_RETRY_S", 0.02)
-    monkeypatch.setattr(sender, "RETRY_GROWTH", 1.0)
-    monkeypatch.setattr(sender, "RETIRED_FAILURES", 4)
-
-    async def play() -> None:
-        async with world(database_url) as w:
-            worker = w.start_worker(STEADY)
-            room, others = await w.shared_room(BOB), await w.shared_room(CAROL)
-            await until(lambda: {"there", "else"} <= w.elsewhere.transactions.keys())
-            w.elsewhere.away |= {"there", "else"}
-            await w.master.send(others, ALICE, "for whom is away and in the room")
-            await w.master.member(room, ALICE, "leave", BOB)
-            for _ in range(1_000):
-                rows = await destinations.listed(w.master.db)
-                behind = {row[0]: (row[1], row[3]) for row in rows}
-                if behind["there"] == (False, 0) and behind["else"][1] > 4:
-                    break
-                await sleep(0.05)
-            assert behind["there"] == (False, 0)
-            assert behind["else"][0] is True
-            assert worker.deliveries.failing == 1
-            w.elsewhere.away.clear()
-            await until(lambda: w.elsewhere.bodies("else") == ["for whom is away and in the room"])
-            await w.master.member(room, ALICE, "invite", BOB)  # who is given up is told what comes up later
-            await w.join(room, BOB)
-            await w.master.send(room, ALICE, "welcome back")
-            await until(lambda: w.elsewhere.bodies("there") == ["welcome back"])
 
     run(play())
 
