@@ -73,8 +73,8 @@ class KeysQuery:
     async def many(self, request: Request) -> Reply:
         """Keys of several servers."""
         body = request.json()
-        if not isinstance(body.get("server_keys"), dict):
-            raise bad_json("server_keys must be an object")
+        if not _are_queries(body.get("server_keys")):
+            raise bad_json("server_keys must be an object of servers, each an object of key ids with their criteria")
         if len(body["server_keys"]) > SERVERS_LIMIT:
             raise invalid_param(f"At most {SERVERS_LIMIT} servers can be asked about at once")
         return await self._answer(wanted_keys(body), None)
@@ -102,6 +102,14 @@ class KeysQuery:
             await self._keys.refresh(server, list(criteria), max(times, default=self._now_ms()))
         finally:
             self._turns.release()
+
+
+def _are_queries(asked: object) -> bool:
+    """Whether it has the form of the specification."""
+    return isinstance(asked, dict) and all(
+        isinstance(keys, dict) and all(isinstance(criteria, dict) for criteria in keys.values())
+        for keys in asked.values()
+    )
 
 
 def _is_wanted(key_id: str, criteria: Iterable[str]) -> bool:

@@ -120,7 +120,7 @@ class Answering:
 
         Raises 401 when the token is revoked meanwhile, 503 if this process cannot get to where the token is.
         """
-        deadline = self._seconds() + timeout_s
+        deadline, held = self._seconds() + timeout_s, since
         if not await self._reaches(since.position):
             return await self._ahead(reader, wishes, since)
         while True:
@@ -136,7 +136,7 @@ class Answering:
             device = self._devices.from_memory(reader, since)
             is_now = device is not None  # else messages came while the inbox was read
             device = device or await self._devices.read(reader, since, now)
-            question = Question(reader, wishes, settings, since, now, device=device)
+            question = Question(reader, wishes, settings, since, now, device=device, held=held)
             answer = await (self._answer(question, user) if is_now else self._by_general_way(question))
             left = deadline - self._seconds()
             if answer.has_news or left <= 0:

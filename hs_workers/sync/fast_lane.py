@@ -128,7 +128,7 @@ class FastLane:
         counter = self._view.next_token(ephemeral.counter_of(since))
         next_batch = ephemeral.with_counter(question.now, question.device.next_number(since), counter)
         if question.wishes.lazy:
-            self._members_sent.sent(reader.user_id, reader.device_id, str(since), str(next_batch), {})
+            self._members_sent.sent(reader.user_id, reader.device_id, question.held_token, str(next_batch), {})
         return assemble(
             parts,
             next_batch,
@@ -238,7 +238,7 @@ class FastLane:
         state = wishes.filter.room.state
         if state.include_redundant_members:
             return False
-        known = self._members_sent.known(reader.user_id, reader.device_id, str(question.since))
+        known = self._members_sent.known(reader.user_id, reader.device_id, question.held_token)
         return all((room_id, one.row.sender) in known for one in events)
 
     def _add_personal(self, question: Question, room: RoomParts, found: _Found) -> None:

@@ -44,7 +44,8 @@ from hs_workers.sync.windows import Membership, Plan, Window
 class Question(NamedTuple):
     """What is to be answered. `lost`: the client's history was lost with a part of the log, so it holds too much.
 
-    `device` is what the answer tells the reader's device about itself.
+    `device` is what the answer tells the reader's device about itself. `held`: the token that the client itself asked
+    with, where its wait has gone on from there without an answer.
     """
 
     reader: Reader
@@ -54,11 +55,18 @@ class Question(NamedTuple):
     now: int
     lost: bool = False
     device: DeviceNews = NOTHING
+    held: SyncToken | None = None
 
     @property
     def start(self) -> int | None:
         """The position after which the client wants to be told."""
         return None if self.since is None else self.since.position
+
+    @property
+    def held_token(self) -> str | None:
+        """What the client has is known by this token: it has seen no other one since."""
+        token = self.held or self.since
+        return None if token is None else str(token)
 
 
 class GeneralWay:
@@ -88,8 +96,8 @@ class GeneralWay:
         versions = await self._versions.of(window.room_id for window in plan.windows)
         reading = _Reading(self._db, question, plan, versions, self._now_ms())
         told = await reading.timelines()
-        since = None if question.since is None else str(question.since)
-        known = self._members_sent.known(question.reader.user_id, question.reader.device_id, since)
+        held = question.held_token
+        known = self._members_sent.known(question.reader.user_id, question.reader.device_id, held)
         states = await load_states(self._db, self._summaries, told, question.wishes, question.reader.user_id, known)
         rooms = await reading.rooms(told, states)
         parts = Parts(list(rooms.values()), plan.invites, plan.knocks)
@@ -115,7 +123,7 @@ class GeneralWay:
         )
         if question.wishes.lazy:
             sent = _members(told, states)
-            self._members_sent.sent(question.reader.user_id, question.reader.device_id, since, str(next_batch), sent)
+            self._members_sent.sent(question.reader.user_id, question.reader.device_id, held, str(next_batch), sent)
         return answer, counts
 
     async def _plan(self, question: Question) -> Plan:

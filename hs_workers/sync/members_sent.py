@@ -1,7 +1,9 @@
 """Which members a device has been sent, so that lazy loading need not send them with each message. Memory only.
 
 What was sent is known for a token, not for a device: an answer that got lost is asked for again with the older token,
-and then repeats what it had. Whoever is not known here is sent. Bounded by devices, and by members of a device.
+and then repeats what it had. The token is the one that the client asks with: where a poll goes on waiting because what
+happened is nothing to it, nobody has seen the tokens in between. Whoever is not known here is sent: another worker, or
+one that was restarted, tells members again. Bounded by devices, and by members of a device.
 
 Spec: client-server API, #lazy-loading-room-members.
 """

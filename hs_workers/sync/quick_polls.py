@@ -114,6 +114,7 @@ class _Poll:
     __slots__ = (
         "_deadline",
         "_exchange",
+        "_held",
         "_is_waiting",
         "_memory",
         "_now",
@@ -149,7 +150,7 @@ class _Poll:
         self._exchange = exchange
         self.reader = reader
         self._wishes = wishes
-        self._since = since
+        self._since = self._held = since
         self._parameters = parameters
         self._deadline = exchange.started_s + parameters.timeout_s
         self._is_waiting = False
@@ -242,7 +243,7 @@ class _Poll:
 
     def _question(self, device: DeviceNews) -> Question:
         """What is to be answered, right after `_device`."""
-        return Question(self.reader, self._wishes, self._settings, self._since, self._now, False, device)
+        return Question(self.reader, self._wishes, self._settings, self._since, self._now, False, device, self._held)
 
     def _is_nothing_new(self, device: DeviceNews) -> bool:
         """Whether there is nothing after the token that could be looked at."""

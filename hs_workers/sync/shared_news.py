@@ -161,7 +161,7 @@ class SharedNews:
         if stretch is None or rooms is None or not self._is_alike(stretch, question, since, rooms):
             return None
         told: list[bytes] = []
-        known = self._members(question, since)
+        known = self._members(question)
         for room_id, news in stretch.rooms.items():
             if room_id in rooms:
                 room = self._room(question, room_id, news, known, now_ms)
@@ -198,12 +198,12 @@ class SharedNews:
             or (ignored and not ignored.isdisjoint(stretch.concerned))
         )
 
-    def _members(self, question: Question, since: SyncToken) -> Mapping[tuple[str, str], str] | None:
+    def _members(self, question: Question) -> Mapping[tuple[str, str], str] | None:
         """The members that the reader's device was sent, if it is to be told of those whom it was not."""
         if not question.wishes.lazy:
             return None
         reader = question.reader
-        return self._members_sent.known(reader.user_id, reader.device_id, str(since))
+        return self._members_sent.known(reader.user_id, reader.device_id, question.held_token)
 
     def _room(
         self,
@@ -235,7 +235,7 @@ class SharedNews:
         next_batch = ephemeral.with_counter(question.now, since.to_device, ephemeral.counter_of(since))
         token = str(next_batch)
         if question.wishes.lazy:
-            self._members_sent.sent(reader.user_id, reader.device_id, str(since), token, {})
+            self._members_sent.sent(reader.user_id, reader.device_id, question.held_token, token, {})
         body = _ANSWER % (
             token.encode("ascii"),
             b",".join(told),

@@ -290,4 +290,6 @@ def test_keys_of_others(pair: Pair) -> None:
     wanted: Json = {"server_keys": {"b.test": {}, "c.test": {}, A: {}, "nowhere.test": {}}}
     _, answer = pair.ask_a("POST", "/_matrix/key/v2/query", wanted)
     assert {one["server_name"] for one in answer["server_keys"]} == {A, "b.test", "c.test"}
-    assert pair.ask_a("POST", "/_matrix/key/v2/query", {"server_keys": []})[0] == 400
+    refused: list[Any] = [[], {"b.test": "ed25519:1"}, {"b.test": {"ed25519:1": 7}}]
+    for malformed in refused:
+        assert pair.ask_a("POST", "/_matrix/key/v2/query", {"server_keys": malformed})[0] == 400
