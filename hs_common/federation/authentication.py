@@ -73,9 +73,10 @@ class RequestAuthenticator:
         try:
             await self._check(origin, claims, data)
         except MatrixError:
-            if incoming.query_string:
+            if incoming.query_string or content is not None:
                 raise
-            # What was sent may end in a bare `?`, which is signed too, and which neither we nor proxies pass on.
+            # What was sent may end in a bare `?`, which is signed too, and which neither we nor proxies pass on. Large
+            # bodies are not checked twice for it: that would cost us more than their sender.
             await self._check(
                 origin, claims, signed_bytes(incoming.method, uri + "?", origin, self._server_name, content)
             )

@@ -96,8 +96,6 @@ class TransactionIntake:
     async def _receive(self, origin: str, body: dict[str, Any]) -> Results:
         if body.get("origin", origin) != origin:
             raise forbidden(f"The transaction says that it is of another server than {origin}, which sent it")
-        if "pdus" not in body:
-            raise bad_json("A transaction must have `pdus`, which may be empty")
         pdus, edus = _list(body, "pdus"), _list(body, "edus")
         if len(pdus) > MAXIMUM_PDUS or len(edus) > MAXIMUM_EDUS:
             raise too_large(f"A transaction has at most {MAXIMUM_PDUS} PDUs and {MAXIMUM_EDUS} EDUs; send it in parts")

@@ -117,10 +117,10 @@ def test_who_does_not_name_the_destination_has_signed_it_all_the_same() -> None:
 
 
 def test_a_bare_question_mark_is_signed_as_it_was_sent() -> None:
-    header = authorization("PUT", "/x?", "a.example", "us.example", b"{}", KEY)[1]
-    assert caller(incoming(b"{}", header, uri="/x?")).origin == "a.example"
-    assert status(incoming(b"{}", header, uri="/y?")) == 401
-    assert status(incoming(b"{}", header, uri="/x?a=")) == 401
+    header = authorization("GET", "/x?", "a.example", "us.example", None, KEY)[1]
+    assert caller(incoming(b"", header, method="GET", uri="/x?")).origin == "a.example"
+    assert status(incoming(b"", header, method="GET", uri="/y?")) == 401
+    assert status(incoming(b"", header, method="GET", uri="/x?a=")) == 401
 
 
 def test_whom_the_config_forbids() -> None:

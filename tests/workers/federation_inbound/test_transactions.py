@@ -105,7 +105,7 @@ def test_many_branches_in_one_transaction(database_url: str) -> None:
 def test_limits(database_url: str) -> None:
     async def scenario(world: WritingWorld) -> None:
         large: list[dict[str, Any]] = [{"pdus": [{}] * 51}, {"pdus": [], "edus": [{}] * 101}]
-        bad: list[dict[str, Any]] = [{"pdus": {}}, {"pdus": [], "edus": "x"}, {"edus": []}]
+        bad: list[dict[str, Any]] = [{"pdus": {}}, {"pdus": [], "edus": "x"}]
         for body in large:
             assert await world.refused("PUT", "/_matrix/federation/v1/send/t", body) == (413, "M_TOO_LARGE")
         for wrong in bad:
