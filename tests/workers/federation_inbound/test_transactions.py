@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from hs_common.matrix.errors import MatrixError
-from hs_workers.federation_inbound import in_vain
+from hs_workers.federation_inbound import in_vain, room_queues
 from tests.reactor import sleep
 from tests.workers.federation_inbound.writing_world import FAR, WritingWorld, play
 
@@ -128,6 +129,34 @@ def test_servers_that_a_room_denies_send_nothing(database_url: str) -> None:
         results = await world.send(event, origin="evil.example")
         assert "denies" in results[event.event_id]["error"]
         assert await world.send(event) == {event.event_id: {}}
+
+    play(database_url, scenario)
+
+
+def test_what_comes_while_the_room_is_being_joined_is_held(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room_queues, "JOINING_RETRY_S", 0.1)
+
+    async def scenario(world: WritingWorld) -> None:
+        room, is_asked, goes_on = world.far.room(), Deferred[None](), Deferred[None]()
+
+        async def slowly(server: str, path: str, body: Any, receive: Any) -> None:
+            answer = world.servers._ask(server, "PUT", path, {}, body)
+            is_asked.callback(None)
+            await goes_on
+            await world.servers._stream(answer, receive)
+
+        monkeypatch.setattr(world.servers, "put_streaming", slowly)
+        joining = Deferred.fromCoroutine(world.enter(room))
+        await is_asked
+        event = room.say("to whom has come, and does not know it yet")
+        assert await world.send(event) == {event.event_id: {}}
+        await sleep(0.3)
+        assert (await world.status(event), await world.staged()) == (None, 1)
+        goes_on.callback(None)
+        await joining
+        await _until_nothing_is_staged(world)
+        assert await world.status(event) == 0
+        assert (await world.timeline(room.room_id))[-1] == event.event_id
 
     play(database_url, scenario)
 
