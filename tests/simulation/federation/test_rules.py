@@ -9,7 +9,7 @@ SEEDS_LIMIT = 60  # most are noticed in one world of three, and the first to not
 # Where one world in twenty notices, with which to begin.
 FIRST = {
     "transactions are repeated": 20,  # mostly what was lost is fetched when something cites it
-    "who lets somebody in signs for it": 630,
+    "who lets somebody in signs for it": 18,
     "who is denied is kept out": 45,
     "gaps behind soft failed events are noted": 1660,
     "receipts wait for their events": 45,
