@@ -111,8 +111,8 @@ class FederationTables(Tables):
                 self.too_early += (str(row[3]) for row in written if self._is_too_early(tuple(row)))
 
     def _is_too_early(self, row: Row) -> bool:
-        """Whether a redaction has got its place before what it redacts is here, if only kept aside: then it redacts what
-        nobody was shown."""
+        """Whether a redaction has got its place before what it redacts is here, if only kept aside: that
+        was received, and nobody was shown it."""
         target = self.target_of(str(row[3])) if row[5] == "m.room.redaction" else None
         return target is not None and not self.has(target)
 

@@ -18,6 +18,7 @@ FIRST = {
 RARE = {
     "what is known as state is history",  # test_what_is_here_as_mere_state_takes_its_place_where_nobody_gives_it
     "the newest receipt counts",  # test_the_newest_receipt_of_who_is_elsewhere_counts
+    "what was redacted stays so",  # test_what_comes_as_mere_state_is_redacted_and_stays_so
 }
 
 
