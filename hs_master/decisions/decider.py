@@ -2,7 +2,8 @@
 
 Two forms. A *room* call is decided on room heads in memory; many of one queue fit into one batch. A *serial* call reads
 what it needs from the database just before it is decided, and is alone: the next of its queue is looked at when it is
-committed. `decide` never waits and writes into a Step; it raises MatrixError to refuse.
+committed. `decide` never waits and writes into a Step; it raises MatrixError to refuse. It leaves what was loaded as it
+is: where a commit failed, it decides again on the same.
 """
 
 from collections.abc import Sequence

@@ -248,6 +248,7 @@ class _Receiving:
         self._step = step
         self._room = room
         self._ready = ready
+        self._auth = ready.auth.copy()  # to which what is taken is added
         self._server_name = server_name
         self._introduced = introduced
         self._taken: set[str] = set()
@@ -272,7 +273,7 @@ class _Receiving:
         if not self._later.isdisjoint((*event.prev_event_ids, *event.auth_event_ids)):
             return Verdict(event_id=event_id, status="later")
         missing = self._ready.missing.get(event_id, [])
-        missing_auth = [auth_id for auth_id in event.auth_event_ids if auth_id not in self._ready.auth.events]
+        missing_auth = [auth_id for auth_id in event.auth_event_ids if auth_id not in self._auth.events]
         if missing or missing_auth:
             return Verdict(event_id=event_id, status="missing", missing_prev=missing, missing_auth=missing_auth)
         if not event.prev_event_ids:
@@ -309,7 +310,7 @@ class _Receiving:
     def _decide(self, event: Event, encoded: bytes, placed: "Placed") -> Verdict:
         room = self._room
         absent = self._ready.absent.get(event.event_id, [])
-        judgement = judge(room, event, self._ready.auth, placed.placement)
+        judgement = judge(room, event, self._auth, placed.placement)
         if judgement.status == "accepted" and references.is_vain(self._step, room, event):
             judgement = Judgement("soft_failed", "its sender may not redact that event")
         if judgement.status == "accepted" and references.waits(self._step, event):
@@ -327,7 +328,7 @@ class _Receiving:
         else:
             keep_aside(self._step, self._room, event, encoded, judgement.status, placed.place, absent)
         self._taken.add(event.event_id)
-        self._ready.auth.add(event, judgement.status == "rejected")
+        self._auth.add(event, judgement.status == "rejected")
         return Verdict(event_id=event.event_id, status=judgement.status, reason=judgement.reason)
 
     def _note_if_awaited(self, event: Event) -> None:
@@ -337,7 +338,7 @@ class _Receiving:
     def _reject(self, event: Event, encoded: bytes, reason: str) -> Verdict:
         keep_aside(self._step, self._room, event, encoded, "rejected", None)
         self._taken.add(event.event_id)
-        self._ready.auth.add(event, True)
+        self._auth.add(event, True)
         return Verdict(event_id=event.event_id, status="rejected", reason=reason)
 
 

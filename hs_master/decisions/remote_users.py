@@ -33,7 +33,7 @@ class SetRemoteReceiptsDecider:
         )
 
     def decide(self, call: SetRemoteReceipts, step: Step, loaded: tuple[Any, Any]) -> Answer:
-        places, current = loaded
+        places, current = loaded[0], dict(loaded[1])
         unknown = []
         for number, one in enumerate(call.receipts):
             place = places.get(one.event_id)

@@ -66,20 +66,21 @@ class StoreEventsDecider:
         rejected: list[str] = []
         missing: set[str] = set()
         awaited: list[str] = []
+        auth = loaded.auth.copy()  # to which what is stored is added
         for pdu, event in zip(call.events, _events(call, version), strict=True):
             if event.event_id in loaded.known:
                 if loaded.known[event.event_id] == room_forks.REJECTED:
                     rejected.append(event.event_id)
                 continue
             is_foreign = event.room_id != call.room_id
-            absent = [] if is_foreign else [one for one in event.judged_by_ids if one not in loaded.auth.events]
+            absent = [] if is_foreign else [one for one in event.judged_by_ids if one not in auth.events]
             if absent:
                 missing.update(absent)
                 continue
-            is_rejected = is_foreign or loaded.auth.judge(event) is not None
+            is_rejected = is_foreign or auth.judge(event) is not None
             if is_rejected:
                 rejected.append(event.event_id)
-            loaded.auth.add(event, is_rejected)
+            auth.add(event, is_rejected)
             if not is_rejected and (event.event_id in loaded.held or step.was_missed(event.event_id)):
                 awaited.append(event.event_id)
             redactions = loaded.held.get(event.event_id, [])

@@ -73,6 +73,12 @@ class AuthEvents:
         if is_rejected:
             self.rejected.add(event.event_id)
 
+    def copy(self) -> "AuthEvents":
+        """Another, to which more can be added."""
+        other = AuthEvents()
+        other.events, other.rejected = dict(self.events), set(self.rejected)
+        return other
+
     def judge(self, event: Event) -> str | None:
         """Why the event's own auth events do not allow it; None: they do."""
         try:
