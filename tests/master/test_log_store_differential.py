@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hs_common.storage.queries import DatabaseUnavailable
+from hs_master.log_store import takeover
 from hs_master.log_store.memory import MemoryLog, MemoryLogStore
 from hs_master.log_store.postgres import PostgresLogStore
 from hs_master.log_store.types import Answer, Cell, Committed, Doubt, Leadership, LogStore, Refused, Write
@@ -27,9 +28,13 @@ _RESET = (
 )
 
 
+END_WAIT_MS = 60_000  # a session that PostgreSQL takes long to end on a busy machine is no other story
+
+
 @pytest.fixture(scope="module")
 def postgres_world(postgres: object) -> Iterator[PostgresWorld]:
-    with postgres.database() as url:  # type: ignore[attr-defined]
+    with postgres.database() as url, pytest.MonkeyPatch.context() as patch:  # type: ignore[attr-defined]
+        patch.setattr(takeover, "END_WAIT_MS", END_WAIT_MS)
         world = PostgresWorld(url)
         yield world
         run(world.close())

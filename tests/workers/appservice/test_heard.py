@@ -16,6 +16,7 @@ from hs_workers.appservice.heard import Heard, tell
 from tests.master.harness import TestMaster, master
 from tests.master.services import set_service
 from tests.master.test_receiving import adopt, new_room, receive_all
+from tests.master.test_waiting_redactions import rested
 from tests.reactor import run, until
 from tests.workers.appservice.world import ALICE, GHOST, world
 
@@ -157,6 +158,7 @@ def test_events_of_other_servers_are_the_same_too_a_redaction_that_came_before_a
             redaction = graph.add("@bob:there", "m.room.redaction", {"redacts": secret.event_id}, prevs=[first])
             for one in (first, redaction, secret):
                 await receive_all(m, graph, [one])
+            await rested(m)  # shows the redaction
             await shadow.compare(m, after)
             assert shadow.known == 3
 
