@@ -4,6 +4,7 @@ A state is told as a position, whose resolved state it is, and overrides (`state
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from hs_common.storage.queries import Queries, Row
 
@@ -118,15 +119,18 @@ async def arrivals(db: Queries, event_ids: Sequence[str]) -> list[Row]:
     )
 
 
+_WAITING: Final = (
+    "SELECT h.target_id, e.event_id, e.json, e.status, h.by_power, h.order_pos, h.order_sub,"
+    " a.state_pos, a.delta_id, a.absent FROM held_redactions AS h JOIN events AS e ON e.event_id = h.event_id"
+    " LEFT JOIN event_state AS a ON a.event_id = h.event_id WHERE h.room_id = %s AND h.target_id = ANY(%s)"
+)
+
+
 async def waiting_redactions(db: Queries, room_id: str, target_ids: Sequence[str], limit: int) -> list[Row]:
     """Rows (target_id, event_id, json, status, by_power, order_pos, order_sub, state_pos, delta_id, absent) of the
     redactions that wait for those of these events that are here, in the order in which they came."""
     return await db.fetch(
-        "SELECT h.target_id, e.event_id, e.json, e.status, h.by_power, h.order_pos, h.order_sub,"
-        " a.state_pos, a.delta_id, a.absent FROM held_redactions AS h JOIN events AS e ON e.event_id = h.event_id"
-        " LEFT JOIN event_state AS a ON a.event_id = h.event_id"
-        " WHERE h.room_id = %s AND h.target_id = ANY(%s)"
-        " AND EXISTS (SELECT FROM events AS t WHERE t.event_id = h.target_id AND t.status IN (0, 3, 4))"
+        f"{_WAITING} AND EXISTS (SELECT FROM events AS t WHERE t.event_id = h.target_id AND t.status IN (0, 3, 4))"
         " ORDER BY e.pos LIMIT %s",
         [room_id, list(target_ids), limit],
     )
@@ -135,10 +139,7 @@ async def waiting_redactions(db: Queries, room_id: str, target_ids: Sequence[str
 async def waiting_for(db: Queries, room_id: str, target_ids: Sequence[str], limit: int) -> list[Row]:
     """Rows as those of `waiting_redactions`, of events that are not here yet."""
     return await db.fetch(
-        "SELECT h.target_id, e.event_id, e.json, e.status, h.by_power, h.order_pos, h.order_sub,"
-        " a.state_pos, a.delta_id, a.absent FROM held_redactions AS h JOIN events AS e ON e.event_id = h.event_id"
-        " LEFT JOIN event_state AS a ON a.event_id = h.event_id"
-        " WHERE h.room_id = %s AND h.target_id = ANY(%s) ORDER BY e.pos LIMIT %s",
+        f"{_WAITING} ORDER BY e.pos LIMIT %s",
         [room_id, list(target_ids), limit],
     )
 

@@ -126,7 +126,8 @@ class RemoteReceipts:
             for seconds in WAITS_S:
                 await pause(self._clock, seconds)
                 before, left = left, await self._give(left)
-                await self._remove([receipt for receipt in before if receipt not in set(left)])
+                still = set(left)
+                await self._remove([receipt for receipt in before if receipt not in still])
                 if not left:
                     return
         finally:
